@@ -1,0 +1,1 @@
+"""Planact: an MCP server with one tool that runs Python plans over all your other tools."""

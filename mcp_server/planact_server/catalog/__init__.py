@@ -1,0 +1,1 @@
+"""The tools of all servers as Python functions: names, signatures, validation, search."""

@@ -1,0 +1,221 @@
+"""Running a plan where it can hurt nobody: the seam between the server and whatever executes plans.
+
+An `Engine` gives `Worker`s, one per session and never shared. A worker runs one plan at a time and asks
+its `PlanHost` for everything that lies outside: names, tool calls, help. Whatever arrives from a worker
+is hostile input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from planact_tools import JSONObject, JSONValue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OutcomeStatus: TypeAlias = Literal["ok", "error", "refused", "timeout", "limit", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one plan may use. `None` is never "unlimited"; say a number."""
+
+    seconds: float = 300.0
+    """Wall time, tool calls included."""
+
+    memory_bytes: int = 256 * 1024 * 1024
+    output_bytes: int = 1_000_000
+    source_bytes: int = 200_000
+    calls: int = 1_000
+    calls_in_flight: int = 64
+    frame_bytes: int = 16 * 1024 * 1024
+    """Largest single message between worker and host."""
+
+    state_bytes: int = 8 * 1024 * 1024
+    """Largest exported state: variables and result together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedTool:
+    """A tool that a plan may call by this name. `parameters` are Python spellings, in schema order."""
+
+    server: str
+    tool: str
+    """Python spelling, unique within its server."""
+
+    parameters: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    """Raw parameter names that differ from their Python spelling; accepted as keywords too."""
+
+    open_keywords: bool = False
+    """True where the schema admits properties that it does not list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedServer:
+    """A server's namespace: its tools are attributes, looked up when used."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unresolved:
+    """Nothing has this name. `hint` says what is close."""
+
+    hint: str = ""
+
+
+Resolution: TypeAlias = ResolvedTool | ResolvedServer | Unresolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRequest:
+    """A tool call as the worker sent it: nothing in it has been checked."""
+
+    call: int
+    """Counts the plan's calls from 1, in program order."""
+
+    server: str | None
+    """`None` only with `raw`: `call_tool("name", {...})` without a server."""
+
+    tool: str
+    raw: bool
+    """True for `call_tool`: `tool` is the raw name and `keywords` hold raw parameter names."""
+
+    positional: Sequence[JSONValue]
+    keywords: Mapping[str, JSONValue]
+    line: int | None
+
+
+class PlanFault(Exception):
+    """Raised by a PlanHost to make the plan's call raise. `type` names the exception class that the plan sees."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: Literal["ToolError", "TypeError", "ValueError", "NameError", "AttributeError", "LookupError"],
+        hint: str | None = None,
+        parameter: str | None = None,
+        server: str | None = None,
+        tool: str | None = None,
+        function: str | None = None,
+        arguments: Mapping[str, JSONValue] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type
+        self.hint = hint
+        self.parameter = parameter
+        self.server = server
+        self.tool = tool
+        self.function = function
+        self.arguments = arguments
+
+
+class LimitReached(Exception):
+    """Raised by a PlanHost to end the plan with status `limit`; the plan cannot catch it."""
+
+
+class PlanHost(Protocol):
+    """What a running plan may ask of its host. Every argument comes from the jail and is hostile."""
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
+        """Look up plain names (`pair_sum`, `git`) and dotted ones (`git.git_status`); one entry for each."""
+        ...
+
+    async def call(self, request: ToolRequest) -> JSONValue:
+        """Run one tool call. Raises PlanFault or LimitReached."""
+        ...
+
+    async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
+        """Answer a helper: `search_tools`, `describe`, `progress`, `read_resource`, `text`. Raises PlanFault."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanError:
+    """One entry of the answer's `errors`. Lines and columns count from 1."""
+
+    type: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    code_line: str | None = None
+    call: int | None = None
+    function: str | None = None
+    parameter: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a plan ended and what it left. Partial results are kept whatever the status."""
+
+    status: OutcomeStatus
+    errors: tuple[PlanError, ...] = ()
+    output: str = ""
+    result: JSONValue = None
+    has_result: bool = False
+    variables: Mapping[str, JSONValue] = field(default_factory=dict[str, JSONValue])
+    """Data variables of the session that this plan created or changed."""
+
+    deleted: tuple[str, ...] = ()
+    """Session variables that this plan removed."""
+
+    functions: tuple[str, ...] = ()
+    """Functions, classes and modules that the session holds after this plan: what JSON cannot carry."""
+
+    bindings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    """Call number → names its result was bound to, as observed."""
+
+    truncated: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Variables (or `result`) that were too large to export whole → their size in bytes or items."""
+
+    worker_lost: str | None = None
+    """Why the worker is gone, when it is: the session must be restored into a new one."""
+
+
+class Worker(Protocol):
+    """One jailed interpreter holding one session."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    async def run(self, source: str, *, host: PlanHost, limits: Limits) -> Outcome:
+        """Run one plan. Cancelling the await interrupts the plan, then kills the worker if it does not yield."""
+        ...
+
+    async def interrupt(self) -> None:
+        """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
+        ...
+
+    async def restore(self, variables: Mapping[str, JSONValue]) -> None:
+        """Put data variables of an earlier worker into this one."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Where workers come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def layers(self) -> JSONObject:
+        """Which isolation layers took: name → true, or a sentence why not. Known once a worker has started."""
+        ...
+
+    async def worker(self) -> Worker:
+        """Return a fresh worker. Raises EngineError when none can be started."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class EngineError(Exception):
+    """No worker can be had; the message says why and what to do."""

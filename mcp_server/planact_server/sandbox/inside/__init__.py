@@ -1,0 +1,1 @@
+"""What runs in the worker process. Imports the standard library and RestrictedPython only."""

@@ -1,0 +1,1 @@
+"""GGUF models in, text out. Imports nothing else of Planact."""
