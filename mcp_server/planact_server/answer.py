@@ -1,0 +1,163 @@
+"""The answer: one JSON object, the same for every way a plan can end.
+
+Pure: what is known about a run in, the object that the contract describes out. `planact_server.shrink` cuts
+it to a host's budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from planact_server.sandbox import Outcome, PlanError
+from planact_server.shrink import LEAST_CHARS, shrink, value_at
+from planact_tools import JSONObject, JSONValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+__all__ = [
+    "LEAST_CHARS",
+    "Attempt",
+    "CallRecord",
+    "Status",
+    "build_answer",
+    "function_results",
+    "is_error",
+    "shrink",
+    "value_at",
+]
+
+Status: TypeAlias = Literal[
+    "ok", "error", "refused", "timeout", "limit", "running", "approval_required", "denied", "cancelled"
+]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+_WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One tool call of a plan, in program order."""
+
+    call: int
+    """Counts from 1."""
+
+    function: str
+    """As the plan may write it: the plain name where that is unique, else `server.tool`."""
+
+    server: str
+    arguments: Mapping[str, JSONValue]
+    line: int | None
+    bound_to: tuple[str, ...] = ()
+    ok: bool
+    value: JSONValue = None
+    error: str | None = None
+    """Why it failed, where it did; `value` means nothing then."""
+
+    ms: float
+    read_only: bool
+    parallel: bool = False
+    """True when it overlapped another call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One plan of the planner's and what went wrong with it."""
+
+    plan: str
+    errors: tuple[PlanError, ...] = ()
+
+
+def is_error(status: str) -> bool:
+    """Say whether a result with this status is marked as an error to the host."""
+    return status not in _WELL
+
+
+def build_answer(
+    status: Status,
+    *,
+    session: str | None = None,
+    run: str | None = None,
+    outcome: Outcome | None = None,
+    calls: Sequence[CallRecord] = (),
+    plan: str | None = None,
+    attempts: Sequence[Attempt] = (),
+    pending: JSONValue = None,
+    warnings: Sequence[str] = (),
+    recovered: JSONObject | None = None,
+) -> JSONObject:
+    """Return the whole answer; keys in the contract's order, those that do not apply left out."""
+    left = outcome if outcome is not None else Outcome(status="ok")
+    answer: JSONObject = {"status": status}
+    if session is not None:
+        answer["session"] = session
+    if run is not None:
+        answer["run"] = run
+    if plan is not None:
+        answer["plan"] = plan
+    if len(attempts) > 1:
+        answer["attempts"] = [{"plan": each.plan, "errors": _errors(each.errors)} for each in attempts]
+    if left.has_result:
+        answer["result"] = left.result
+    answer["function_results"] = {name: list[JSONValue](bound) for name, bound in function_results(calls).items()}
+    answer["variables"] = dict(left.variables)
+    answer["calls"] = [_call(record) for record in sorted(calls, key=lambda record: record.call)]
+    answer["output"] = left.output
+    answer["errors"] = _errors(left.errors)
+    if pending is not None:
+        answer["pending"] = pending
+    if left.truncated:
+        # The worker could not hand these over whole, so there is nowhere to read them.
+        answer["truncated"] = [{"path": _exported(name), "size": size} for name, size in left.truncated.items()]
+    if warnings:
+        answer["warnings"] = list[JSONValue](warnings)
+    if recovered is not None:
+        answer["recovered"] = recovered
+    return answer
+
+
+def function_results(calls: Iterable[CallRecord]) -> dict[str, list[str]]:
+    """Return function → names that its results were bound to, each once, in order of first binding.
+
+    Every function that was called has a key. A name that two servers share gets its server in front.
+    """
+    in_order = sorted(calls, key=lambda record: record.call)
+    servers: dict[str, set[str]] = {}
+    for record in in_order:
+        servers.setdefault(record.function, set()).add(record.server)
+    results: dict[str, list[str]] = {}
+    for record in in_order:
+        shared = len(servers[record.function]) > 1
+        names = results.setdefault(f"{record.server}.{record.function}" if shared else record.function, [])
+        names.extend(name for name in dict.fromkeys(record.bound_to) if name not in names)
+    return results
+
+
+def _call(record: CallRecord) -> JSONObject:
+    said: JSONObject = {"value": record.value} if record.ok else {"error": record.error}
+    return {
+        "call": record.call,
+        "function": record.function,
+        "server": record.server,
+        "arguments": dict(record.arguments),
+        "line": record.line,
+        "bound_to": list[JSONValue](record.bound_to),
+        "ok": record.ok,
+        **said,
+        "ms": record.ms,
+        "read_only": record.read_only,
+        "parallel": record.parallel,
+    }
+
+
+def _errors(errors: Iterable[PlanError]) -> list[JSONValue]:
+    return [
+        {field.name: value for field in fields(error) if (value := getattr(error, field.name)) is not None}
+        for error in errors
+    ]
+
+
+def _exported(name: str) -> str:
+    return name if name == "result" else f"variables/{name}"

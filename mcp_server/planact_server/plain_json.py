@@ -1,0 +1,88 @@
+"""JSON that every parser takes: no NaN, no lone surrogates, no numbers of thousands of digits, bounded nesting.
+
+Values come from plans and from other people's servers; Python's own `json` accepts more than hosts do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from planact_tools import JSONValue
+
+MOST_LEVELS = 100
+"""Nesting that hosts can be expected to parse; several stop at 128."""
+
+TOO_DEEP = "… nested too deeply"
+
+_MOST_BITS = 4_096
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def json_text(value: JSONValue) -> str:
+    """Return `value` as JSON, with anything unsound in it replaced as `plain` does."""
+    return plain_text(value)[1]
+
+
+def plain_text(value: JSONValue) -> tuple[JSONValue, str]:
+    """Return a sound form of `value`, usually itself, and its JSON text.
+
+    Walks the value in Python only where its text shows that there is something to replace.
+    """
+    try:
+        text = _dumps(value)
+        text.encode()
+        if _levels(text) <= MOST_LEVELS:
+            return value, text
+    except (ValueError, TypeError, RecursionError):
+        pass  # NaN, a lone surrogate, a huge number, a key that is no string, endless nesting
+    sound = plain(value)
+    return sound, _dumps(sound)
+
+
+def plain(value: object, *, levels: int = MOST_LEVELS) -> JSONValue:
+    """Return `value` with everything replaced by text that JSON cannot carry or hosts cannot parse."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _sound(value)
+        case int():
+            return value if value.bit_length() <= _MOST_BITS else hex(value)
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case list() | tuple():
+            if levels == 0:
+                return TOO_DEEP
+            return [plain(item, levels=levels - 1) for item in cast("list[object]", value)]
+        case dict():
+            if levels == 0:
+                return TOO_DEEP
+            table = cast("dict[object, object]", value)
+            return {_sound(str(key)): plain(item, levels=levels - 1) for key, item in table.items()}
+        case _:
+            return _sound(str(value))
+
+
+def _dumps(value: JSONValue) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _sound(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
+
+
+def _levels(text: str) -> int:
+    if text.count("[") + text.count("{") <= MOST_LEVELS:
+        return 0
+    brackets = _BRACKET.findall(_STRING.sub("", text))
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)

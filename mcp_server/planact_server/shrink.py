@@ -1,0 +1,305 @@
+"""Cutting an answer to a budget of characters without breaking its structure.
+
+Room is shared like water: every value may fill up to one level, so small values stay whole and the largest
+are cut first. Whatever is cut says so where it was cut, and in `truncated` with its full size and where the
+whole value can be read. Sizes are characters of JSON text, as it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast
+from urllib.parse import quote, unquote
+
+from planact_server.plain_json import plain_text
+from planact_tools import JSONObject, JSONValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+LEAST_CHARS = 220
+"""The smallest budget: room for the status, the handles, and a word about the first error."""
+
+MARKER = "…"
+"""Begins, or is the key of, whatever stands in the place of what was left out."""
+
+_ESSENTIAL = ("status", "session", "run")
+_URGENT = ("errors", "pending")
+_BY_IMPORTANCE = ("result", "function_results", "variables", "output", "calls")
+"""What is dropped last when there is not even room for markers; other keys come after these."""
+
+_LONGEST_ESSENTIAL = 64
+_LONGEST_KEY = 80
+_LEAST_NOTE = 52
+"""Room for the shortest `truncated`, its key included."""
+
+_LEAST_CONTAINER = 40
+"""A list or object cut down to nothing but its marker is at most this long."""
+
+_LEAST_TEXT = 12
+_MOST_LEVELS = 12
+"""Deeper down a value is kept whole or summed up: every level measures everything below it once more."""
+
+Path: TypeAlias = "tuple[str | int, ...]"
+
+
+def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JSONObject:
+    """Return `answer` in at most `max_chars` characters of JSON text; less than LEAST_CHARS counts as that.
+
+    `link` turns a path such as `variables/rows` into the address of the whole value. A path's parts are
+    percent-encoded, so it can stand in a URI as it is; `value_at` follows it.
+    """
+    budget = max(max_chars, LEAST_CHARS)
+    sound, text = plain_text(answer)
+    whole = cast("JSONObject", sound)
+    if len(text) <= budget:
+        return whole
+    notes = _Notes(
+        whole=whole,
+        link=link if isinstance(whole.get("run"), str) else None,
+        earlier=cast("list[JSONValue]", whole.get("truncated", [])),
+    )
+    room = max(_LEAST_NOTE, min(budget // 5, 4_000))
+    cutter, entries = _Cutter(), list[JSONValue]()
+    body: JSONObject = {}
+    # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
+    for _ in range(2):
+        cutter = _Cutter()
+        body = _body(whole, budget - room, cutter)
+        entries = notes.within(cutter.cut_paths, room)
+        room = max(_LEAST_NOTE, _noted_size(entries))
+    return {**body, "truncated": entries}
+
+
+def value_at(answer: JSONValue, path: str) -> JSONValue:
+    """Return the part of an answer that a path from `truncated` names. Raises LookupError."""
+    value = answer
+    for part in path.split("/") if path else ():
+        key = unquote(part)
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            raise LookupError(f"There is nothing at {path!r}.")
+    return value
+
+
+@dataclass(slots=True)
+class _Part:
+    """An element of a list or object, measured."""
+
+    key: str | int
+    """Where it is in the whole value."""
+
+    label: str
+    """Its key as it will be sent; empty in a list."""
+
+    value: JSONValue
+    overhead: int
+    """Its share of commas, colon and key."""
+
+    size: int
+
+    def least(self, floor: int = 0) -> int:
+        """Return the room that is enough to show the value at all, or `floor` of it."""
+        shortest = _LEAST_TEXT if isinstance(self.value, str) else _LEAST_CONTAINER
+        return min(self.size, max(shortest, floor))
+
+
+@dataclass(slots=True)
+class _Cutter:
+    """Cuts values and remembers where."""
+
+    cut_paths: dict[Path, int] = field(default_factory=dict[Path, int])
+    """Where something was left out → the full size of what was there."""
+
+    def cut(self, value: JSONValue, size: int, room: int, path: Path, *, level: int = 0) -> JSONValue:
+        """Return `value`, which is `size` long, in at most `room`; that is no less than its part's `least`."""
+        if size <= room:
+            return value
+        match value:
+            case list() if level < _MOST_LEVELS:
+                return self._cut_list(value, size, room, path, level)
+            case dict() if level < _MOST_LEVELS:
+                return self._cut_dict(value, size, room, path, level)
+            case _:
+                self.cut_paths[path] = size
+                return _cut_text(value, room) if isinstance(value, str) else _summary(value, size)
+
+    def _cut_list(self, items: list[JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
+        marker = f"{MARKER} {len(items)} items left out"
+        # A tenth of the room for each: better a few records that can be read than many that cannot.
+        kept = _fill(_items(items), len(items), room - 2, marker=_size(marker) + 2, floor=room // 10)
+        short = [self.cut(p.value, p.size, share, (*path, p.key), level=level + 1) for p, share in kept]
+        if len(kept) < len(items):
+            self.cut_paths[path] = size
+            short.append(f"{MARKER} {len(items) - len(kept)} items left out")
+        return short
+
+    def _cut_dict(self, table: dict[str, JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
+        marker = f"{len(table)} keys left out"
+        overhead = _size(MARKER) + _size(marker) + 4
+        # Names are worth more than values: a variable that is not even named is lost to the reader.
+        kept = _fill(_entries(table), len(table), room - 2, marker=overhead, floor=room // 40)
+        short: JSONObject = {}
+        for part, share in kept:
+            where = (*path, part.key) if part.label == part.key else path
+            short[part.label] = self.cut(part.value, part.size, share, where, level=level + 1)
+        if any(part.label != part.key for part, _ in kept):
+            self.cut_paths[path] = size
+        if len(kept) < len(table):
+            self.cut_paths[path] = size
+            short[MARKER] = f"{len(table) - len(kept)} keys left out"
+        return short
+
+
+def _body(whole: JSONObject, room: int, cutter: _Cutter) -> JSONObject:
+    """Return everything but `truncated` in at most `room`."""
+    parts = {part.key: part for part in _entries(whole) if part.key != "truncated"}
+    shares = [(parts.pop(key), _LONGEST_ESSENTIAL) for key in _ESSENTIAL if key in parts]
+    room -= 2 + sum(part.overhead + min(part.size, share) for part, share in shares)
+
+    urgent = [parts.pop(key) for key in _URGENT if key in parts]
+    shares += _fill(urgent, len(urgent), max(room // 2, min(room, 160)))
+    room -= sum(part.overhead + min(part.size, share) for part, share in shares if part.key in _URGENT)
+
+    order = [parts.pop(key) for key in _BY_IMPORTANCE if key in parts]
+    rest = [*order, *parts.values()]
+    shares += _fill(rest, len(rest), room)
+
+    room_of = {part.key: share for part, share in shares}
+    body: JSONObject = {}
+    for part in (*_entries(whole),):
+        if part.key in room_of:
+            body[part.label] = cutter.cut(part.value, part.size, room_of[part.key], (part.key,))
+        elif part.key != "truncated":
+            cutter.cut_paths[(part.key,)] = part.size
+    return body
+
+
+def _fill(parts: Iterable[_Part], count: int, room: int, *, marker: int = 0, floor: int = 0) -> list[tuple[_Part, int]]:
+    """Share `room` among as many of the first parts as can be shown; return those with their shares.
+
+    `marker` is kept free unless all `count` parts are shown. No share is below the part's `least`.
+    """
+    kept: list[_Part] = []
+    used = 0
+    for part in parts:
+        needed = part.overhead + part.least(floor)
+        if used + needed > room:
+            break
+        kept.append(part)
+        used += needed
+    if len(kept) < count:
+        room -= marker
+        while kept and used > room:
+            last = kept.pop()
+            used -= last.overhead + last.least(floor)
+    level = _level(kept, room - sum(part.overhead for part in kept))
+    return [(part, min(part.size, max(part.least(), level))) for part in kept]
+
+
+def _level(parts: Sequence[_Part], room: int) -> int:
+    """Return the highest level to which all parts can fill up within `room`."""
+    low, high = 0, max((part.size for part in parts), default=0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(part.size, max(part.least(), middle)) for part in parts) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _items(items: Sequence[JSONValue]) -> Iterator[_Part]:
+    for index, item in enumerate(items):
+        yield _Part(key=index, label="", value=item, overhead=2, size=_size(item))
+
+
+def _entries(table: JSONObject) -> Iterator[_Part]:
+    for index, (key, value) in enumerate(table.items()):
+        label = key
+        if len(key) > _LONGEST_KEY or _size(key) > _LONGEST_KEY:
+            label = f"{_prefix(key, _LONGEST_KEY - 20)}{MARKER} key {index}"
+        # The marker's own key is taken; a value that has it counts as left out.
+        if key != MARKER:
+            yield _Part(key=key, label=label, value=value, overhead=_size(label) + 4, size=_size(value))
+
+
+def _cut_text(text: str, room: int) -> str:
+    marker = f"{MARKER} {len(text)} characters left out {MARKER}"
+    free = room - 2 - len(marker)
+    if free < len(marker):
+        return _prefix(text, room - 3) + MARKER
+    # The end of an output says how it ended.
+    head = _prefix(text, free * 2 // 3)
+    tail = _prefix(text[::-1], free // 3)[::-1]
+    return f"{head}{MARKER} {len(text) - len(head) - len(tail)} characters left out {MARKER}{tail}"
+
+
+def _prefix(text: str, room: int) -> str:
+    """Return the longest beginning of `text` that is at most `room` long inside a JSON string."""
+    low, high = 0, min(room, len(text))
+    if _size(text[:high]) - 2 <= room:
+        return text[:high]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _size(text[:middle]) - 2 <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]
+
+
+def _summary(value: JSONValue, size: int) -> str:
+    match value:
+        case list():
+            return f"{MARKER} {len(value)} items"
+        case dict():
+            return f"{MARKER} {len(value)} keys"
+        case _:
+            return f"{MARKER} {size} digits"
+
+
+def _size(value: JSONValue) -> int:
+    return len(json.dumps(value, ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notes:
+    """Writes `truncated`: as many paths as there is room for, else the larger wholes that they are in."""
+
+    whole: JSONObject
+    link: Callable[[str], str] | None
+    earlier: Sequence[JSONValue]
+    """What was too large already when the answer was made."""
+
+    def within(self, cut: dict[Path, int], room: int) -> list[JSONValue]:
+        """Return the most exact entries that fit, the key `truncated` included."""
+        return next(entries for entries in self._attempts(cut, room) if entries is not None)
+
+    def _attempts(self, cut: dict[Path, int], room: int) -> Iterator[list[JSONValue] | None]:
+        for levels in range(max(map(len, cut), default=1), 0, -1):
+            wholes = dict.fromkeys(path[:levels] for path in cut)
+            if len(wholes) * _LEAST_CONTAINER < room:
+                entries = [*self.earlier, *(self._entry(path, cut, self.link) for path in wholes)]
+                yield entries if _noted_size(entries) <= room else None
+        everything = [self._entry((), cut, self.link)]
+        yield everything if _noted_size(everything) <= room else None
+        yield [self._entry((), cut, None)]
+
+    def _entry(self, path: Path, cut: dict[Path, int], link: Callable[[str], str] | None) -> JSONValue:
+        written = "/".join(quote(str(part), safe="") for part in path)
+        value: JSONValue = self.whole
+        for part in path:
+            value = cast("dict[str | int, JSONValue]", value)[part]
+        entry: JSONObject = {"path": written, "size": cut.get(path) or _size(value)}
+        if link is not None:
+            entry["resource"] = link(written)
+        return entry
+
+
+def _noted_size(entries: list[JSONValue]) -> int:
+    return _size(entries) + len(', "truncated": ')

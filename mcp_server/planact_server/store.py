@@ -1,0 +1,406 @@
+"""What outlives a process: runs, sessions, catalogues, trust and decisions, in one SQLite file per user.
+
+Every method is synchronous and short. Code on the event loop calls the ones that carry whole answers through
+a thread; one Store may be used from any thread, and any number of processes may share the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import stat
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
+
+from planact_server.plain_json import json_text
+from planact_server.sessions import SavedSession
+from planact_tools import JSONObject, JSONValue, ToolDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+FILE_NAME = "planact.db"
+BUSY_SECONDS = 5.0
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How much is kept. Older and further entries go when the store is opened."""
+
+    runs: int = 1_000
+    run_bytes: int = 256 * 1024 * 1024
+    run_seconds: float = 30 * DAY
+    sessions: int = 200
+    session_seconds: float = 30 * DAY
+    catalogue_seconds: float = 90 * DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A finished run, without its answer."""
+
+    run: str
+    client: str
+    session: str
+    status: str
+    ended: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberedDecision:
+    """An answer that a person gave for always."""
+
+    identity: str
+    """The server's identity; names do not count."""
+
+    tool: str
+    """The tool's raw name; empty for the server's read marks as a whole."""
+
+    definition_hash: str
+    verdict: Literal["allow", "deny"]
+
+
+class StoreError(Exception):
+    """The store cannot be used; the message names the file and says what to do."""
+
+
+Rows: TypeAlias = "list[tuple[Any, ...]]"
+T = TypeVar("T")
+
+# One entry per version of the file; entries are never changed, only added.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs (
+            run TEXT PRIMARY KEY, client TEXT NOT NULL, session TEXT NOT NULL, status TEXT NOT NULL,
+            ended REAL NOT NULL, bytes INTEGER NOT NULL, answer TEXT NOT NULL) STRICT""",
+        "CREATE INDEX runs_by_end ON runs (ended)",
+        """CREATE TABLE sessions (
+            session TEXT PRIMARY KEY, client TEXT NOT NULL, saved REAL NOT NULL,
+            variables TEXT NOT NULL, unsaved TEXT NOT NULL) STRICT""",
+        """CREATE TABLE catalogues (
+            identity TEXT PRIMARY KEY, era TEXT, saved REAL NOT NULL, definitions TEXT NOT NULL) STRICT""",
+        "CREATE TABLE trusted_folders (folder TEXT PRIMARY KEY, saved REAL NOT NULL, fingerprint TEXT NOT NULL) STRICT",
+        """CREATE TABLE decisions (
+            identity TEXT NOT NULL, tool TEXT NOT NULL, definition_hash TEXT NOT NULL, verdict TEXT NOT NULL,
+            saved REAL NOT NULL, PRIMARY KEY (identity, tool)) STRICT""",
+    ),
+)
+
+
+class Store:
+    """The user's state; a context manager that closes the file."""
+
+    def __init__(
+        self, folder: Path, *, retention: Retention = Retention(), clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder = folder
+        self._path = folder / FILE_NAME
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._notices: list[str] = []
+        self._identity: tuple[int, int] | None = None
+        self._connection = self._attempt_open()
+        self._write(lambda db: _prune(db, retention, clock()))
+
+    @classmethod
+    def open(cls, folder: Path, *, retention: Retention = Retention(), clock: Callable[[], float] = time.time) -> Self:
+        """Open the store in `folder`, creating both where they are missing. Raises StoreError.
+
+        A damaged file is moved aside and named in `notices`; the store then starts empty.
+        """
+        return cls(folder, retention=retention, clock=clock)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Say whether there is a store, without creating anything."""
+        return (folder / FILE_NAME).is_file()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences that a person should see."""
+        return tuple(self._notices)
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Runs
+
+    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> None:
+        """Keep a run's whole answer; saving it again replaces it."""
+        text = json_text(answer)
+        row = (run, client, session, str(answer.get("status", "")), self._clock(), len(text.encode()), text)
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+
+    def load_run(self, run: str) -> tuple[str, JSONObject] | None:
+        """Return (client, whole answer)."""
+        rows = self._read("SELECT client, answer FROM runs WHERE run = ?", run)
+        return (rows[0][0], json.loads(rows[0][1])) if rows else None
+
+    def list_runs(self, limit: int = 50) -> tuple[StoredRun, ...]:
+        """Return the newest runs, newest first."""
+        rows = self._read(
+            "SELECT run, client, session, status, ended FROM runs ORDER BY ended DESC, rowid DESC LIMIT ?", limit
+        )
+        return tuple(StoredRun(run=r, client=c, session=s, status=t, ended=e) for r, c, s, t, e in rows)
+
+    # Sessions
+
+    def save_session(self, saved: SavedSession) -> None:
+        """Keep a session's data; saving it again replaces it."""
+        row = (
+            saved.session,
+            saved.client,
+            self._clock(),
+            json_text(dict(saved.variables)),
+            json_text(list(saved.unsaved)),
+        )
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", row))
+
+    def load_session(self, session: str) -> SavedSession | None:
+        rows = self._read("SELECT client, variables, unsaved FROM sessions WHERE session = ?", session)
+        if not rows:
+            return None
+        client, variables, unsaved = rows[0]
+        return SavedSession(
+            session=session, client=client, variables=json.loads(variables), unsaved=tuple(json.loads(unsaved))
+        )
+
+    def forget_session(self, session: str) -> bool:
+        """Remove a session; say whether there was one."""
+        return self._write(lambda db: db.execute("DELETE FROM sessions WHERE session = ?", (session,)).rowcount > 0)
+
+    # Catalogues
+
+    def save_definitions(self, identity: str, definitions: Sequence[ToolDefinition], *, era: str | None = None) -> None:
+        """Keep the tools of the server with this identity for the next start."""
+        text = json_text([cast("JSONValue", asdict(definition)) for definition in definitions])
+        row = (identity, era, self._clock(), text)
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?)", row))
+
+    def cached_definitions(self, identity: str) -> tuple[ToolDefinition, ...] | None:
+        """Return a server's tools as last saved; None also when another version wrote them in another shape."""
+        rows = self._read("SELECT definitions FROM catalogues WHERE identity = ?", identity)
+        try:
+            return tuple(ToolDefinition(**definition) for definition in json.loads(rows[0][0])) if rows else None
+        except TypeError:
+            return None
+
+    def cached_era(self, identity: str) -> str | None:
+        """Return the protocol revision that a server spoke when its tools were saved."""
+        rows = self._read("SELECT era FROM catalogues WHERE identity = ?", identity)
+        return rows[0][0] if rows else None
+
+    # Trust in folders
+
+    def trust_folder(self, folder: str, fingerprint: Mapping[str, str]) -> None:
+        """Remember that the user trusts a folder with these contents."""
+        row = (folder, self._clock(), json_text(dict(fingerprint)))
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO trusted_folders VALUES (?, ?, ?)", row))
+
+    def trusted_folder(self, folder: str) -> Mapping[str, str] | None:
+        """Return the contents with which a folder was trusted."""
+        rows = self._read("SELECT fingerprint FROM trusted_folders WHERE folder = ?", folder)
+        return cast("dict[str, str]", json.loads(rows[0][0])) if rows else None
+
+    def trusted_folders(self) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._read("SELECT folder FROM trusted_folders ORDER BY folder"))
+
+    def distrust_folder(self, folder: str) -> bool:
+        """Forget a folder's trust; say whether there was any."""
+        return self._write(
+            lambda db: db.execute("DELETE FROM trusted_folders WHERE folder = ?", (folder,)).rowcount > 0
+        )
+
+    # Decisions
+
+    def save_decision(self, decision: RememberedDecision) -> None:
+        """Remember an answer; it replaces an earlier one about the same tool."""
+        row = (decision.identity, decision.tool, decision.definition_hash, decision.verdict, self._clock())
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row))
+
+    def decisions(self, identity: str) -> tuple[RememberedDecision, ...]:
+        """Return what was decided about a server and its tools."""
+        rows = self._read(
+            "SELECT tool, definition_hash, verdict FROM decisions WHERE identity = ? ORDER BY tool", identity
+        )
+        return tuple(
+            RememberedDecision(identity=identity, tool=tool, definition_hash=definition_hash, verdict=verdict)
+            for tool, definition_hash, verdict in rows
+        )
+
+    def forget_decision(self, identity: str, tool: str) -> bool:
+        """Remove an answer; say whether there was one."""
+        sql = "DELETE FROM decisions WHERE identity = ? AND tool = ?"
+        return self._write(lambda db: db.execute(sql, (identity, tool)).rowcount > 0)
+
+    # The file
+
+    def _read(self, sql: str, *values: object) -> Rows:
+        return self._attempt(lambda: self._connection.execute(sql, values).fetchall())
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def transaction() -> T:
+            with _transaction(self._connection):
+                return work(self._connection)
+
+        return self._attempt(transaction)
+
+    def _attempt(self, work: Callable[[], T]) -> T:
+        """Do `work`, once more on a fresh file when this one turns out to be damaged."""
+        with self._lock:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise self._error(error) from error
+                self._connection.close()
+                self._move_aside(error)
+                self._connection = self._attempt_open()
+            try:
+                return work()
+            except sqlite3.Error as error:
+                raise self._error(error) from error
+
+    def _attempt_open(self) -> sqlite3.Connection:
+        try:
+            self._notices += _prepare_folder(self._folder)
+            try:
+                return self._open_file()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._move_aside(error)
+                return self._open_file()
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from error
+
+    def _open_file(self) -> sqlite3.Connection:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            opened = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        self._identity = (opened.st_dev, opened.st_ino)
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # In WAL mode a crash of the machine may cost the last transactions, never the file.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        known = len(_MIGRATIONS)
+        if _version(connection) == known:
+            return
+        with _transaction(connection):
+            # Asked again: another process may have been faster.
+            version = _version(connection)
+            if version > known:
+                raise StoreError(
+                    f"{self._path} was written by a newer Planact (version {version}; this one knows {known})."
+                    " Upgrade Planact, or set PLANACT_HOME to another folder."
+                )
+            for statements in _MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {known}")
+
+    def _move_aside(self, error: sqlite3.Error) -> None:
+        """Rename the damaged file, unless another process has done so already."""
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            return
+        if self._identity != (now.st_dev, now.st_ino):
+            return
+        aside = _free_name(self._path, int(self._clock()))
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+        self._notices.append(
+            f"{self._path} was damaged ({error}). It is kept as {aside.name!r}; runs, sessions and the trust in"
+            " folders start anew."
+        )
+
+    def _error(self, error: OSError | sqlite3.Error) -> StoreError:
+        return StoreError(f"The state in {self._path} cannot be used: {error}. PLANACT_HOME names another folder.")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    # IMMEDIATE waits for other writers here, where waiting works; upgrading a reader later would fail at once.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        # Some errors end the transaction by themselves.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    # The lowest byte is the error, the others say more about it.
+    return isinstance(code, int) and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _prepare_folder(folder: Path) -> list[str]:
+    """Create the folder for its owner only; say when an existing one lets others write."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return [f"Other users may write to the state folder {folder}: chmod 700 {folder}"]
+    return []
+
+
+def _free_name(path: Path, now: int) -> Path:
+    names = (
+        path.with_name(f"{path.name}.damaged-{now}{suffix}") for suffix in ("", *(f"-{n}" for n in range(1, 1000)))
+    )
+    return next(name for name in names if not name.exists())
+
+
+def _prune(db: sqlite3.Connection, retention: Retention, now: float) -> None:
+    db.execute("DELETE FROM runs WHERE ended < ?", (now - retention.run_seconds,))
+    db.execute(
+        """DELETE FROM runs WHERE run IN (
+            SELECT run FROM (
+                SELECT run, row_number() OVER newest AS place, sum(bytes) OVER newest AS bytes_so_far
+                FROM runs WINDOW newest AS (ORDER BY ended DESC, rowid DESC))
+            WHERE place > ? OR bytes_so_far > ?)""",
+        (retention.runs, retention.run_bytes),
+    )
+    db.execute("DELETE FROM sessions WHERE saved < ?", (now - retention.session_seconds,))
+    db.execute(
+        """DELETE FROM sessions WHERE session NOT IN (
+            SELECT session FROM sessions ORDER BY saved DESC, rowid DESC LIMIT ?)""",
+        (retention.sessions,),
+    )
+    db.execute("DELETE FROM catalogues WHERE saved < ?", (now - retention.catalogue_seconds,))
