@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,14 +20,22 @@ FOLDERS = {
     "quantized": "planact_quantized",
     "tool_packs": "planact_tools",
 }
-INSIDE = CHECKOUT / "mcp_server" / "planact_server" / "sandbox" / "inside"
+SANDBOX = CHECKOUT / "mcp_server" / "planact_server" / "sandbox"
+IN_THE_WORKER = sorted(file for folder in ("inside", "jail") for file in (SANDBOX / folder).rglob("*.py"))
+BROUGHT_ALONG = {"mcp_types": "mcp", "pydantic_core": "pydantic"}
+"""Packages that are the other half of a library that we declare."""
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """The four packages, empty, under the project's own contracts."""
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
-    for package in (*FOLDERS.values(), "planact_server/sandbox", "planact_server/sandbox/inside"):
+    for package in (
+        *FOLDERS.values(),
+        "planact_server/sandbox",
+        "planact_server/sandbox/inside",
+        "planact_server/sandbox/jail",
+    ):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     return tmp_path
@@ -49,6 +58,7 @@ def test_packages_that_import_nothing_break_no_contract(house: Path) -> None:
         ("planact_bridge/sideways.py", "import planact_quantized", "The bridge"),
         ("planact_quantized/sideways.py", "import planact_bridge", "The bridge"),
         ("planact_server/sandbox/inside/reaching_out.py", "import planact_tools", "What runs inside the jail"),
+        ("planact_server/sandbox/jail/reaching_out.py", "import planact_bridge", "What runs inside the jail"),
     ],
 )
 def test_an_import_that_points_elsewhere_breaks_a_contract(house: Path, module: str, line: str, contract: str) -> None:
@@ -78,16 +88,31 @@ def test_importing_an_outer_folder_is_a_lint_error(folder: str, line: str) -> No
     assert f"import {FOLDERS[folder]}" in ended.stdout
 
 
-@pytest.mark.parametrize("file", sorted(INSIDE.rglob("*.py")), ids=lambda file: file.name)
-def test_the_jail_imports_the_standard_library_and_restricted_python_only(file: Path) -> None:
-    ours = "planact_server.sandbox.inside"
-    foreign = [
+@pytest.mark.parametrize("file", IN_THE_WORKER, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_the_worker_imports_the_standard_library_and_restricted_python_only(file: Path) -> None:
+    ours = ("planact_server.sandbox.inside", "planact_server.sandbox.jail")
+    assert {
         module
         for module in _imports(file)
-        if module.split(".")[0] not in {*sys.stdlib_module_names, "RestrictedPython"}
-        and not f"{module}.".startswith(f"{ours}.")
-    ]
-    assert foreign == []
+        if module.split(".")[0] not in {*sys.stdlib_module_names, "RestrictedPython"} and not module.startswith(ours)
+    } == set()
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = {re.split(r"[^\w.-]", line)[0].lower().replace("-", "_") for line in project["dependencies"]}
+    imported = {
+        module.split(".")[0]
+        for folder, package in FOLDERS.items()
+        for file in (CHECKOUT / folder / package).rglob("*.py")
+        for module in _imports(file)
+    }
+    libraries = {
+        BROUGHT_ALONG.get(name, name).lower() for name in imported - {*sys.stdlib_module_names, *FOLDERS.values()}
+    }
+    assert extras["local"][0].startswith("llama-cpp-python")
+    assert libraries - declared - {"llama_cpp"} == set()
 
 
 def test_every_contract_is_named_in_the_documentation() -> None:
@@ -122,8 +147,10 @@ def _imports(file: Path) -> list[str]:
         match node:
             case ast.Import(names=names):
                 found += [alias.name for alias in names]
-            case ast.ImportFrom(module=str(module)):
-                found.append(module)
+            case ast.ImportFrom(module=str(module), names=names):
+                found += [f"{module}.{alias.name}" for alias in names]
+            case _:
+                pass
     return found
 
 
