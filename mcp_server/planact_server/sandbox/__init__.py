@@ -89,6 +89,9 @@ class ToolRequest:
     line: int | None
 
 
+FaultType: TypeAlias = Literal["ToolError", "TypeError", "ValueError", "NameError", "AttributeError", "LookupError"]
+
+
 class PlanFault(Exception):
     """Raised by a PlanHost to make the plan's call raise. `type` names the exception class that the plan sees."""
 
@@ -96,7 +99,7 @@ class PlanFault(Exception):
         self,
         message: str,
         *,
-        type: Literal["ToolError", "TypeError", "ValueError", "NameError", "AttributeError", "LookupError"],
+        type: FaultType,
         hint: str | None = None,
         parameter: str | None = None,
         server: str | None = None,
@@ -106,7 +109,7 @@ class PlanFault(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.type = type
+        self.type: FaultType = type
         self.hint = hint
         self.parameter = parameter
         self.server = server

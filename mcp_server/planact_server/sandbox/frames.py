@@ -22,9 +22,292 @@ Worker → host
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
     {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated"}
 
-`id` is the worker's and counts up; answers may come in any order. Several calls may be in flight.
-Handles in answer values are objects with the key "$planact":
+`id` is the worker's and counts up over its whole life; answers may come in any order. Several calls may be in
+flight. Handles in answer values are objects with the key "$planact":
     {"$planact": "image" | "audio" | "blob", "id": str, "mime": str, "size": int}
     {"$planact": "text", "id": str, "size": int}           a LargeText; slices come through ask "text"
 They travel back unchanged when a plan passes them as an argument.
+
+A worker's frame is finite numbers and real text, nests at most `MAX_DEPTH` deep, holds at most `MAX_NODES` values
+and has no other keys than these. A worker that sends anything else is killed: an honest one never does.
 """
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeAlias
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from planact_server.sandbox import (
+    Limits,
+    OutcomeStatus,
+    PlanError,
+    PlanFault,
+    Resolution,
+    ResolvedServer,
+    ResolvedTool,
+    Unresolved,
+)
+
+if TYPE_CHECKING:
+    from planact_tools import JSONValue
+else:
+    JSONValue = Any  # Pydantic would walk through every value; `_parse` has looked at the whole frame already
+
+MAX_DEPTH = 100
+"""How deep a worker's frame may nest, its own object included."""
+
+MAX_NODES = 1_000_000
+"""How many values a worker's frame may hold: 16 MB of `[[],[],…` would become half a gigabyte here."""
+
+CONTROL_BYTES = 64 * 1024
+"""Largest frame that a worker may send while no plan runs."""
+
+
+class FrameError(Exception):
+    """The worker broke the protocol (`error`) or flooded it (`limit`), and has to go."""
+
+    def __init__(self, message: str, *, status: Literal["error", "limit"] = "error") -> None:
+        super().__init__(message)
+        self.status: Literal["error", "limit"] = status
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("not a Python name")
+    return name
+
+
+Count: TypeAlias = Annotated[int, Strict(), Field(ge=1, lt=2**53)]
+Flag: TypeAlias = Annotated[bool, Strict()]
+ToolName: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+Name: TypeAlias = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_identifier)]
+
+_CLOSED = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Ready:
+    type: Literal["ready"]
+    pid: Count
+    layers: dict[str, Flag | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Restored:
+    type: Literal["restored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Resolve:
+    type: Literal["resolve"]
+    id: Count
+    names: list[ToolName]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Call:
+    type: Literal["call"]
+    id: Count
+    call: Count
+    server: ToolName | None
+    tool: ToolName
+    raw: Flag
+    positional: list[JSONValue]
+    keywords: dict[str, JSONValue]
+    line: Count | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Ask:
+    type: Literal["ask"]
+    id: Count
+    helper: ToolName
+    arguments: dict[str, JSONValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Output:
+    type: Literal["output"]
+    text: Annotated[str, StringConstraints(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Bound:
+    type: Literal["bound"]
+    call: Count
+    names: Annotated[list[Name], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Done:
+    type: Literal["done"]
+    status: OutcomeStatus
+    errors: list[PlanError]
+    variables: dict[Name, JSONValue]
+    deleted: list[Name]
+    functions: list[Name]
+    truncated: dict[Name, Annotated[int, Strict(), Field(ge=0)]]
+    result: JSONValue = None
+    has_result: bool = False
+    """Whether `result` was in the frame: a plan's result may well be None. Filled in by `decode`."""
+
+
+Question: TypeAlias = Resolve | Call | Ask
+"""What the worker waits for an answer to."""
+
+WorkerFrame: TypeAlias = Ready | Restored | Resolve | Call | Ask | Output | Bound | Done
+
+_WORKER_FRAME: TypeAdapter[WorkerFrame] = TypeAdapter(Annotated[WorkerFrame, Field(discriminator="type")])
+
+
+def decode(body: bytes) -> WorkerFrame:
+    """Parse one frame of a worker. Raises FrameError on everything that an honest worker never sends."""
+    raw = _parse(body)
+    if not isinstance(raw, dict):
+        raise FrameError("The worker sent a frame that is no object.")
+    if "has_result" in raw:
+        raise FrameError("The worker sent a frame with the unknown key 'has_result'.")
+    if raw.get("type") == "done":
+        raw["has_result"] = "result" in raw
+    try:
+        return _WORKER_FRAME.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))[:100]
+        raise FrameError(f"The worker sent a malformed frame: {place}: {first['msg'][:200]}.") from None
+
+
+_STRING = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+"')
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _parse(body: bytes) -> JSONValue:
+    try:
+        text = body.decode("utf-8")
+        _refuse_too_many_values(body)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if _SURROGATE.search(body):
+            # Only an exact look tells half a character from an escaped backslash before "ud83d".
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeError:
+        raise FrameError("The worker sent a frame that is no UTF-8 text.") from None
+    except RecursionError:
+        raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.") from None
+    except ValueError as error:
+        raise FrameError(f"The worker sent a frame that is no JSON: {str(error)[:200]}") from None
+    _refuse_too_deep(value)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _refuse_too_many_values(body: bytes) -> None:
+    """Count before parsing: afterwards the memory is spent. Commas inside of strings are not values."""
+    if len(body) <= MAX_NODES or _separators(body) <= MAX_NODES:
+        return
+    if _separators(_STRING.sub(b"", body)) > MAX_NODES:
+        raise FrameError(f"The worker sent a frame of more than {MAX_NODES:,} values.", status="limit")
+
+
+def _separators(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
+
+
+def _refuse_too_deep(value: JSONValue) -> None:
+    level = _containers([value])
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = _containers(child for part in level for child in (part.values() if isinstance(part, dict) else part))
+    raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.")
+
+
+def _containers(values: Iterable[JSONValue]) -> list[list[JSONValue] | dict[str, JSONValue]]:
+    return [value for value in values if isinstance(value, list | dict)]
+
+
+def run(source: str, limits: Limits) -> bytes:
+    """Tell a worker to run a plan. Raises UnicodeError on half characters."""
+    return _encode(
+        {
+            "type": "run",
+            "source": source,
+            "seconds": limits.seconds,
+            "output_bytes": limits.output_bytes,
+            "state_bytes": limits.state_bytes,
+            "source_bytes": limits.source_bytes,
+            "frame_bytes": limits.frame_bytes,
+        }
+    )
+
+
+def restore(variables: Mapping[str, JSONValue]) -> bytes:
+    """Tell a worker to take over the variables of an earlier one."""
+    return _encode({"type": "restore", "variables": dict(variables)})
+
+
+def answer(id: int, value: JSONValue) -> bytes:
+    """Answer a question. Raises ValueError or RecursionError for what is no JSON."""
+    return _encode({"type": "answer", "id": id, "value": value})
+
+
+def fault(id: int, fault: PlanFault) -> bytes:
+    """Make the plan's call raise."""
+    facts = {
+        "type": fault.type,
+        "message": fault.message,
+        "hint": fault.hint,
+        "parameter": fault.parameter,
+        "server": fault.server,
+        "tool": fault.tool,
+        "function": fault.function,
+        "arguments": None if fault.arguments is None else dict(fault.arguments),
+    }
+    return _encode(
+        {"type": "answer", "id": id, "error": {name: fact for name, fact in facts.items() if fact is not None}}
+    )
+
+
+def limit(id: int, message: str) -> bytes:
+    """End the plan with status `limit`."""
+    return _encode({"type": "answer", "id": id, "limit": message})
+
+
+def resolutions(found: Mapping[str, Resolution]) -> JSONValue:
+    """Spell resolutions out for the worker."""
+    return {name: _resolution(entry) for name, entry in found.items()}
+
+
+def _resolution(entry: Resolution) -> JSONValue:
+    match entry:
+        case ResolvedTool():
+            return {
+                "kind": "tool",
+                "server": entry.server,
+                "tool": entry.tool,
+                "parameters": list(entry.parameters),
+                "aliases": list(entry.aliases),
+                "open_keywords": entry.open_keywords,
+            }
+        case ResolvedServer():
+            return {"kind": "server", "server": entry.server}
+        case Unresolved():
+            return {"kind": "missing", "hint": entry.hint}
+
+
+def _encode(frame: Mapping[str, JSONValue]) -> bytes:
+    # Half a character (a lone surrogate) cannot be written in UTF-8; the worker's side writes "?" as well.
+    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")

@@ -1,0 +1,140 @@
+"""Where workers come from: a source that starts them, and a few that are started before anybody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import weakref
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import anyio
+
+from planact_server.sandbox import EngineError, Limits
+from planact_server.sandbox.spawn_source import SpawnSource
+
+if sys.platform != "win32":
+    from planact_server.sandbox.zygote_source import ZygoteSource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from planact_server.sandbox.worker import JailedWorker
+    from planact_tools import JSONObject
+
+logger = logging.getLogger(__name__)
+
+EngineName: TypeAlias = Literal["zygote", "spawn"]
+
+CPU_SECONDS = 3600
+"""A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
+
+
+class WorkerSource(Protocol):
+    """Starts workers; knows nothing of pools."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self) -> JailedWorker:
+        """Return a worker that serves. Raises EngineError."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class PooledEngine:
+    """Gives out workers, each to one session only, and keeps `warm` of them ready."""
+
+    def __init__(self, source: WorkerSource, *, warm: int) -> None:
+        self._source = source
+        self._warm = warm
+        self._ready: deque[JailedWorker] = deque()
+        self._given: weakref.WeakSet[JailedWorker] = weakref.WeakSet()
+        self._layers: JSONObject = {}
+        self._filling: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    @property
+    def layers(self) -> JSONObject:
+        return dict(self._layers)
+
+    async def worker(self) -> JailedWorker:
+        """Return a fresh worker. Raises EngineError when none can be started."""
+        if self._closed:
+            raise EngineError("The engine is closed.")
+        worker = await self._ready_worker() or await self._source.start()
+        self._layers = dict(worker.layers)
+        self._given.add(worker)
+        self.warm_up()
+        return worker
+
+    def warm_up(self) -> None:
+        """Fill the pool in the background. Worth a call at the start: the first worker is the slow one."""
+        if not self._closed and self._warm > len(self._ready) and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._fill())
+
+    async def aclose(self) -> None:
+        """End every worker and whatever they came from. May be called twice."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            if self._filling is not None:
+                self._filling.cancel()
+                await asyncio.wait([self._filling])
+            for worker in [*self._ready, *self._given]:
+                await worker.aclose()
+            self._ready.clear()
+            await self._source.aclose()
+
+    async def _ready_worker(self) -> JailedWorker | None:
+        while self._ready:
+            worker = self._ready.popleft()
+            if worker.alive:
+                return worker
+            await worker.aclose()
+        return None
+
+    async def _fill(self) -> None:
+        while len(self._ready) < self._warm:
+            try:
+                self._ready.append(await self._source.start())
+            except EngineError:
+                # Whoever needs a worker next tries again, and is told.
+                logger.warning("No worker could be started ahead of need", exc_info=True)
+                return
+
+
+def default_engine() -> EngineName:
+    """Return the engine of this system: forked workers where there is fork."""
+    return "spawn" if sys.platform == "win32" else "zygote"
+
+
+@asynccontextmanager
+async def open_engine(
+    limits: Limits, *, name: EngineName | None = None, warm: int = 1, cpu_seconds: int = CPU_SECONDS
+) -> AsyncGenerator[PooledEngine]:
+    """Open the engine `name` (None: the system's own) and end all of its workers at the end.
+
+    Nothing is started before it is asked for. `limits.memory_bytes` holds for every worker; the other limits are
+    given with each plan. `warm` workers are kept ready, so that a new session costs nothing.
+    """
+    engine = PooledEngine(_source(name or default_engine(), limits, cpu_seconds), warm=warm)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+def _source(name: EngineName, limits: Limits, cpu_seconds: int) -> WorkerSource:
+    rights: JSONObject = {"memory_bytes": limits.memory_bytes, "cpu_seconds": cpu_seconds}
+    if name == "spawn":
+        return SpawnSource(rights=rights, memory_bytes=limits.memory_bytes)
+    if sys.platform != "win32":
+        return ZygoteSource(rights=rights, memory_bytes=limits.memory_bytes)
+    raise EngineError("The engine 'zygote' needs fork, which Windows does not have; use 'spawn'.")

@@ -1,0 +1,142 @@
+"""The process that workers are forked from: everything imported, nothing running, no thread.
+
+The control socket carries lines of JSON. The host asks with
+    {"fork": true}             and the worker's end of a socket as a passed descriptor
+    {"signal": n, "pid": pid}  where the system has no pidfd
+and hears, in the order of its requests,
+    {"forked": pid, "pidfd": bool} with the pidfd passed along where the system has them, or {"failed": why}
+and at any time
+    {"exited": pid, "signal": n | null, "code": n | null, "peak_bytes": n}
+When the host closes its end, workers and zygote go.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from typing import Any, NoReturn
+
+from planact_server.sandbox import jail
+from planact_server.sandbox.inside import bootstrap, confined
+
+if sys.platform == "win32":
+    raise ImportError("Windows cannot fork.")
+
+
+def main(*, control: int, parent: int, rights: dict[str, Any]) -> NoReturn:
+    """Fork workers until the host goes away."""
+    layers = jail.prepare(parent=parent)
+    bootstrap.seal()
+    # What is alive now is shared with every worker: collections that touch it would copy its pages.
+    gc.disable()
+    gc.freeze()
+    Zygote(socket.socket(fileno=control), layers, rights).serve()
+
+
+class Zygote:
+    """Forks, reaps and kills. A worker is this process's child, so its pid is its own until it was reaped here."""
+
+    def __init__(self, control: socket.socket, layers: jail.Layers, rights: dict[str, Any]) -> None:
+        self._control = control
+        self._layers = layers
+        self._rights = rights
+        self._workers: set[int] = set()
+        self._text = bytearray()
+        self._passed: deque[int] = deque()
+        self._woken, wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def serve(self) -> NoReturn:
+        while True:
+            ready, _, _ = select.select([self._control, self._woken], [], [])
+            if self._woken in ready:
+                os.read(self._woken, 4096)
+                self._reap()
+            if self._control in ready:
+                self._hear()
+
+    def _hear(self) -> None:
+        data, passed, _, _ = socket.recv_fds(self._control, 65536, 64)
+        if not data:
+            self._end()
+        self._passed.extend(passed)
+        *lines, rest = (self._text + data).split(b"\n")
+        self._text = bytearray(rest)
+        for line in lines:
+            request = json.loads(line)
+            if "fork" in request:
+                self._fork(self._passed.popleft())
+            elif request["pid"] in self._workers:
+                os.kill(request["pid"], request["signal"])
+
+    def _fork(self, stream: int) -> None:
+        zygote = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(stream)
+            self._say({"failed": str(error)})
+            return
+        if pid == 0:
+            self._become_worker(stream, zygote)
+        os.close(stream)
+        self._workers.add(pid)
+        pidfd = _pidfd(pid)
+        self._say({"forked": pid, "pidfd": pidfd is not None}, pidfd)
+
+    def _become_worker(self, stream: int, zygote: int) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        gc.enable()
+        confined.serve(stream, stream, parent=zygote, rights=self._rights, layers=self._layers)
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._workers.discard(pid)
+            code = os.waitstatus_to_exitcode(status)
+            self._say(
+                {
+                    "exited": pid,
+                    "signal": -code if code < 0 else None,
+                    "code": code if code >= 0 else None,
+                    "peak_bytes": usage.ru_maxrss * (1024 if sys.platform == "linux" else 1),
+                }
+            )
+
+    def _say(self, message: dict[str, Any], fd: int | None = None) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            if fd is None:
+                self._control.sendall(line)
+            else:
+                socket.send_fds(self._control, [line], [fd])
+                os.close(fd)
+        except OSError:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def _pidfd(pid: int) -> int | None:
+    """A handle that means this process for ever: it is our child and nobody has reaped it yet."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # a kernel, or a container, without them
+        return None

@@ -1,0 +1,261 @@
+"""One plan on one worker, from its first frame to its outcome: budgets, questions to the host, what it left behind.
+
+The worker's frames are hostile. An honest worker keeps within its limits by itself or is told so in an answer; one
+that goes on after that, or breaks the protocol, raises FrameError and is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from planact_server.sandbox import (
+    LimitReached,
+    Limits,
+    Outcome,
+    PlanError,
+    PlanFault,
+    PlanHost,
+    ToolRequest,
+    Unresolved,
+)
+from planact_server.sandbox import frames as wire
+from planact_server.sandbox.frames import Ask, Bound, Call, Done, FrameError, Output, Question, Resolve, WorkerFrame
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from planact_server.sandbox.connection import Connection
+    from planact_server.sandbox.process import Loss
+    from planact_tools import JSONValue
+
+logger = logging.getLogger(__name__)
+
+FRAMES = 200_000
+"""Frames that one plan may send, of any kind."""
+
+ASKS = 10_000
+RESOLVED_NAMES = 20_000
+ASK_BYTES = 1024 * 1024
+TRAFFIC_FRAMES = 64
+"""Everything that one plan sends, together, in frames of the largest size."""
+
+WAITING_FRAMES = 4
+"""Questions being answered, together, in frames of the largest size; more wait in the worker."""
+
+FAULT_CHARS = 10_000
+
+
+class PlanRun:
+    """Collects what a plan sends and answers its questions within `tasks`, several at a time."""
+
+    def __init__(
+        self, *, host: PlanHost, limits: Limits, connection: Connection, tasks: TaskGroup, last_id: int
+    ) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.interrupted = False
+        self.last_id = last_id
+        """The worker's newest question. Ids are fresh for its whole life, so no late answer meets a new question."""
+
+        self._host = host
+        self._limits = limits
+        self._connection = connection
+        self._tasks = tasks
+        self._done: Done | None = None
+        self._output: list[str] = []
+        self._output_bytes = 0
+        self._bindings: dict[int, dict[str, None]] = {}
+        self._bound = 0
+        self._frames = self._traffic = self._calls = self._asks = self._names = 0
+        self._waiting = self._waiting_bytes = 0
+
+    def receive(self, frame: WorkerFrame, size: int) -> None:
+        """Take one frame. Raises FrameError when the worker has to be killed."""
+        self._charge(size)
+        match frame:
+            case Output():
+                self._print(frame.text)
+            case Bound():
+                self._bind(frame)
+            case Resolve() | Call() | Ask():
+                self._take(frame, size)
+            case Done():
+                self._done = frame
+                self._connection.ignore()
+                self.ended.set_result(None)
+            case _:
+                raise FrameError(f"The worker sent a {frame.type!r} frame while a plan was running.")
+
+    def outcome(self, lost: Loss | None) -> Outcome:
+        """Return what the plan left. `lost` says why the worker is gone, when it is."""
+        output = "".join(self._output)
+        bindings = {call: tuple(names) for call, names in self._bindings.items()}
+        reason = None if lost is None else lost.reason
+        done = self._done
+        if done is not None:
+            return Outcome(
+                status=done.status,
+                errors=tuple(done.errors),
+                output=output,
+                result=done.result,
+                has_result=done.has_result,
+                variables=done.variables,
+                deleted=tuple(done.deleted),
+                functions=tuple(done.functions),
+                bindings=bindings,
+                truncated=done.truncated,
+                worker_lost=reason,
+            )
+        if lost is None:
+            raise RuntimeError("A plan without an end, on a worker that is alive.")
+        error = PlanError(
+            type="WorkerLost", message=lost.reason, hint="Output and calls up to here are kept; variables are not."
+        )
+        return Outcome(status=lost.status, errors=(error,), output=output, bindings=bindings, worker_lost=reason)
+
+    def _charge(self, size: int) -> None:
+        self._frames += 1
+        self._traffic += size
+        if self._frames > FRAMES:
+            raise FrameError(f"The plan sent more than {FRAMES:,} messages.", status="limit")
+        if self._traffic > TRAFFIC_FRAMES * self._limits.frame_bytes:
+            raise FrameError(f"The plan sent more than {self._traffic - size:,} bytes.", status="limit")
+
+    def _print(self, text: str) -> None:
+        room = self._limits.output_bytes - self._output_bytes
+        body = text.encode("utf-8")
+        self._output.append(text if len(body) <= room else body[: max(0, room)].decode("utf-8", "ignore"))
+        self._output_bytes += len(body)
+        # The worker stops the plan at the budget. It may have counted its last line differently, but not by much.
+        if self._output_bytes > 2 * self._limits.output_bytes:
+            raise FrameError(f"The plan printed more than {self._limits.output_bytes:,} bytes.", status="limit")
+
+    def _bind(self, frame: Bound) -> None:
+        if frame.call > self._calls:
+            raise FrameError(f"The worker bound the result of call {frame.call}; it has made {self._calls}.")
+        self._bound += len(frame.names)
+        if self._bound > 100 * self._limits.calls:
+            raise FrameError("The worker bound its calls to too many names.", status="limit")
+        self._bindings.setdefault(frame.call, {}).update(dict.fromkeys(frame.names))
+
+    def _take(self, frame: Question, size: int) -> None:
+        if frame.id <= self.last_id:
+            raise FrameError(f"The worker used the id {frame.id} again.")
+        self.last_id = frame.id
+        refusal = self._count(frame, size)
+        self._waiting += 1
+        self._waiting_bytes += size
+        if (
+            self._waiting >= self._limits.calls_in_flight
+            or self._waiting_bytes > WAITING_FRAMES * self._limits.frame_bytes
+        ):
+            self._connection.pause()
+        self._tasks.start_soon(self._answer, frame, size, refusal)
+
+    def _count(self, frame: Question, size: int) -> LimitReached | PlanFault | None:
+        """Hold the question against the plan's budgets; what is over is answered without the host."""
+        match frame:
+            case Call():
+                self._calls += 1
+                if frame.call != self._calls:
+                    raise FrameError(f"The worker sent call {frame.call} where {self._calls} was next.")
+                used, budget, what = self._calls, self._limits.calls, "tool calls"
+            case Ask():
+                self._asks += 1
+                used, budget, what = self._asks, ASKS, "questions to the host"
+                if size > ASK_BYTES:
+                    message = f"{frame.helper}() was given {size:,} bytes; {ASK_BYTES:,} are allowed."
+                    return PlanFault(message, type="ValueError", function=frame.helper)
+            case Resolve():
+                self._names += len(frame.names)
+                used, budget, what = self._names, RESOLVED_NAMES, "names"
+        if used > 2 * budget:
+            # The first answer over the budget ends an honest plan; only what was under way by then may follow.
+            raise FrameError(f"The plan went on after its {budget:,} {what} were used up.", status="limit")
+        return LimitReached(f"The plan has used up its {budget:,} {what}.") if used > budget else None
+
+    async def _answer(self, frame: Question, size: int, refusal: LimitReached | PlanFault | None) -> None:
+        try:
+            await self._connection.send(await self._answer_frame(frame, refusal))
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= size
+            self._connection.resume()
+
+    async def _answer_frame(self, frame: Question, refusal: LimitReached | PlanFault | None) -> bytes:
+        try:
+            if refusal is not None:
+                raise refusal
+            body = wire.answer(frame.id, await self._ask_host(frame))
+        except LimitReached as reached:
+            return wire.limit(frame.id, str(reached)[:FAULT_CHARS])
+        except PlanFault as fault:
+            return self._fault_frame(frame.id, fault)
+        except Exception:
+            logger.exception("Answering %r for a plan failed", frame.type)
+            return wire.fault(frame.id, PlanFault("internal error", type="ToolError", function=_asked(frame)))
+        if len(body) > self._limits.frame_bytes:
+            return wire.fault(frame.id, _too_large(frame, len(body), self._limits.frame_bytes))
+        return body
+
+    async def _ask_host(self, frame: Question) -> JSONValue:
+        match frame:
+            case Call():
+                request = ToolRequest(
+                    call=frame.call,
+                    server=frame.server,
+                    tool=frame.tool,
+                    raw=frame.raw,
+                    positional=frame.positional,
+                    keywords=frame.keywords,
+                    line=frame.line,
+                )
+                return await self._host.call(request)
+            case Ask():
+                return await self._host.ask(frame.helper, frame.arguments)
+            case Resolve():
+                found = await self._host.resolve(frame.names)
+                return wire.resolutions({name: found.get(name, Unresolved()) for name in frame.names})
+
+    def _fault_frame(self, id: int, fault: PlanFault) -> bytes:
+        """A fault that cannot be sent whole goes without the arguments: the plan made those itself."""
+        try:
+            body = wire.fault(id, fault)
+            if len(body) <= self._limits.frame_bytes:
+                return body
+        except (ValueError, RecursionError):
+            logger.warning("The arguments of %r could not be sent back to the plan", fault.function, exc_info=True)
+        return wire.fault(
+            id,
+            PlanFault(
+                fault.message[:FAULT_CHARS],
+                type=fault.type,
+                hint=None if fault.hint is None else fault.hint[:FAULT_CHARS],
+                parameter=fault.parameter,
+                server=fault.server,
+                tool=fault.tool,
+                function=fault.function,
+            ),
+        )
+
+
+def _asked(frame: Question) -> str | None:
+    match frame:
+        case Call():
+            return frame.tool if frame.server is None else f"{frame.server}.{frame.tool}"
+        case Ask():
+            return frame.helper
+        case Resolve():
+            return None
+
+
+def _too_large(frame: Question, size: int, allowed: int) -> PlanFault:
+    return PlanFault(
+        f"The answer of {_asked(frame)!r} is {size:,} bytes large; a plan can take {allowed:,} at once.",
+        type="ToolError",
+        hint="Ask for less: a filter, a range, a page, fewer fields.",
+        function=_asked(frame),
+        server=frame.server if isinstance(frame, Call) else None,
+        tool=frame.tool if isinstance(frame, Call) else None,
+    )

@@ -1,0 +1,117 @@
+"""Workers that are interpreters of their own: the way of systems without fork, slower to start by some 100 ms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import sys
+from typing import TYPE_CHECKING, cast
+
+from planact_server.sandbox import EngineError
+from planact_server.sandbox.connection import Connection
+from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail, command
+from planact_server.sandbox.process import Exit
+from planact_server.sandbox.worker import JailedWorker
+
+if TYPE_CHECKING:
+    from planact_tools import JSONObject
+
+
+class SpawnSource:
+    """Starts one interpreter for each worker."""
+
+    name = "spawn"
+
+    def __init__(self, *, rights: JSONObject, memory_bytes: int) -> None:
+        self._rights = rights
+        self._memory_bytes = memory_bytes
+
+    async def start(self) -> JailedWorker:
+        """Return a worker that serves. Raises EngineError."""
+        process = SpawnedProcess()
+        worker = JailedWorker(process.connection, process, memory_bytes=self._memory_bytes)
+        try:
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: process,
+                *command("spawned", rights=self._rights),
+                env=ENVIRONMENT,
+                cwd=WORKING_FOLDER,
+            )
+        except OSError as error:
+            raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
+        await worker.start()
+        return worker
+
+    async def aclose(self) -> None:
+        """Each worker is a process of its own: there is nothing else to close."""
+
+
+class SpawnedProcess(asyncio.SubprocessProtocol):
+    """A process that asyncio watches, and the frames over its pipes."""
+
+    can_interrupt = sys.platform != "win32"
+
+    def __init__(self) -> None:
+        self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.connection = Connection()
+        self.pid = 0
+        self._errors = Tail()
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    def interrupt(self) -> None:
+        if sys.platform != "win32" and self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.send_signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+        self.pid = self._transport.get_pid()
+        self.connection.attach(
+            cast(asyncio.ReadTransport, self._transport.get_pipe_transport(1)),
+            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)),
+        )
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        if isinstance(data, str):
+            raise TypeError("A pipe that carries text")
+        if fd == 1:
+            self.connection.data_received(data)
+        else:
+            self._errors.add(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:
+            self.connection.connection_lost(exc)
+        elif fd == 0:
+            self.connection.finish()
+
+    def process_exited(self) -> None:
+        if self._transport is None or self.exited.done():
+            return
+        self.exited.set_result(self._ending(self._transport.get_returncode()))
+
+    def _ending(self, returncode: int | None) -> Exit:
+        if returncode is None:
+            return Exit()
+        ending = Exit.from_returncode(returncode)
+        last_line = self._errors.last_line()
+        if returncode > 0 and last_line:
+            return dataclasses.replace(ending, note=f"The worker ended with code {returncode}: {last_line}")
+        return ending
+
+    def pause_writing(self) -> None:
+        self.connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.connection.resume_writing()

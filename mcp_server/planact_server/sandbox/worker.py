@@ -1,0 +1,221 @@
+"""The host's side of one jailed interpreter: runs one plan at a time, and is killed when it does not behave."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING
+
+import anyio
+
+from planact_server.sandbox import EngineError, Limits, Outcome, PlanError, PlanHost
+from planact_server.sandbox import frames as wire
+from planact_server.sandbox.frames import Ready, Restored, WorkerFrame
+from planact_server.sandbox.plan_run import PlanRun
+from planact_server.sandbox.process import Exit, Loss, WorkerProcess, loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planact_server.sandbox.connection import Connection
+    from planact_tools import JSONValue
+
+GRACE_SECONDS = 2.0
+"""Between asking a worker to stop and killing it."""
+
+REPLY_SECONDS = 20.0
+"""For a new worker to serve, and for variables to be taken over."""
+
+EXIT_SECONDS = 5.0
+"""Between a worker's hanging up, or its killing, and the news of its end."""
+
+
+class JailedWorker:
+    """One worker over any stream. Whoever started the process hands it over; `aclose` ends it."""
+
+    def __init__(self, connection: Connection, process: WorkerProcess, *, memory_bytes: int) -> None:
+        self.layers: Mapping[str, bool | str] = {}
+        """Which isolation took, as the worker reports it. Known after `start`."""
+
+        self._connection = connection
+        self._process = process
+        self._memory_bytes = memory_bytes
+        self._run: PlanRun | None = None
+        self._patience = anyio.CancelScope()
+        self._last_id = 0
+        self._killed: Loss | None = None
+        self._ready = self._next_frame()
+        connection.closed.add_done_callback(lambda _: self._hung_up())
+        process.exited.add_done_callback(lambda _: connection.finish())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._killed is None and not self._connection.closed.done() and not self._process.exited.done()
+
+    async def start(self) -> None:
+        """Wait until the worker serves. Raises EngineError, with the worker closed, when it does not."""
+        try:
+            frame = await self._reply(self._ready)
+            if not isinstance(frame, Ready):
+                raise EngineError(f"The worker began with a {frame.type!r} frame instead of 'ready'.")
+            self.layers = frame.layers
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def run(self, source: str, *, host: PlanHost, limits: Limits) -> Outcome:
+        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan."""
+        self._refuse_when_busy()
+        refused = _refusal(source, limits)
+        if refused is not None:
+            return refused
+        lost: Loss | None = None
+        tasks = anyio.create_task_group()
+        run = PlanRun(host=host, limits=limits, connection=self._connection, tasks=tasks, last_id=self._last_id)
+        self._run = run
+        async with tasks:
+            self._connection.listen(run.receive, frame_bytes=limits.frame_bytes)
+            try:
+                with anyio.move_on_after(limits.seconds + GRACE_SECONDS) as self._patience:
+                    await self._connection.send(wire.run(source, limits))
+                    await self._until(run.ended)
+            finally:
+                tasks.cancel_scope.cancel()  # calls that nobody waits for any more
+                with anyio.CancelScope(shield=True):
+                    lost = await self._settle(run, limits)
+        return run.outcome(lost)
+
+    async def interrupt(self) -> None:
+        """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
+        run = self._run
+        if run is None or run.interrupted or run.ended.done():
+            return
+        run.interrupted = True
+        self._process.interrupt()
+        grace = GRACE_SECONDS if self._process.can_interrupt else 0.0
+        self._patience.deadline = min(self._patience.deadline, anyio.current_time() + grace)
+
+    async def restore(self, variables: Mapping[str, JSONValue]) -> None:
+        """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost."""
+        self._refuse_when_busy()
+        frame = self._next_frame()
+        try:
+            await self._connection.send(wire.restore(variables))
+            reply = await self._reply(frame)
+            if not isinstance(reply, Restored):
+                raise EngineError(f"The worker answered 'restore' with a {reply.type!r} frame.")
+        except BaseException:
+            # Half restored is no state to go on from.
+            self._kill(Loss(status="error", reason="The session's variables could not be put back."))
+            raise
+
+    async def aclose(self) -> None:
+        """End the worker, and the plan that it may be running. May be called twice."""
+        self._kill(Loss(status="cancelled", reason="The session was closed."))
+        with anyio.CancelScope(shield=True):
+            await self._exit()
+        self._process.close()
+
+    def _refuse_when_busy(self) -> None:
+        if self._run is not None:
+            raise RuntimeError("This worker is running a plan; a session runs one at a time.")
+
+    async def _settle(self, run: PlanRun, limits: Limits) -> Loss | None:
+        """Come to an end with the plan, or without it: afterwards it has ended or its worker is dead."""
+        if not self._over(run) and not run.interrupted and not self._patience.cancelled_caught:
+            await self._stop(run)  # whoever awaited the plan has gone
+        if not self._over(run):
+            self._kill(_patience_lost(run, limits))
+        lost = await self._loss() if self._connection.closed.done() else None
+        self._last_id = run.last_id
+        self._run = None
+        return dataclasses.replace(lost, status="cancelled") if lost is not None and run.interrupted else lost
+
+    def _over(self, run: PlanRun) -> bool:
+        return run.ended.done() or self._connection.closed.done()
+
+    async def _stop(self, run: PlanRun) -> None:
+        run.interrupted = True
+        if self._process.can_interrupt:
+            self._process.interrupt()
+            with anyio.move_on_after(GRACE_SECONDS):
+                await self._until(run.ended)
+
+    def _next_frame(self) -> asyncio.Future[WorkerFrame]:
+        answer: asyncio.Future[WorkerFrame] = asyncio.get_running_loop().create_future()
+
+        def take(frame: WorkerFrame, _size: int) -> None:
+            self._connection.ignore()
+            answer.set_result(frame)
+
+        self._connection.listen(take)
+        return answer
+
+    async def _reply(self, frame: asyncio.Future[WorkerFrame]) -> WorkerFrame:
+        with anyio.move_on_after(REPLY_SECONDS):
+            await self._until(frame)
+        if frame.done():
+            return frame.result()
+        if self._connection.closed.done():
+            raise EngineError((await self._loss()).reason)
+        raise EngineError(f"The worker did not answer within {REPLY_SECONDS:g} s.")
+
+    async def _until(self, event: asyncio.Future[None] | asyncio.Future[WorkerFrame]) -> None:
+        """Wait for the event, or for the end of the connection."""
+        if not event.done():
+            await asyncio.wait([event, self._connection.closed], return_when=asyncio.FIRST_COMPLETED)
+
+    def _kill(self, why: Loss) -> None:
+        if self._killed is None:
+            self._killed = why
+        self._process.kill()
+        self._connection.close()
+
+    def _hung_up(self) -> None:
+        if self._connection.broken is not None:
+            self._process.kill()
+        else:
+            # A process that closes its stream is about to end, and how it ends is worth knowing.
+            asyncio.get_running_loop().call_later(EXIT_SECONDS, self._process.kill)
+
+    async def _loss(self) -> Loss:
+        broken = self._connection.broken
+        if broken is not None:
+            return Loss(status=broken.status, reason=str(broken))
+        if self._killed is not None:
+            return self._killed
+        return loss(await self._exit(), memory_bytes=self._memory_bytes)
+
+    async def _exit(self) -> Exit:
+        exited = self._process.exited
+        if not exited.done():
+            await asyncio.wait([exited], timeout=EXIT_SECONDS)
+        return exited.result() if exited.done() else Exit(note="The worker hung up.")
+
+
+def _refusal(source: str, limits: Limits) -> Outcome | None:
+    """Refuse what need not be sent to be refused."""
+    try:
+        size = len(source.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        line = source.count("\n", 0, error.start) + 1
+        broken = PlanError(type="SyntaxError", message="The source holds half a character (a surrogate).", line=line)
+        return Outcome(status="refused", errors=(broken,))
+    if size <= limits.source_bytes:
+        return None
+    message = f"The plan is {size:,} bytes long; {limits.source_bytes:,} are allowed."
+    return Outcome(
+        status="limit", errors=(PlanError(type="LimitReached", message=message, hint="Split it into several plans."),)
+    )
+
+
+def _patience_lost(run: PlanRun, limits: Limits) -> Loss:
+    if run.interrupted:
+        what = f"The plan did not stop within {GRACE_SECONDS:g} s of being cancelled"
+        return Loss(status="cancelled", reason=f"{what}; its worker was killed.")
+    what = f"The plan did not stop at its deadline of {limits.seconds:g} s"
+    return Loss(status="timeout", reason=f"{what}; its worker was killed.")

@@ -1,0 +1,274 @@
+"""Workers forked from one bare interpreter that has everything imported: a few milliseconds each.
+
+`inside/zygote.py` is the other side of the control socket and documents its messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from planact_server.sandbox import EngineError
+from planact_server.sandbox.connection import Connection
+from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail, command
+from planact_server.sandbox.process import Exit, signal_name
+from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
+
+if TYPE_CHECKING:
+    from planact_tools import JSONObject
+
+if sys.platform == "win32":
+    raise ImportError("Windows cannot fork.")
+
+
+class ZygoteSource:
+    """Keeps one zygote, started for the first worker and again when it has died."""
+
+    name = "zygote"
+
+    def __init__(self, *, rights: JSONObject, memory_bytes: int) -> None:
+        self._rights = rights
+        self._memory_bytes = memory_bytes
+        self._zygote: Zygote | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def zygote_pid(self) -> int | None:
+        return None if self._zygote is None else self._zygote.pid
+
+    async def start(self) -> JailedWorker:
+        """Return a worker that serves. Raises EngineError."""
+        zygote = await self._living()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            try:
+                process = await zygote.fork(theirs)
+            except BaseException:
+                ours.close()
+                raise
+        connection = Connection()
+        worker = JailedWorker(connection, process, memory_bytes=self._memory_bytes)
+        await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
+        await worker.start()
+        return worker
+
+    async def aclose(self) -> None:
+        """End the zygote, and with it whatever worker is left. May be called twice."""
+        if self._zygote is not None:
+            await self._zygote.aclose()
+
+    async def _living(self) -> Zygote:
+        async with self._starting:
+            if self._zygote is None or self._zygote.dead:
+                if self._zygote is not None:
+                    await self._zygote.aclose()
+                self._zygote = await Zygote.start(self._rights)
+            return self._zygote
+
+
+class ForkedProcess:
+    """A child of the zygote: signalled through its pidfd, or by the zygote where there are none."""
+
+    can_interrupt = True
+
+    def __init__(self, zygote: Zygote, pid: int, pidfd: int | None) -> None:
+        self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.pid = pid
+        self._zygote = zygote
+        self._pidfd = pidfd
+
+    def interrupt(self) -> None:
+        self._signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.exited.done():
+            return
+        if sys.platform == "linux" and self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+        else:
+            self._zygote.signal(self.pid, number)
+
+
+class Zygote(asyncio.SubprocessProtocol):
+    """One zygote process and its control socket."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._errors = Tail()
+        self._text = bytearray()
+        self._passed: deque[int] = deque()
+        self._forking = asyncio.Lock()
+        self._forks: deque[asyncio.Future[ForkedProcess]] = deque()
+        self._workers: dict[int, ForkedProcess] = {}
+
+    @classmethod
+    async def start(cls, rights: JSONObject) -> Zygote:
+        """Start the process; it need not be ready when this returns. Raises EngineError."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        zygote = cls(ours)
+        with theirs:
+            try:
+                await loop.subprocess_exec(
+                    lambda: zygote,
+                    *command("zygote", control=theirs.fileno(), rights=rights),
+                    env=ENVIRONMENT,
+                    cwd=WORKING_FOLDER,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # a Ctrl-C in the server's terminal is the server's alone
+                )
+            except OSError as error:
+                ours.close()
+                raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
+        loop.add_reader(ours, zygote._hear)
+        return zygote
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._transport is None else self._transport.get_pid()
+
+    @property
+    def dead(self) -> bool:
+        return self._exited.done() or self._control.fileno() < 0
+
+    async def fork(self, stream: socket.socket) -> ForkedProcess:
+        """Return a new worker that has the other end of `stream`. Raises EngineError."""
+        async with self._forking:
+            if self.dead:
+                raise EngineError(self._death())
+            forked: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
+            self._forks.append(forked)
+            try:
+                self._ask({"fork": True}, stream)
+                await asyncio.wait([forked], timeout=REPLY_SECONDS)
+            except asyncio.CancelledError:
+                forked.add_done_callback(_discard)
+                raise
+        if not forked.done():
+            self._hang_up()
+            raise EngineError(f"The process that forks workers did not answer within {REPLY_SECONDS:g} s.")
+        return forked.result()
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        """Have the zygote signal a worker of its own."""
+        self._ask({"signal": number, "pid": pid})
+
+    async def aclose(self) -> None:
+        """Hang up; the zygote ends its workers and itself. May be called twice."""
+        self._stop_hearing()
+        await asyncio.wait([self._exited], timeout=EXIT_SECONDS)
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        if fd == 2 and isinstance(data, bytes):
+            self._errors.add(data)
+
+    def process_exited(self) -> None:
+        """Nobody is left to say how the workers end: they die with the zygote."""
+        self._hear()
+        self._stop_hearing()
+        if not self._exited.done():
+            self._exited.set_result(None)
+        for forked in self._forks:
+            forked.set_exception(EngineError(self._death()))
+        for worker in self._workers.values():
+            worker.exited.set_result(Exit(note=self._death()))
+        self._forks.clear()
+        self._workers.clear()
+
+    def _ask(self, request: dict[str, Any], stream: socket.socket | None = None) -> None:
+        line = json.dumps(request).encode() + b"\n"
+        try:
+            socket.send_fds(self._control, [line], [] if stream is None else [stream.fileno()])
+        except OSError:
+            # It is dead, or has not listened for hundreds of requests.
+            self._hang_up()
+
+    def _hear(self) -> None:
+        while not self.dead:
+            try:
+                data, passed, _, _ = socket.recv_fds(self._control, 65536, 64)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, passed = b"", []
+            self._passed.extend(passed)
+            if not data:
+                self._hang_up()
+                return
+            *lines, rest = (self._text + data).split(b"\n")
+            self._text = rest
+            for line in lines:
+                self._take(json.loads(line))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "exited" in message:
+            worker = self._workers.pop(message["exited"])
+            worker.exited.set_result(
+                Exit(signal=message["signal"], code=message["code"], peak_bytes=message["peak_bytes"])
+            )
+            return
+        forked = self._forks.popleft()
+        if "failed" in message:
+            forked.set_exception(EngineError(f"The system would not start another worker: {message['failed']}"))
+            return
+        pidfd = self._passed.popleft() if message["pidfd"] else None
+        worker = ForkedProcess(self, message["forked"], pidfd)
+        self._workers[worker.pid] = worker
+        forked.set_result(worker)
+
+    def _hang_up(self) -> None:
+        """It does not answer any more, or has closed its end: make sure that it goes."""
+        self._stop_hearing()
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
+
+    def _stop_hearing(self) -> None:
+        if self._control.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+
+    def _death(self) -> str:
+        returncode = None if self._transport is None else self._transport.get_returncode()
+        if returncode is None:
+            how = "has hung up"
+        elif returncode < 0:
+            how = f"was ended by {signal_name(-returncode)}"
+        else:
+            how = f"ended with code {returncode}"
+        last_line = self._errors.last_line()
+        return f"The process that workers are forked from {how}" + (f": {last_line}" if last_line else ".")
+
+
+def _discard(forked: asyncio.Future[ForkedProcess]) -> None:
+    """Whoever asked for this worker has gone."""
+    if forked.exception() is None:
+        forked.result().kill()
+        forked.result().close()
