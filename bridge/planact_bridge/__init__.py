@@ -1,1 +1,31 @@
 """Other MCP servers as toolsets."""
+
+from planact_bridge.client import Deadlines
+from planact_bridge.downstream import Downstream
+from planact_bridge.eras import Era, Eras
+from planact_bridge.listing import SkippedTool
+from planact_bridge.mcp_json import McpFile, McpProblem, read_mcp_json
+from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
+from planact_bridge.specs import HttpSpec, ServerSpec, StdioSpec
+from planact_bridge.status import Counters, DownstreamStatus
+from planact_bridge.translate import wraps_result
+
+__all__ = [
+    "Counters",
+    "Deadlines",
+    "Downstream",
+    "DownstreamStatus",
+    "Era",
+    "Eras",
+    "HttpSpec",
+    "McpFile",
+    "McpProblem",
+    "NoQuestions",
+    "QuestionRefused",
+    "Questions",
+    "ServerSpec",
+    "SkippedTool",
+    "StdioSpec",
+    "read_mcp_json",
+    "wraps_result",
+]

@@ -1,0 +1,275 @@
+"""An MCP server as a toolset: started when first used, started again when it died, never in the way of others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from planact_bridge.child import Child
+from planact_bridge.client import Callbacks, Connection, Deadlines, Link, connect
+from planact_bridge.eras import Eras
+from planact_bridge.errors import BridgeError, ConnectionLost, RequestRefused, RequestTimeout
+from planact_bridge.ownership import OwnedConnection
+from planact_bridge.questions import NoQuestions, Questions
+from planact_bridge.status import Counters, DownstreamStatus, State
+from planact_bridge.translate import ToolSaidNo, read_contents, read_result
+from planact_tools import JSONObject, Progress, ToolCall, ToolDefinition, ToolError, ToolResult
+
+if TYPE_CHECKING:
+    from planact_bridge.listing import ToolList
+    from planact_bridge.specs import ServerSpec
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Listener = Callable[[], Awaitable[None]]
+
+
+class Downstream:
+    """One configured server. Implements `planact_tools.Toolset`."""
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        eras: Eras | None = None,
+        known: Sequence[ToolDefinition] = (),
+        raw: Collection[str] = (),
+        questions: Questions | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        """Make a toolset; nothing is started.
+
+        Args:
+            spec: How the server is reached.
+            eras: What is remembered of servers' protocol eras, shared between all of them.
+            known: Definitions from an earlier time, so that a call need not wait for the list.
+            raw: Tools whose text results are left as text.
+            questions: Who answers what servers ask; nobody, if left out.
+            deadlines: How long each step may take.
+        """
+        self._spec = spec
+        self._eras = eras or Eras()
+        self._known = {definition.name: definition for definition in known}
+        self._raw = frozenset(raw)
+        self._questions = questions or NoQuestions()
+        self._deadlines = deadlines or Deadlines()
+        self._owned: OwnedConnection | None = None
+        self._leaving: list[OwnedConnection] = []
+        self._link: Link | None = None
+        self._list: ToolList | None = None
+        self._list_lock = asyncio.Lock()
+        self._list_version = 0
+        self._listeners: list[Listener] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._counters = Counters()
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        return self._spec.name
+
+    @property
+    def identity(self) -> str:
+        return self._spec.identity
+
+    @property
+    def status(self) -> DownstreamStatus:
+        owned, listed = self._owned, self._list
+        peer = owned.opened.peer if owned is not None and owned.opened is not None else None
+        child = self._link if isinstance(self._link, Child) else None
+        return DownstreamStatus(
+            name=self.name,
+            identity=self.identity,
+            state=self._state(),
+            error=owned.failure if owned else None,
+            era=peer.era if peer else None,
+            protocol_version=peer.version if peer else None,
+            server=f"{peer.name} {peer.release}".strip() if peer else "",
+            tools=len(listed.definitions) if listed else None,
+            skipped=tuple(listed.skipped) if listed else (),
+            problems=tuple(listed.problems) if listed else (),
+            start_ms=owned.start_ms if owned else None,
+            log=child.log.lines() if child else (),
+            garbage_lines=child.garbage_lines if child else 0,
+            counters=self._counters,
+        )
+
+    def on_changed(self, listener: Listener) -> None:
+        """Call `listener` whenever the server's tools may have changed; `definitions()` then reads them anew."""
+        self._listeners.append(listener)
+
+    async def connect(self) -> None:
+        """Start the server now rather than when it is first used. Raises ToolError."""
+        try:
+            await self._connection()
+        except BridgeError as error:
+            raise ToolError(error.message, server=self.name) from error
+
+    async def definitions(self) -> Sequence[ToolDefinition]:
+        """Return the tools as the server lists them, asking it once. Raises ToolError naming the server."""
+        async with self._list_lock:
+            while self._list is None:
+                version = self._list_version
+                try:
+                    listed = await self._with_reconnect(
+                        lambda connection: connection.list_tools(seconds=self._deadlines.page)
+                    )
+                except BridgeError as error:
+                    raise ToolError(error.message, server=self.name) from error
+                if version == self._list_version:
+                    self._adopt(listed)
+            return self._list.definitions
+
+    async def call(self, call: ToolCall, *, progress: Progress | None = None, retry: bool | None = None) -> ToolResult:
+        """Run one tool. Raises ToolError; cancelling the await cancels the call.
+
+        `retry`: whether the call may be made a second time when the server dies in the first. Left out, tools
+        that say `readOnlyHint` may.
+        """
+        definition = self._known.get(call.name)
+        repeatable = retry if retry is not None else definition is not None and definition.read_only is True
+
+        async def once(connection: Connection) -> JSONObject:
+            self._counters.calls += 1
+            return await connection.call_tool(call.name, call.arguments, seconds=self._spec.timeout, progress=progress)
+
+        try:
+            result = await (self._with_reconnect(once) if repeatable else self._once(once))
+            return read_result(
+                result,
+                output_schema=definition.output_schema if definition else None,
+                raw=call.name in self._raw,
+            )
+        except ToolSaidNo as error:
+            raise self._tool_error(str(error), call) from error
+        except BridgeError as error:
+            raise self._failed(error, call, repeatable=repeatable) from error
+
+    async def read_resource(self, uri: str) -> ToolResult:
+        """Return a resource: its text, a handle on its bytes, or a list where it has several. Raises ToolError."""
+        try:
+            result = await self._with_reconnect(
+                lambda connection: connection.read_resource(uri, seconds=self._spec.timeout)
+            )
+        except BridgeError as error:
+            raise ToolError(error.message, server=self.name) from error
+        return read_contents(result)
+
+    async def aclose(self) -> None:
+        """End the connection; calls that are open fail with an error that says so. May be called twice."""
+        self._closed = True
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        owned = [*self._leaving, self._owned] if self._owned is not None else self._leaving
+        await asyncio.gather(*(connection.aclose() for connection in owned))
+
+    # Connecting.
+
+    async def _connection(self) -> Connection:
+        """Return a live connection, starting the server where there is none; all who come at once share it."""
+        if self._closed:
+            raise BridgeError(f"Server {self.name!r} is closed.")
+        # No await between looking and starting: that is what makes concurrent first uses start it once.
+        if self._owned is None or not self._owned.usable:
+            self._owned = self._start(self._owned)
+        return await self._owned.connection()
+
+    def _start(self, previous: OwnedConnection | None) -> OwnedConnection:
+        self._counters.starts += 1
+        opening = connect(
+            self._spec,
+            eras=self._eras,
+            callbacks=Callbacks(tools_changed=self._tools_changed, questions=self._questions),
+            deadlines=self._deadlines,
+            opened=self._remember_link,
+        )
+        if previous is not None:
+            # It may still be ending its process; `aclose` waits for that.
+            self._leaving = [owned for owned in (*self._leaving, previous) if not owned.ended]
+        if self._list is not None:
+            # What comes back after a death may be another release of the server.
+            self._forget_list()
+        return OwnedConnection(self.name, opening)
+
+    def _remember_link(self, link: Link) -> None:
+        self._link = link
+
+    async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        connection = await self._connection()
+        try:
+            return await work(connection)
+        except ConnectionLost as error:
+            self._counters.lost += 1
+            if self._closed:
+                raise ConnectionLost(f"Server {self.name!r} was closed during the call.") from error
+            raise
+        except RequestTimeout:
+            self._counters.timeouts += 1
+            raise
+        except RequestRefused:
+            self._counters.refused += 1
+            raise
+
+    async def _with_reconnect(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            return await self._once(work)
+        except ConnectionLost:
+            if self._closed:
+                raise
+            logger.info("server %r was lost; connecting once more", self.name)
+            return await self._once(work)
+
+    def _state(self) -> State:
+        if self._closed:
+            return "closed"
+        if self._owned is None:
+            return "idle"
+        if not self._owned.usable:
+            return "failed"
+        return "ready" if self._owned.opened is not None else "starting"
+
+    # The list.
+
+    def _adopt(self, listed: ToolList) -> None:
+        self._list = listed
+        self._known = {definition.name: definition for definition in listed.definitions}
+        for skipped in listed.skipped:
+            logger.warning("server %r: skipped tool %s: %s", self.name, skipped.name, skipped.reason)
+
+    def _forget_list(self) -> None:
+        self._list = None
+        self._list_version += 1
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell(), name=f"changed tools of {self.name}")
+
+    async def _tools_changed(self) -> None:
+        self._forget_list()
+
+    async def _tell(self) -> None:
+        # A burst of notices is one change; what comes while listeners read is another.
+        told = None
+        while told != self._list_version:
+            told = self._list_version
+            for listener in self._listeners:
+                try:
+                    await listener()
+                except Exception:  # a listener's defect must not end the connection
+                    logger.exception("a listener for changed tools of server %r failed", self.name)
+
+    # Errors.
+
+    def _failed(self, error: BridgeError, call: ToolCall, *, repeatable: bool) -> ToolError:
+        if isinstance(error, RequestRefused):
+            return self._tool_error(error.message, call)
+        unknown = isinstance(error, ConnectionLost | RequestTimeout) and not repeatable
+        note = " It is not known whether the call took effect." if unknown else ""
+        return self._tool_error(error.message + note, call, outcome_unknown=unknown)
+
+    def _tool_error(self, message: str, call: ToolCall, *, outcome_unknown: bool = False) -> ToolError:
+        return ToolError(
+            message, server=self.name, tool=call.name, arguments=call.arguments, outcome_unknown=outcome_unknown
+        )

@@ -1,0 +1,48 @@
+"""What a server process gets from us: which variables, and which program a command means."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planact_bridge.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planact_bridge.specs import StdioSpec
+
+# Everything else may hold secrets: an entry that needs more says so in `env`.
+_POSIX = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+_WINDOWS = (
+    *("APPDATA", "COMSPEC", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH", "PATHEXT", "PROCESSOR_ARCHITECTURE"),
+    *("PROGRAMDATA", "PROGRAMFILES", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP", "TMP", "USERNAME", "USERPROFILE", "WINDIR"),
+)
+
+
+def child_environment(spec: StdioSpec) -> dict[str, str]:
+    """Return the few variables that are safe to inherit, and those of the entry over them."""
+    inherited = _WINDOWS if sys.platform == "win32" else _POSIX
+    # A value that begins with "()" is an exported shell function: code, not data.
+    kept = {key: os.environ[key] for key in inherited if not os.environ.get(key, "()").startswith("()")}
+    return kept | dict(spec.env)
+
+
+def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:
+    """Return the full path of the entry's command. Raises StartError saying what to check."""
+    if spec.cwd is not None and not Path(spec.cwd).is_dir():
+        raise StartError(f"Server {spec.name!r} did not start: its folder {spec.cwd!r} does not exist. Check 'cwd'.")
+    # which() also finds npx.cmd and the like on Windows, which the operating system itself would not.
+    found = shutil.which(spec.command, path=environ.get("PATH"))
+    if found is not None:
+        return found
+    if Path(spec.command).is_absolute():
+        reason = "is not executable" if Path(spec.command).exists() else "does not exist"
+        raise StartError(f"Server {spec.name!r} did not start: {spec.command!r} {reason}. Check 'command'.")
+    raise StartError(
+        f"Server {spec.name!r} did not start: the command {spec.command!r} was not found. "
+        f"Install it, or write its full path as 'command'; PATH is {environ.get('PATH', '')!r}."
+    )

@@ -1,0 +1,39 @@
+"""Why a downstream server could not be used. Messages name the server; `downstream` turns them into ToolErrors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planact_tools import JSONValue
+
+
+class BridgeError(Exception):
+    """A server could not be used; the message is a whole sentence."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class StartError(BridgeError):
+    """The server could not be started or spoken to at all."""
+
+
+class ConnectionLost(BridgeError):
+    """The connection ended while a request was open: whether the server acted on it is unknown."""
+
+
+class RequestTimeout(BridgeError):
+    """The server did not answer in time and was told to stop: whether it acted is unknown."""
+
+
+class RequestRefused(BridgeError):
+    """The server answered with an error."""
+
+    def __init__(self, message: str, *, code: int, reason: str, data: JSONValue = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        """The server's own words."""
+        self.data = data

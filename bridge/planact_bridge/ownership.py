@@ -1,0 +1,107 @@
+"""A connection and the one task that opens, keeps and closes it.
+
+The SDK's streams and cancel scopes must be left in the task that entered them, while requests come from any
+task; so a task is started for each connection, and whoever waits for it may be cancelled without harm to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from planact_bridge.errors import BridgeError, StartError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from planact_bridge.client import Connection
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 9.0
+"""Longest that closing takes before the task is cancelled: all stages of stopping a process fit in."""
+
+
+class OwnedConnection:
+    """Starts at once; `connection()` waits for it, `aclose()` ends it."""
+
+    def __init__(self, name: str, opening: AbstractAsyncContextManager[Connection]) -> None:
+        self._name = name
+        self._opening = opening
+        self._settled = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._connection: Connection | None = None
+        self.failure: str | None = None
+        """Why there is no connection, once that is so."""
+        self.start_ms: float | None = None
+        # Not Task.cancel(): that would break into the shielded steps that end a process.
+        self._scope = anyio.CancelScope()
+        self._task = asyncio.create_task(self._own(), name=f"connection to {name}")
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing of it is left."""
+        return self._task.done()
+
+    @property
+    def usable(self) -> bool:
+        """True while it is starting or alive: whoever comes may wait for it."""
+        if not self._settled.is_set():
+            return True
+        return self._connection is not None and self._connection.alive
+
+    @property
+    def opened(self) -> Connection | None:
+        """The connection, if it has been opened, alive or not."""
+        return self._connection
+
+    async def connection(self) -> Connection:
+        """Return the connection, waiting for its start. Raises StartError."""
+        await self._settled.wait()
+        if self._connection is None:
+            raise StartError(self.failure or f"Server {self._name!r} was closed while it started.")
+        return self._connection
+
+    async def aclose(self) -> None:
+        """End the connection. May be called twice; never takes much longer than CLOSE_SECONDS."""
+        self._stop.set()
+        if not self._settled.is_set():
+            self._scope.cancel()
+        _, late = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+        if late:
+            logger.warning("server %r did not close within %.0f s; it is abandoned", self._name, CLOSE_SECONDS)
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+
+    async def _own(self) -> None:
+        began = time.perf_counter()
+        try:
+            with self._scope:
+                async with self._opening as connection:
+                    self._connection = connection
+                    self.start_ms = (time.perf_counter() - began) * 1000
+                    self._settled.set()
+                    await _either(connection.closed, self._stop)
+                    if not self._stop.is_set():
+                        self.failure = await connection.obituary()
+        except BridgeError as error:
+            self.failure = error.message
+        except Exception as error:  # one server's defect must stay one server's
+            logger.exception("the connection to server %r failed", self._name)
+            self.failure = f"Server {self._name!r} failed: {error!r}."
+        finally:
+            self._settled.set()
+
+
+async def _either(first: anyio.Event, second: asyncio.Event) -> None:
+    async def wait_for(event: anyio.Event | asyncio.Event) -> None:
+        await event.wait()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for, first)
+        tasks.start_soon(wait_for, second)

@@ -1,0 +1,75 @@
+"""How a server is reached: a command to start, or a URL to call. Values only."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CALL_SECONDS = 300.0
+"""Longest one tool call may take where the entry does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StdioSpec:
+    """A server that is started as a child process and spoken to through its pipes."""
+
+    name: str
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Added to the few variables that every child inherits."""
+
+    cwd: str | None = None
+    origin: str = ""
+    """The file that the entry came from."""
+
+    disabled: bool = False
+    timeout: float = CALL_SECONDS
+    """Seconds that one call may take."""
+
+    written: str | None = None
+    """The command line as the file spells it, where that differs: variables unexpanded, so no secret in it."""
+
+    @property
+    def identity(self) -> str:
+        """What decisions bind to. Neither the name nor `env` is part of it."""
+        where = f" in {self.cwd}" if self.cwd else ""
+        return _identity(shlex.join((self.command, *self.args)) + where, written=self.written, origin=self.origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSpec:
+    """A server that is spoken to over streamable HTTP."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    origin: str = ""
+    """The file that the entry came from."""
+
+    disabled: bool = False
+    timeout: float = CALL_SECONDS
+    """Seconds that one call may take."""
+
+    written: str | None = None
+    """The URL as the file spells it, where that differs: variables unexpanded, so no secret in it."""
+
+    @property
+    def identity(self) -> str:
+        """What decisions bind to. Neither the name nor `headers` is part of it."""
+        return _identity(self.url, written=self.written, origin=self.origin)
+
+
+ServerSpec: TypeAlias = StdioSpec | HttpSpec
+
+
+def _identity(reached: str, *, written: str | None, origin: str) -> str:
+    # People read identities and files keep them, so an expanded variable shows only as a digest:
+    # another value is another identity, and the value itself stays out of sight.
+    shown = reached if written is None else f"{written} #{hashlib.sha256(reached.encode()).hexdigest()[:12]}"
+    return f"{shown} ({origin})" if origin else shown

@@ -1,0 +1,120 @@
+"""A server behind a URL: streamable HTTP from the SDK, with failures that say what happened.
+
+The SDK tears a whole connection down when one request cannot be sent, and reduces an HTTP error to "Server
+returned an error response". Here each becomes the JSON-RPC error of the one request that it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import responses
+from typing import TYPE_CHECKING
+
+import httpx2
+from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from mcp.shared._stream_protocols import ReadStream, WriteStream
+    from mcp.shared.message import SessionMessage
+
+    from planact_bridge.specs import HttpSpec
+
+CONNECT_SECONDS = 10.0
+SEND_SECONDS = 60.0
+GOODBYE_SECONDS = 2.0
+"""Longest wait for a server to take note that a session is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLink:
+    """An open streamable HTTP connection."""
+
+    read: ReadStream[SessionMessage | Exception]
+    write: WriteStream[SessionMessage]
+    watch: SpeakingTransport
+
+    @property
+    def failure(self) -> str | None:
+        """Why it is of no more use; None while it is."""
+        return self.watch.failure
+
+    @property
+    def last_words(self) -> str:
+        return ""
+
+    async def obituary(self) -> str:
+        """Say why the server is gone."""
+        return self.watch.failure or "the connection closed"
+
+
+class SpeakingTransport(httpx2.AsyncBaseTransport):
+    """Sends requests; answers failed ones itself with a JSON-RPC error that says what happened."""
+
+    def __init__(self) -> None:
+        # Calls are bounded by their own deadlines and may all run at once.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+        self._inner = httpx2.AsyncHTTPTransport(limits=limits)
+        self.failure: str | None = None
+        """Why the connection is of no more use, once that is so."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), GOODBYE_SECONDS)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx2.TransportError as error:
+            # An idle stream that breaks costs nothing; a request that cannot be sent does.
+            if request.method == "POST":
+                self.failure = f"{_origin(request.url)} cannot be reached: {error or type(error).__name__}"
+            return _json_rpc_error(HTTPStatus.SERVICE_UNAVAILABLE, CONNECTION_CLOSED, self.failure or str(error))
+        if response.status_code < HTTPStatus.BAD_REQUEST or request.method != "POST" or _speaks_json(response):
+            return response
+        if response.status_code == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers:
+            self.failure = "it no longer knows our session"
+        await response.aclose()
+        return _json_rpc_error(response.status_code, _code(response.status_code), _reason(response.status_code))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@asynccontextmanager
+async def open_http(spec: HttpSpec) -> AsyncGenerator[HttpLink]:
+    """Open a connection; nothing is sent before the first message."""
+    watch = SpeakingTransport()
+    # No read limit here: every request has its own deadline, and a stream of notifications may be silent for hours.
+    timeout = httpx2.Timeout(SEND_SECONDS, connect=CONNECT_SECONDS, read=None)
+    async with (
+        httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, transport=watch) as http,
+        streamable_http_client(spec.url, http_client=http, max_sse_event_size=None) as (read, write),
+    ):
+        yield HttpLink(read=read, write=write, watch=watch)
+
+
+def _json_rpc_error(status: int, code: int, message: str) -> httpx2.Response:
+    # The SDK puts the request's own id in the place of null.
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return httpx2.Response(status, headers={"content-type": "application/json"}, content=json.dumps(body).encode())
+
+
+def _speaks_json(response: httpx2.Response) -> bool:
+    return str(response.headers.get("content-type", "")).lower().startswith("application/json")
+
+
+def _code(status: int) -> int:
+    return METHOD_NOT_FOUND if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else INTERNAL_ERROR
+
+
+def _reason(status: int) -> str:
+    hint = "; check 'headers'" if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
+    return f"HTTP {status} {responses.get(status, '')}".rstrip() + hint
+
+
+def _origin(url: httpx2.URL) -> str:
+    return str(url.copy_with(userinfo=b"", path="/", query=None, fragment=None)).rstrip("/")

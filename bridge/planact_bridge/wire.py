@@ -1,0 +1,92 @@
+"""JSON-RPC messages out of what servers really write.
+
+Pure: one line in, messages out. Whatever can be understood is: a batch, a missing `jsonrpc`, an id
+written as a float, an error that is a bare text, broken UTF-8, half a surrogate pair.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+from mcp_types import (
+    INTERNAL_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    from planact_tools import JSONObject, JSONValue
+
+
+def read_messages(line: bytes) -> list[JSONRPCMessage]:
+    """Return the messages of one line; more than one where the server sent a batch. Raises ValueError."""
+    value = _decode(line)
+    return [_message(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _decode(line: bytes) -> JSONValue:
+    try:
+        return from_json(line)
+    except ValueError:
+        # The strict and fast reader first; text cut in the middle of a character is worth a second look.
+        return _without_lone_surrogates(cast("JSONValue", json.loads(line.decode("utf-8", "replace"))))
+
+
+def _without_lone_surrogates(value: JSONValue) -> JSONValue:
+    # Half a pair cannot be written as UTF-8 again, so it must not travel further.
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_without_lone_surrogates(key)): _without_lone_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _message(value: JSONValue) -> JSONRPCMessage:
+    # model_construct: the fields are checked here, and checking 40 MB twice would double its time.
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON-RPC message")
+    request_id = _id(value.get("id"))
+    method = value.get("method")
+    if isinstance(method, str):
+        params = value.get("params")
+        params = params if isinstance(params, dict) else None
+        if request_id is None:
+            return JSONRPCNotification.model_construct(jsonrpc="2.0", method=method, params=params)
+        return JSONRPCRequest.model_construct(jsonrpc="2.0", id=request_id, method=method, params=params)
+    error = value.get("error")
+    if error is not None:
+        return JSONRPCError.model_construct(jsonrpc="2.0", id=request_id, error=_error(error))
+    if "result" in value and request_id is not None:
+        return _response(request_id, value["result"])
+    raise ValueError("not a JSON-RPC message")
+
+
+def _response(request_id: int | str, result: JSONValue) -> JSONRPCMessage:
+    if isinstance(result, dict):
+        return JSONRPCResponse.model_construct(jsonrpc="2.0", id=request_id, result=result)
+    problem = ErrorData(code=INTERNAL_ERROR, message=f"the server's result is no object: {str(result)[:200]}")
+    return JSONRPCError.model_construct(jsonrpc="2.0", id=request_id, error=problem)
+
+
+def _error(error: JSONValue) -> ErrorData:
+    details: JSONObject = error if isinstance(error, dict) else {"message": error}
+    code, message = details.get("code"), details.get("message")
+    return ErrorData(
+        code=code if isinstance(code, int) else INTERNAL_ERROR,
+        message=message if isinstance(message, str) else json.dumps(message),
+        data=details.get("data"),
+    )
+
+
+def _id(value: JSONValue) -> int | str | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
