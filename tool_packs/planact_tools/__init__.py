@@ -1,5 +1,10 @@
 """What a tool is, and the tools that Planact ships."""
 
+from planact_tools.loading import LoadedPacks, PackError, load_pack, load_packs
+from planact_tools.pack import Lifespan, Pack, bound_tools
+from planact_tools.packs import ShippedPack, shipped_packs
+from planact_tools.signature import ToolDefinitionError
+from planact_tools.tool import Tool, tool
 from planact_tools.toolset import (
     Attachment,
     JSONObject,
@@ -16,10 +21,22 @@ __all__ = [
     "Attachment",
     "JSONObject",
     "JSONValue",
+    "Lifespan",
+    "LoadedPacks",
+    "Pack",
+    "PackError",
     "Progress",
+    "ShippedPack",
+    "Tool",
     "ToolCall",
     "ToolDefinition",
+    "ToolDefinitionError",
     "ToolError",
     "ToolResult",
     "Toolset",
+    "bound_tools",
+    "load_pack",
+    "load_packs",
+    "shipped_packs",
+    "tool",
 ]
