@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up. What was not yet written is dropped."""
         self._end()
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.abort()
         if self._reader is not None:
             self._reader.close()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail, command
+from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail
 from planact_server.sandbox.process import Exit
 from planact_server.sandbox.worker import JailedWorker
 
 if TYPE_CHECKING:
-    from planact_tools import JSONObject
+    from collections.abc import Callable, Sequence
 
 
 class SpawnSource:
@@ -24,8 +24,8 @@ class SpawnSource:
 
     name = "spawn"
 
-    def __init__(self, *, rights: JSONObject, memory_bytes: int) -> None:
-        self._rights = rights
+    def __init__(self, command: Callable[[], Sequence[str]], *, memory_bytes: int) -> None:
+        self._command = command
         self._memory_bytes = memory_bytes
 
     async def start(self) -> JailedWorker:
@@ -35,7 +35,7 @@ class SpawnSource:
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: process,
-                *command("spawned", rights=self._rights),
+                *self._command(),
                 env=ENVIRONMENT,
                 cwd=WORKING_FOLDER,
             )

@@ -37,6 +37,9 @@ class JailedWorker:
         self.layers: Mapping[str, bool | str] = {}
         """Which isolation took, as the worker reports it. Known after `start`."""
 
+        self.closed = False
+        """Whether `aclose` is through, and nothing is left of the worker."""
+
         self._connection = connection
         self._process = process
         self._memory_bytes = memory_bytes
@@ -119,6 +122,7 @@ class JailedWorker:
         with anyio.CancelScope(shield=True):
             await self._exit()
         self._process.close()
+        self.closed = True
 
     def _refuse_when_busy(self) -> None:
         if self._run is not None:

@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import weakref
 from collections import deque
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import anyio
 
 from planact_server.sandbox import EngineError, Limits
+from planact_server.sandbox.launching import command
 from planact_server.sandbox.spawn_source import SpawnSource
 
 if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)
 
-EngineName: TypeAlias = Literal["zygote", "spawn"]
+EngineChoice: TypeAlias = Literal["auto", "fork", "spawn"]
 
 CPU_SECONDS = 3600
 """A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
@@ -52,7 +50,7 @@ class PooledEngine:
         self._source = source
         self._warm = warm
         self._ready: deque[JailedWorker] = deque()
-        self._given: weakref.WeakSet[JailedWorker] = weakref.WeakSet()
+        self._given: list[JailedWorker] = []
         self._layers: JSONObject = {}
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
@@ -71,12 +69,12 @@ class PooledEngine:
             raise EngineError("The engine is closed.")
         worker = await self._ready_worker() or await self._source.start()
         self._layers = dict(worker.layers)
-        self._given.add(worker)
+        self._given = [*(given for given in self._given if not given.closed), worker]
         self.warm_up()
         return worker
 
     def warm_up(self) -> None:
-        """Fill the pool in the background. Worth a call at the start: the first worker is the slow one."""
+        """Fill the pool in the background. Worth a call early on: the first worker is the slow one."""
         if not self._closed and self._warm > len(self._ready) and (self._filling is None or self._filling.done()):
             self._filling = asyncio.create_task(self._fill())
 
@@ -110,31 +108,21 @@ class PooledEngine:
                 return
 
 
-def default_engine() -> EngineName:
-    """Return the engine of this system: forked workers where there is fork."""
-    return "spawn" if sys.platform == "win32" else "zygote"
+def open_engine(
+    choice: EngineChoice = "auto", *, limits: Limits, warm_workers: int = 1, cpu_seconds: int = CPU_SECONDS
+) -> PooledEngine:
+    """Return an engine that starts nothing before it is asked to; `aclose` ends all of its workers.
 
-
-@asynccontextmanager
-async def open_engine(
-    limits: Limits, *, name: EngineName | None = None, warm: int = 1, cpu_seconds: int = CPU_SECONDS
-) -> AsyncGenerator[PooledEngine]:
-    """Open the engine `name` (None: the system's own) and end all of its workers at the end.
-
-    Nothing is started before it is asked for. `limits.memory_bytes` holds for every worker; the other limits are
-    given with each plan. `warm` workers are kept ready, so that a new session costs nothing.
+    "auto" is fork where the system has it. `limits.memory_bytes` holds for every worker; the other limits are given
+    with each plan. `warm_workers` are kept ready, so that a new session costs nothing.
     """
-    engine = PooledEngine(_source(name or default_engine(), limits, cpu_seconds), warm=warm)
-    try:
-        yield engine
-    finally:
-        await engine.aclose()
-
-
-def _source(name: EngineName, limits: Limits, cpu_seconds: int) -> WorkerSource:
     rights: JSONObject = {"memory_bytes": limits.memory_bytes, "cpu_seconds": cpu_seconds}
-    if name == "spawn":
-        return SpawnSource(rights=rights, memory_bytes=limits.memory_bytes)
+    return PooledEngine(_source(choice, rights, limits.memory_bytes), warm=warm_workers)
+
+
+def _source(choice: EngineChoice, rights: JSONObject, memory_bytes: int) -> WorkerSource:
+    if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
+        return SpawnSource(partial(command, "spawned", rights=rights), memory_bytes=memory_bytes)
     if sys.platform != "win32":
-        return ZygoteSource(rights=rights, memory_bytes=limits.memory_bytes)
-    raise EngineError("The engine 'zygote' needs fork, which Windows does not have; use 'spawn'.")
+        return ZygoteSource(rights=rights, memory_bytes=memory_bytes)
+    raise EngineError("The engine 'fork' needs fork, which Windows does not have; use 'spawn'.")

@@ -1,0 +1,75 @@
+"""Workers and hosts for the tests of the sandbox's host side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from planact_server.sandbox import Limits, Resolution, ResolvedTool, ToolRequest
+from planact_server.sandbox.host import PooledEngine, open_engine
+from planact_server.sandbox.spawn_source import SpawnSource
+from planact_tools import JSONValue
+
+if TYPE_CHECKING:
+    from planact_server.sandbox.worker import JailedWorker
+
+Tool = Callable[[ToolRequest], Awaitable[JSONValue]]
+
+
+async def _echo(request: ToolRequest) -> JSONValue:
+    return [*request.positional, *request.keywords.values()]
+
+
+@dataclass
+class ScriptedHost:
+    """A PlanHost that knows every name but x and y; `tool` answers the calls, and everything asked is kept."""
+
+    tool: Tool = _echo
+    requests: list[ToolRequest] = field(default_factory=list)
+    asked: list[tuple[str, Mapping[str, JSONValue]]] = field(default_factory=list)
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
+        return {name: ResolvedTool(server="s", tool=name, parameters=("value",)) for name in names if name not in "xy"}
+
+    async def call(self, request: ToolRequest) -> JSONValue:
+        self.requests.append(request)
+        return await self.tool(request)
+
+    async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
+        self.asked.append((helper, arguments))
+        return None
+
+
+@pytest.fixture
+def host() -> ScriptedHost:
+    return ScriptedHost()
+
+
+@pytest.fixture
+def scripted_host() -> type[ScriptedHost]:
+    return ScriptedHost
+
+
+@pytest.fixture
+async def raw_worker() -> AsyncIterator[JailedWorker]:
+    """A real process behind the real Worker class that does with the stream whatever the plan's source says."""
+    script = Path(__file__).with_name("raw_worker.py")
+    source = SpawnSource(lambda: [sys.executable, "-I", str(script)], memory_bytes=Limits().memory_bytes)
+    worker = await source.start()
+    yield worker
+    await worker.aclose()
+
+
+CHOICES = ["spawn"] if sys.platform == "win32" else ["fork", "spawn"]
+
+
+@pytest.fixture(params=CHOICES)
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[PooledEngine]:
+    engine = open_engine(request.param, limits=Limits(), warm_workers=0)
+    yield engine
+    await engine.aclose()

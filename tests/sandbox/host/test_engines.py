@@ -1,0 +1,305 @@
+"""Real workers from every engine of this system: the same tests over each."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from anyio import create_task_group, fail_after
+
+from planact_server.sandbox import EngineError, Limits, Outcome
+from planact_server.sandbox import worker as worker_module
+from planact_server.sandbox.host import PooledEngine, open_engine
+
+if TYPE_CHECKING:
+    from conftest import ScriptedHost
+    from planact_server.sandbox import ToolRequest
+    from planact_server.sandbox.worker import JailedWorker
+    from planact_tools import JSONValue
+
+LIMITS = Limits(seconds=10)
+DEAF = "sum(range(10**13))"
+"""One step of C code that lasts for hours: no signal is looked at before it ends."""
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+async def variables(worker: JailedWorker, source: str, host: ScriptedHost) -> dict[str, JSONValue]:
+    with fail_after(10):
+        outcome = await worker.run(source, host=host, limits=LIMITS)
+    assert (outcome.status, outcome.errors, outcome.worker_lost) == ("ok", (), None)
+    return dict(outcome.variables)
+
+
+def children() -> set[int]:
+    """This process's living descendants."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, _, rest = stat.read_text().partition(" (")
+        except OSError:
+            continue
+        state, parent = rest.rpartition(")")[2].split()[:2]
+        if state != "Z":
+            parents[int(pid)] = int(parent)
+    found = {os.getpid()}
+    for pid in sorted(parents):
+        if parents[pid] in found:
+            found.add(pid)
+    return found - {os.getpid()}
+
+
+def descriptors(pid: int | str = "self") -> list[str]:
+    return sorted(entry.name for entry in Path(f"/proc/{pid}/fd").iterdir())
+
+
+async def test_a_session_keeps_its_variables_from_plan_to_plan(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    assert await variables(worker, "x = [1]", host) == {"x": [1]}
+    assert await variables(worker, "y = x + [2]", host) == {"y": [1, 2]}
+
+
+async def test_variables_of_an_earlier_worker_are_put_back(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    with fail_after(5):
+        await worker.restore({"x": {"a": [1.5, None, "é"]}})
+    assert await variables(worker, "y = x['a'][2]", host) == {"y": "é"}
+
+
+async def test_a_tool_call_goes_to_the_host_and_back(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    assert await variables(worker, "x = tool(value=1)", host) == {"x": [1]}
+
+
+async def test_two_workers_share_nothing(engine: PooledEngine, host: ScriptedHost) -> None:
+    one, other = await engine.worker(), await engine.worker()
+    await variables(one, "x = 1", host)
+    with fail_after(5):
+        outcome = await other.run("x", host=host, limits=LIMITS)
+    assert outcome.status == "refused"
+    assert one.pid != other.pid
+
+
+async def test_random_numbers_differ_between_workers(engine: PooledEngine, host: ScriptedHost) -> None:
+    source = "import random\nx = random.random()"
+    drawn = [await variables(await engine.worker(), source, host) for _ in range(2)]
+    assert drawn[0] != drawn[1]
+
+
+async def test_twenty_plans_run_at_once(engine: PooledEngine, host: ScriptedHost) -> None:
+    results: list[dict[str, JSONValue]] = []
+
+    async def session(number: int) -> None:
+        worker = await engine.worker()
+        results.append(await variables(worker, f"x = {number}", host))
+        await worker.aclose()
+
+    with fail_after(20):
+        async with create_task_group() as sessions:
+            for number in range(20):
+                sessions.start_soon(session, number)
+    assert sorted(found["x"] for found in results) == list(range(20))
+
+
+@posix
+async def test_a_worker_that_is_killed_from_outside_ends_its_plan_with_the_reason(
+    engine: PooledEngine, host: ScriptedHost
+) -> None:
+    worker = await engine.worker()
+
+    async def kill(_: ToolRequest) -> None:
+        os.kill(worker.pid, signal.SIGKILL)
+        await anyio.sleep_forever()
+
+    host.tool = kill
+    with fail_after(5):
+        outcome = await worker.run("print('before')\ntool(value=1)", host=host, limits=LIMITS)
+        again = await worker.run("x = 1", host=host, limits=LIMITS)
+
+    lost = "The worker was ended by SIGKILL, from outside or for want of memory."
+    assert (outcome.status, outcome.output, outcome.worker_lost) == ("error", "before\n", lost)
+    assert (again.status, again.worker_lost, worker.alive) == ("error", lost, False)
+
+
+async def test_a_plan_past_its_deadline_ends_and_its_session_lives(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    with fail_after(5):
+        outcome = await worker.run("x = 1\nwhile True: pass", host=host, limits=Limits(seconds=0.2))
+    assert (outcome.status, outcome.variables, outcome.worker_lost) == ("timeout", {"x": 1}, None)
+    assert await variables(worker, "y = x", host) == {"y": 1}
+
+
+async def test_a_plan_that_is_deaf_to_its_deadline_is_killed(
+    engine: PooledEngine, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "GRACE_SECONDS", 0.2)
+    worker = await engine.worker()
+    with fail_after(5):
+        outcome = await worker.run(DEAF, host=host, limits=Limits(seconds=0.1))
+    lost = "The plan did not stop at its deadline of 0.1 s; its worker was killed."
+    assert (outcome.status, outcome.worker_lost, worker.alive) == ("timeout", lost, False)
+
+
+@posix
+async def test_an_interrupted_plan_is_cancelled_and_its_session_lives(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+
+    async def interrupt(_: ToolRequest) -> None:
+        await worker.interrupt()
+
+    host.tool = interrupt
+    with fail_after(5):
+        await worker.interrupt()  # nothing runs: nothing happens
+        outcome = await worker.run("x = 1\ntool(value=1)\nwhile True: pass", host=host, limits=LIMITS)
+        await worker.interrupt()
+    assert (outcome.status, outcome.variables, outcome.worker_lost) == ("cancelled", {"x": 1}, None)
+    assert await variables(worker, "y = x", host) == {"y": 1}
+
+
+@posix
+@pytest.mark.parametrize("how", ["a scope", "a task"])
+async def test_cancelling_the_wait_cancels_the_call_and_stops_the_plan(
+    engine: PooledEngine, host: ScriptedHost, how: str
+) -> None:
+    worker = await engine.worker()
+    called, cancelled = anyio.Event(), anyio.Event()
+
+    async def never(_: ToolRequest) -> None:
+        called.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    host.tool = never
+    with fail_after(5):
+        if how == "a scope":
+            async with create_task_group() as tasks:
+                tasks.start_soon(lambda: worker.run("x = 1\ntool(value=1)", host=host, limits=LIMITS))
+                await called.wait()
+                tasks.cancel_scope.cancel()
+        else:
+            task = asyncio.create_task(worker.run("x = 1\ntool(value=1)", host=host, limits=LIMITS))
+            await called.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert cancelled.is_set()
+    assert worker.alive
+    assert await variables(worker, "y = x", host) == {"y": 1}
+
+
+async def test_cancelling_the_wait_kills_a_plan_that_does_not_stop(
+    engine: PooledEngine, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "GRACE_SECONDS", 0.2)
+    worker = await engine.worker()
+    with fail_after(5):
+        with anyio.move_on_after(0.2):
+            await worker.run(DEAF, host=host, limits=LIMITS)
+        assert not worker.alive
+        await worker.aclose()
+
+
+@linux
+async def test_a_plan_that_wants_too_much_memory_does_not_get_it(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    with fail_after(10):
+        outcome = await worker.run("x = 'x' * (300 * 2**20)", host=host, limits=LIMITS)
+    assert outcome.status in ("error", "limit")
+    assert await variables(worker, "y = 'x' * 2**20\ny = len(y)", host) == {"y": 2**20}
+
+
+@posix
+async def test_a_worker_that_used_up_its_cpu_time_ends_with_status_limit(host: ScriptedHost) -> None:
+    engine = open_engine(limits=LIMITS, warm_workers=0, cpu_seconds=1)
+    try:
+        with fail_after(10):
+            worker = await engine.worker()
+            outcome = await worker.run("while True: pass", host=host, limits=LIMITS)
+    finally:
+        await engine.aclose()
+    lost = "The worker was ended by SIGXCPU: it has used up its CPU time."
+    assert (outcome.status, outcome.worker_lost) == ("limit", lost)
+
+
+@linux
+async def test_every_layer_of_this_issue_took(engine: PooledEngine) -> None:
+    await engine.worker()
+    root = "not available: the limit does not hold for root"
+    assert engine.layers == {
+        "process": True,
+        "environment": True,
+        "no_new_privs": True,
+        "dies_with_parent": True,
+        "memory": True,
+        "cpu": True,
+        "files": True,
+        "descriptors": True,
+        "processes": root if os.geteuid() == 0 else True,
+    }
+
+
+@linux
+async def test_a_worker_has_its_stream_and_nothing_else(engine: PooledEngine) -> None:
+    worker = await engine.worker()
+    process = Path(f"/proc/{worker.pid}")
+    assert descriptors(worker.pid) == {"zygote": ["0"], "spawn": ["0", "1"]}[engine.name]
+    assert (process / "environ").read_bytes() == b""
+    assert (process / "cwd").readlink() == Path("/")
+    assert os.getsid(worker.pid) == worker.pid
+    limits = (process / "limits").read_text()
+    assert "Max file size             0                    0" in limits
+    assert f"Max open files            {len(descriptors(worker.pid))} " in limits
+
+
+@linux
+async def test_workers_leave_no_process_and_no_descriptor_behind(engine: PooledEngine, host: ScriptedHost) -> None:
+    first = await engine.worker()
+    await first.aclose()
+    gc.collect()
+    before = descriptors(), children()
+    batches = 5 if engine.name == "zygote" else 1
+    with fail_after(30):
+        for _ in range(batches):
+            workers = [await engine.worker() for _ in range(10)]
+            for worker in workers:
+                await variables(worker, "x = tool(value=1)", host)
+            for worker in workers:
+                await worker.aclose()
+    assert (descriptors(), children()) == before
+
+
+@linux
+async def test_closing_the_engine_ends_everything_even_a_running_plan(host: ScriptedHost, engine: PooledEngine) -> None:
+    before = children()
+    worker = await engine.worker()
+    outcomes: list[Outcome] = []
+
+    async def run() -> None:
+        outcomes.append(await worker.run("tool(value=1)", host=host, limits=LIMITS))
+
+    called = anyio.Event()
+
+    async def never(_: ToolRequest) -> None:
+        called.set()
+        await anyio.sleep_forever()
+
+    host.tool = never
+    with fail_after(10):
+        async with create_task_group() as tasks:
+            tasks.start_soon(run)
+            await called.wait()
+            await engine.aclose()
+    assert [(outcome.status, outcome.worker_lost) for outcome in outcomes] == [("cancelled", "The session was closed.")]
+    assert children() == before
+    with pytest.raises(EngineError, match="The engine is closed"):
+        await engine.worker()

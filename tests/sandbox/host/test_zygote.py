@@ -1,0 +1,158 @@
+"""The process that workers are forked from: its pool, its death, its renewal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from anyio import fail_after
+
+from planact_server.sandbox import EngineError, Limits
+from planact_server.sandbox.host import PooledEngine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from conftest import ScriptedHost
+    from planact_server.sandbox import ToolRequest
+
+if sys.platform == "win32":
+    pytest.skip("Windows cannot fork", allow_module_level=True)
+
+from planact_server.sandbox.zygote_source import ZygoteSource
+
+LIMITS = Limits(seconds=10)
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[ZygoteSource]:
+    source = ZygoteSource(
+        rights={"memory_bytes": LIMITS.memory_bytes, "cpu_seconds": 60}, memory_bytes=LIMITS.memory_bytes
+    )
+    yield source
+    await source.aclose()
+
+
+def kill_zygote(source: ZygoteSource) -> None:
+    assert source.zygote_pid is not None
+    os.kill(source.zygote_pid, signal.SIGKILL)
+
+
+async def test_a_plan_whose_zygote_dies_ends_with_that_reason_and_the_next_worker_has_a_new_one(
+    source: ZygoteSource, host: ScriptedHost
+) -> None:
+    with fail_after(10):
+        worker = await source.start()
+        first = source.zygote_pid
+
+        async def kill(_: ToolRequest) -> None:
+            kill_zygote(source)
+            await anyio.sleep_forever()
+
+        host.tool = kill
+        outcome = await worker.run("x = 1\ntool(value=1)", host=host, limits=LIMITS)
+        await worker.aclose()
+        next_worker = await source.start()
+        again = await next_worker.run("x = 2", host=host, limits=LIMITS)
+        await next_worker.aclose()
+
+    lost = "The process that workers are forked from was ended by SIGKILL."
+    assert (outcome.status, outcome.worker_lost) == ("error", lost)
+    assert (again.status, again.variables) == ("ok", {"x": 2})
+    assert source.zygote_pid != first
+
+
+async def test_a_fork_that_the_zygote_does_not_survive_is_an_error_that_says_so(source: ZygoteSource) -> None:
+    with fail_after(10):
+        worker = await source.start()
+        await worker.aclose()
+        zygote = source._zygote
+        assert zygote is not None
+        kill_zygote(source)
+        ours, theirs = socket.socketpair()
+        with ours, theirs, pytest.raises(EngineError, match="forked from was ended by SIGKILL"):
+            await zygote.fork(theirs)
+
+
+async def test_a_fork_that_nobody_waits_for_any_more_disturbs_no_other(
+    source: ZygoteSource, host: ScriptedHost
+) -> None:
+    with fail_after(10):
+        first = await source.start()
+        pid = source.zygote_pid
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await source.start()
+        second = await source.start()
+        outcomes = [await worker.run("x = 1", host=host, limits=LIMITS) for worker in (first, second)]
+        await first.aclose()
+        await second.aclose()
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+    assert source.zygote_pid == pid
+
+
+async def test_a_warm_worker_goes_to_one_session_and_is_replaced(source: ZygoteSource) -> None:
+    engine = PooledEngine(source, warm=2)
+    with fail_after(10):
+        engine.warm_up()
+        assert engine._filling is not None
+        await engine._filling
+        warm = [worker.pid for worker in engine._ready]
+        given = [(await engine.worker()).pid for _ in range(2)]
+        await engine._filling
+        third = await engine.worker()
+        await engine.aclose()
+    assert given == warm
+    assert third.pid not in warm
+    assert not third.alive
+
+
+async def test_a_warm_worker_that_died_is_not_given_out(source: ZygoteSource, host: ScriptedHost) -> None:
+    engine = PooledEngine(source, warm=1)
+    with fail_after(10):
+        engine.warm_up()
+        assert engine._filling is not None
+        await engine._filling
+        [warm] = engine._ready
+        os.kill(warm.pid, signal.SIGKILL)
+        await warm._connection.closed
+        worker = await engine.worker()
+        outcome = await worker.run("x = 1", host=host, limits=LIMITS)
+        await engine.aclose()
+    assert worker.pid != warm.pid
+    assert outcome.status == "ok"
+
+
+async def test_a_zygote_that_cannot_start_says_why(source: ZygoteSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_server.sandbox.launching._restricted_python", lambda: "/nowhere")
+    with fail_after(10), pytest.raises(EngineError, match=r"forked from ended with code 1: .*nowhere"):
+        await source.start()
+
+
+async def test_an_interpreter_that_is_not_there_is_named(source: ZygoteSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with fail_after(10), pytest.raises(EngineError, match="No interpreter could be started from '/nowhere/python'"):
+        await source.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no pidfd already")
+async def test_without_pidfds_the_zygote_does_the_signalling(source: ZygoteSource, host: ScriptedHost) -> None:
+    with fail_after(10):
+        worker = await source.start()
+        process = worker._process
+        process.close()  # lets the pidfd go
+
+        async def interrupt(_: ToolRequest) -> None:
+            await worker.interrupt()
+
+        host.tool = interrupt
+        outcome = await worker.run("x = 1\ntool(value=1)\nwhile True: pass", host=host, limits=LIMITS)
+        await worker.aclose()
+        ending = await process.exited
+    assert (outcome.status, outcome.worker_lost) == ("cancelled", None)
+    assert ending.signal == signal.SIGKILL
