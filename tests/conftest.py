@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from planact_testing import Home
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -17,3 +19,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no reference data beside the checkout")
     return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A user of Planact: configuration and state in a folder of their own."""
+    return Home(tmp_path)

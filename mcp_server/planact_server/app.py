@@ -1,0 +1,183 @@
+"""The composition root: opens everything in one stack; the only place that constructs things."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planact_bridge import Deadlines, Downstream, Eras, ServerSpec, read_mcp_json
+from planact_bridge.specs import CALL_SECONDS
+from planact_server.calls import PlanRights, facts_of
+from planact_server.description import describe_tool
+from planact_server.executor import Executor
+from planact_server.policy import Policy, UndecidedServer
+from planact_server.runs import Runs
+from planact_server.sandbox import Engine, EngineError
+from planact_server.sandbox.host import open_engine
+from planact_server.sessions import Sessions
+from planact_server.store import Store
+from planact_server.toolbox import Toolbox
+from planact_tools import JSONObject, PackError, Toolset, load_pack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from planact_server.config import Config
+
+logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 64
+"""Sessions with a worker of their own at the same time; the least used ones give theirs up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything that one process of Planact has open."""
+
+    config: Config
+    toolbox: Toolbox
+    engine: Engine
+    runs: Runs
+    executor: Executor
+    rights: PlanRights
+    problems: tuple[str, ...]
+    """What of the configuration could not be used, each with what to do about it."""
+
+    def describe_tool(self) -> str:
+        """Return the description of `run_python_actions` for the catalog as it is now."""
+        undecided = {server.server for server in self.undecided()}
+        servers = self.toolbox.catalog.servers.values()
+        return describe_tool(
+            self.toolbox.catalog, trusted={server.name for server in servers if server.raw_name not in undecided}
+        )
+
+    def undecided(self) -> tuple[UndecidedServer, ...]:
+        """Return the servers that the user has not decided on."""
+        servers = self.toolbox.catalog.servers.values()
+        facts = [facts_of(self.rights, tool) for server in servers for tool in server.tools.values()]
+        return self.rights.policy.undecided(facts)
+
+    async def probe_layers(self) -> JSONObject:
+        """Start one worker and return which isolation layers took."""
+        try:
+            worker = await self.engine.worker()
+        except EngineError as error:
+            return {"worker": str(error)}
+        await worker.aclose()
+        return self.engine.layers
+
+    def server_reports(self) -> list[JSONObject]:
+        """Return how every server stands, for `planact servers` and `planact doctor`."""
+        undecided = {server.server for server in self.undecided()}
+        return [
+            {
+                "name": state.name,
+                "state": state.state,
+                "tools": state.tools,
+                "error": state.error,
+                "trusted": state.name not in undecided and state.error is None,
+                "identity": self.toolbox.toolset(state.name).identity,
+                "skipped": list(_skipped(self.toolbox.toolset(state.name))),
+            }
+            for state in self.toolbox.states()
+        ]
+
+
+@asynccontextmanager
+async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> AsyncIterator[App]:
+    """Open everything that a configuration asks for. `servers` are given beside those of the mcp.json files.
+
+    What cannot be used (a broken pack, a server without its variable) is left out and listed in `problems`.
+    """
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store.open(config.state))
+        packs, shipped, pack_problems = _packs(config)
+        specs, spec_problems = _specs(config, servers)
+        eras = Eras()
+        downstreams = [_downstream(spec, config, eras) for spec in specs if not spec.disabled]
+        toolsets, name_problems = _by_name([*packs, *downstreams])
+        toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store))
+        engine = open_engine(
+            config.sandbox.engine, limits=config.sandbox.limits, warm_workers=config.sandbox.warm_workers
+        )
+        stack.push_async_callback(engine.aclose)
+        engine.warm_up()
+        sessions = await stack.enter_async_context(
+            Sessions(engine, store=store, idle_seconds=config.sandbox.idle_seconds, most_workers=MOST_WORKERS)
+        )
+        runs = await stack.enter_async_context(Runs(store=store))
+        rights = PlanRights(
+            toolbox=toolbox,
+            policy=Policy(config.policy),
+            shipped=shipped,
+            start_seconds=config.servers.start_timeout_seconds,
+        )
+        executor = Executor(rights=rights, sessions=sessions, runs=runs, limits=config.sandbox.limits)
+        yield App(
+            config=config,
+            toolbox=toolbox,
+            engine=engine,
+            runs=runs,
+            executor=executor,
+            rights=rights,
+            problems=(*store.notices, *pack_problems, *spec_problems, *name_problems),
+        )
+
+
+def _packs(config: Config) -> tuple[list[Toolset], frozenset[str], list[str]]:
+    """Return the packs, which of them are shipped, and what was wrong with the others."""
+    packs: list[Toolset] = []
+    shipped: set[str] = set()
+    problems: list[str] = []
+    for spec in config.packs:
+        try:
+            pack = load_pack(spec.spec, base=spec.base, state=config.state)
+        except PackError as error:
+            problems.append(f"{error} (packs in {spec.origin})")
+            continue
+        packs.append(pack)
+        if spec.path is None:
+            shipped.add(pack.name)
+    return packs, frozenset(shipped), problems
+
+
+def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec], list[str]]:
+    """Return the servers of all mcp.json files, a later file winning, and what was wrong with the others."""
+    specs = {spec.name: spec for spec in given}
+    problems: list[str] = []
+    for path in config.mcp_files:
+        read = read_mcp_json(path, environ=os.environ, workspace=Path.cwd())
+        specs.update({spec.name: spec for spec in read.servers})
+        problems += [str(problem) for problem in read.problems]
+    return list(specs.values()), problems
+
+
+def _by_name(toolsets: Iterable[Toolset]) -> tuple[list[Toolset], list[str]]:
+    """Return the toolsets, the first of each name, and what was left out."""
+    named: dict[str, Toolset] = {}
+    problems: list[str] = []
+    for toolset in toolsets:
+        if toolset.name in named:
+            other = named[toolset.name].identity
+            problems.append(f"{toolset.identity!r} is left out: {other!r} is called {toolset.name!r} too. Rename one.")
+        else:
+            named[toolset.name] = toolset
+    return list(named.values()), problems
+
+
+def _downstream(spec: ServerSpec, config: Config, eras: Eras) -> Downstream:
+    patience = config.servers
+    if spec.timeout == CALL_SECONDS:  # the entry has no timeout of its own
+        spec = replace(spec, timeout=patience.call_timeout_seconds)
+    return Downstream(spec, eras=eras, deadlines=Deadlines(start=patience.start_timeout_seconds))
+
+
+def _skipped(toolset: Toolset) -> Iterable[str]:
+    """Return the tools that a server lists in a way that cannot be read, each with the reason."""
+    if isinstance(toolset, Downstream):
+        for tool in toolset.status.skipped:
+            yield f"{tool.name}: {tool.reason}"

@@ -1,0 +1,137 @@
+"""`planact doctor`: what is in force, what does not work, and what to do about it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from planact_server.cli.terminal import ConfigOption, JSONOption, console, log_to_stderr, print_json, read_config
+from planact_server.cli.tools import with_app
+from planact_server.config import user_folder
+from planact_tools import JSONObject
+
+if TYPE_CHECKING:
+    from planact_server.app import App
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Literal["ok", "note", "problem"]
+    subject: str
+    text: str
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
+    """Check the installation, the configuration and every server. Exit code 1 when something is broken."""
+    log_to_stderr(verbose=False)
+    settings = read_config(config, quietly=True)
+    findings, report = with_app(settings, _examine)
+    if as_json:
+        print_json(report | {"findings": [_as_json(finding) for finding in findings]})
+    else:
+        _print(findings)
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
+    layers = await app.probe_layers()
+    findings = [*_machine(), *_configuration(app), *_isolation(app, layers), *_servers(app)]
+    report: JSONObject = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "files": [str(path) for path in (*app.config.files, *app.config.mcp_files)],
+        "origins": dict(app.config.origins),
+        "state": str(app.config.state),
+        "engine": app.engine.name,
+        "layers": layers,
+        "security_boundary": False,
+        "servers": [*app.server_reports()],
+        "undecided": [server.server for server in app.undecided()],
+    }
+    return findings, report
+
+
+def _machine() -> list[Finding]:
+    return [Finding(level="ok", subject="python", text=f"{platform.python_version()} at {sys.executable}")]
+
+
+def _configuration(app: App) -> list[Finding]:
+    config = app.config
+    files = [str(path) for path in (*config.files, *config.mcp_files)]
+    found = [Finding(level="ok", subject="configuration", text=", ".join(files))] if files else []
+    if not files:
+        folder = user_folder()
+        found.append(
+            Finding(
+                level="note",
+                subject="configuration",
+                text="none yet",
+                advice=f"Put a planact.toml and an mcp.json into {folder}.",
+            )
+        )
+    found += [Finding(level="note", subject="configuration", text=notice) for notice in config.notices]
+    found += [Finding(level="problem", subject="configuration", text=problem) for problem in app.problems]
+    return found
+
+
+def _isolation(app: App, layers: JSONObject) -> list[Finding]:
+    took = [name for name, value in layers.items() if value is True]
+    missing = [f"{name}: {value}" for name, value in layers.items() if value is not True]
+    return [
+        Finding(
+            level="note",
+            subject="isolation",
+            text=f"not yet a security boundary; engine {app.engine.name}, in force: {', '.join(took) or 'nothing'}",
+            advice="Run only plans that you would run yourself; SECURITY.md says what each process may do.",
+        ),
+        *(Finding(level="note", subject="isolation", text=text) for text in missing),
+    ]
+
+
+def _servers(app: App) -> list[Finding]:
+    found: list[Finding] = []
+    for report in app.server_reports():
+        name, error = str(report["name"]), report["error"]
+        if error:
+            found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(name)))
+        else:
+            found.append(Finding(level="ok", subject=f"server {name}", text=f"{report['tools']} tools"))
+        skipped = report.get("skipped")
+        found += [
+            Finding(level="note", subject=f"server {name}", text=f"skipped {text}")
+            for text in (skipped if isinstance(skipped, list) else [])
+        ]
+    found += [
+        Finding(level="note", subject=f"server {server.server}", text=str(server), advice=server.toml)
+        for server in app.undecided()
+    ]
+    return found
+
+
+def _fix(name: str) -> str:
+    return f"Run its command by hand to see what it says, or take {name!r} out of mcp.json."
+
+
+def _as_json(finding: Finding) -> JSONObject:
+    return {key: value for key, value in asdict(finding).items() if value}
+
+
+def _print(findings: list[Finding]) -> None:
+    out = console()
+    marks = {"ok": "[green]✓[/green]", "note": "[yellow]•[/yellow]", "problem": "[red]✗[/red]"}
+    for finding in findings:
+        out.print(f"{marks[finding.level]} [bold]{finding.subject}[/bold]", end=" ")
+        out.print(finding.text, markup=False)
+        for line in finding.advice.splitlines():
+            out.print(f"    {line}", markup=False, style="dim")

@@ -1,0 +1,109 @@
+"""`planact run`: one plan from a file or standard input, without a host."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from planact_server.cli.report import print_answer
+from planact_server.cli.terminal import (
+    ConfigOption,
+    JSONOption,
+    UsageError,
+    VerboseOption,
+    log_to_stderr,
+    on_interrupt,
+    print_json,
+    read_config,
+)
+from planact_server.config import Config
+from planact_server.request import PlanRequest, RequestError, read_request
+from planact_tools import JSONObject
+
+USAGE_ERRORS = ("RequestError", "SessionError")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="FILE|-", help="The plan: a file, or - for standard input.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TEXT", help="A goal for the on-device planner.")
+    ] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Go on with this session.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: writes are only recorded.")] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Deadline of the plan.")] = None,
+    max_chars: Annotated[int | None, typer.Option("--max-chars", help="Budget of the answer.")] = None,
+    config: ConfigOption = None,
+    as_json: JSONOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run one plan and show what it did.
+
+    Examples: planact run --code plan.py · echo '2 + 2' | planact run --code - --json
+    """
+    log_to_stderr(verbose=verbose)
+    arguments: JSONObject = {
+        "code": _read_plan(code) if code is not None else None,
+        "task": task,
+        "session": session,
+        "mode": "dry_run" if dry_run else None,
+        "timeout_seconds": timeout,
+        "max_chars": max_chars,
+        "wait_seconds": 86_400,
+    }
+    try:
+        request = read_request({name: value for name, value in arguments.items() if value is not None})
+    except RequestError as error:
+        raise UsageError(f"{error.message} {error.hint or ''}".strip()) from None
+    answer = asyncio.run(_run(read_config(config), request))
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(answer)
+    return exit_code(answer)
+
+
+def exit_code(answer: JSONObject) -> int:
+    """Return the exit code for an answer."""
+    errors = answer.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if isinstance(first, dict) and first.get("type") in USAGE_ERRORS:
+        return 2
+    match answer["status"]:
+        case "ok":
+            return 0
+        case "approval_required":
+            return 3
+        case "cancelled":
+            return 130
+        case _:
+            return 1
+
+
+def _read_plan(source: str) -> str:
+    try:
+        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read the plan {source!r}: {error}") from None
+
+
+async def _run(settings: Config, request: PlanRequest) -> JSONObject:
+    from planact_server.answer import shrink
+    from planact_server.app import open_app
+    from planact_server.server import LOCAL_CLIENT
+
+    async with open_app(settings) as opened:
+        # Ctrl-C stops the plan, not us: what it had done so far is still shown.
+        with on_interrupt(opened.runs.cancel_all):
+            reply = await opened.executor.execute(request, client=LOCAL_CLIENT)
+    run = reply.answer.get("run")
+    return shrink(reply.answer, request.max_chars, link=lambda path: f"planact://runs/{run}/{path}")

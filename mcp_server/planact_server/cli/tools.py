@@ -1,0 +1,137 @@
+"""`planact tools`: what plans can call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from planact_server.cli.terminal import (
+    ConfigOption,
+    JSONOption,
+    UsageError,
+    complain,
+    log_to_stderr,
+    print_json,
+    print_table,
+    read_config,
+)
+from planact_tools import JSONObject
+
+if TYPE_CHECKING:
+    from planact_server.app import App
+    from planact_server.catalog.catalog import Catalog, CatalogTool
+    from planact_server.config import Config
+
+ResultT = TypeVar("ResultT")
+
+tools_app = typer.Typer(help="The tools that plans can call: list, search, show.")
+
+
+def register(app: typer.Typer) -> None:
+    tools_app.callback(invoke_without_command=True)(list_tools)
+    tools_app.command("search")(search)
+    tools_app.command("show")(show)
+    app.add_typer(tools_app, name="tools")
+
+
+def list_tools(context: typer.Context, config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """List every tool of every server.
+
+    Examples: planact tools · planact tools search "commit history" · planact tools show git.git_log
+    """
+    if context.invoked_subcommand is not None:
+        return
+    catalog = _catalog(config)
+    tools = [tool for server in catalog.servers.values() for tool in server.tools.values()]
+    _print(tools, as_json=as_json)
+
+
+def search(
+    words: Annotated[list[str], typer.Argument(help="What the tool should do.", metavar="WORDS")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 10,
+    config: ConfigOption = None,
+    as_json: JSONOption = False,
+) -> None:
+    """Rank the tools against some words."""
+    from planact_server.catalog.search import rank
+
+    _print(rank(_catalog(config), " ".join(words), limit=limit), as_json=as_json)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="server.tool, or tool where the name is unique.", metavar="NAME")],
+    config: ConfigOption = None,
+    as_json: JSONOption = False,
+) -> None:
+    """Show one tool in full: signature, description, notes."""
+    from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.signatures import describe
+    from planact_server.cli.terminal import console
+
+    catalog = _catalog(config)
+    tool = catalog.resolve(name)
+    if not isinstance(tool, CatalogTool):
+        closest = catalog.closest(name)
+        raise UsageError(f"There is no tool {name!r}." + (f" Did you mean {closest!r}?" if closest else ""))
+    if as_json:
+        definition = tool.definition
+        output = dict(definition.output_schema) if definition.output_schema is not None else None
+        print_json(_row(tool) | {"input_schema": dict(definition.input_schema), "output_schema": output})
+    else:
+        console().print(describe(tool), markup=False)
+
+
+def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> ResultT:
+    """Open everything, wait until every server has answered or failed, use it, close it."""
+
+    async def opened() -> ResultT:
+        from planact_server.app import open_app
+
+        async with open_app(config) as app:
+            await app.toolbox.settle(seconds=config.servers.start_timeout_seconds)
+            return await use(app)
+
+    return asyncio.run(opened())
+
+
+def _catalog(path: ConfigOption) -> Catalog:
+    async def take(app: App) -> Catalog:
+        for problem in app.problems:
+            complain(problem)
+        return app.toolbox.catalog
+
+    log_to_stderr(verbose=False)
+    return with_app(read_config(path), take)
+
+
+def _print(tools: list[CatalogTool], *, as_json: bool) -> None:
+    if as_json:
+        print_json([_row(tool) for tool in tools])
+    elif tools:
+        print_table(None, ["tool", "reads only", "what it does"], [_cells(tool) for tool in tools])
+    else:
+        complain("No tool found. `planact servers` shows what is connected.")
+
+
+def _row(tool: CatalogTool) -> JSONObject:
+    from planact_server.catalog.signatures import signature
+
+    return {
+        "name": tool.full_name,
+        "function": tool.function,
+        "server": tool.server,
+        "raw_name": tool.definition.name,
+        "signature": signature(tool),
+        "description": tool.definition.description,
+        "read_only": tool.definition.read_only,
+        "problems": list(tool.problems),
+    }
+
+
+def _cells(tool: CatalogTool) -> list[str]:
+    marks = {True: "yes", False: "no", None: "?"}
+    summary = tool.definition.description.strip().partition("\n")[0]
+    return [tool.full_name, marks[tool.definition.read_only], summary[:90]]

@@ -1,0 +1,106 @@
+"""What is too big or too strange for JSON: images, sounds, files and very long texts.
+
+They stay on this side. A plan holds small handles, `{"$planact": kind, "id": …}`, which become the content
+again when they are passed to a tool or handed to the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planact_tools import Attachment, JSONObject, JSONValue, ToolResult
+
+HANDLE_KEY = "$planact"
+LARGE_TEXT_CHARS = 8 * 1024 * 1024
+"""Texts longer than this cross into a plan slice by slice."""
+
+SLICE_CHARS = 1024 * 1024
+"""Longest slice that one question returns."""
+
+
+class ContentError(Exception):
+    """A handle names nothing that this session holds."""
+
+
+class Contents:
+    """The content that one session's handles stand for."""
+
+    def __init__(self) -> None:
+        self._attachments: dict[str, Attachment] = {}
+        self._texts: dict[str, str] = {}
+
+    def enclose(self, result: ToolResult) -> JSONValue:
+        """Return the result's value with handles where content or long texts were."""
+        return self._enclose(result.value, result.attachments)
+
+    def disclose(self, value: JSONValue) -> JSONValue:
+        """Return an argument with every handle replaced by its content: text, or base64 for bytes.
+
+        Raises ContentError for a handle that is not ours.
+        """
+        if isinstance(value, list):
+            return [self.disclose(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if HANDLE_KEY not in value:
+            return {key: self.disclose(item) for key, item in value.items()}
+        if value[HANDLE_KEY] == "text":
+            return self.text(str(value.get("id")))
+        return base64.b64encode(self.attachment(str(value.get("id"))).data).decode("ascii")
+
+    def text(self, handle: str) -> str:
+        """Raises ContentError."""
+        try:
+            return self._texts[handle]
+        except KeyError:
+            raise ContentError(f"No text {handle!r} in this session.") from None
+
+    def attachment(self, handle: str) -> Attachment:
+        """Raises ContentError."""
+        try:
+            return self._attachments[handle]
+        except KeyError:
+            raise ContentError(f"No content {handle!r} in this session.") from None
+
+    def handles_in(self, value: JSONValue) -> list[str]:
+        """Return the ids of the attachments that a value refers to, in order, each once."""
+        found: dict[str, None] = {}
+        _collect(value, found)
+        return [handle for handle in found if handle in self._attachments]
+
+    def _enclose(self, value: JSONValue, attachments: tuple[Attachment, ...]) -> JSONValue:
+        if isinstance(value, str):
+            return value if len(value) <= LARGE_TEXT_CHARS else self._keep_text(value)
+        if isinstance(value, list):
+            return [self._enclose(item, attachments) for item in value]
+        if isinstance(value, dict):
+            index = value.get("$attachment")
+            if attachments and isinstance(index, int) and len(value) == 1 and 0 <= index < len(attachments):
+                return self._keep(attachments[index])
+            return {key: self._enclose(item, attachments) for key, item in value.items()}
+        return value
+
+    def _keep(self, attachment: Attachment) -> JSONObject:
+        handle = secrets.token_hex(8)
+        self._attachments[handle] = attachment
+        return {HANDLE_KEY: attachment.kind, "id": handle, "mime": attachment.mime, "size": len(attachment.data)}
+
+    def _keep_text(self, text: str) -> JSONObject:
+        handle = secrets.token_hex(8)
+        self._texts[handle] = text
+        return {HANDLE_KEY: "text", "id": handle, "size": len(text)}
+
+
+def _collect(value: JSONValue, found: dict[str, None]) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _collect(item, found)
+    elif isinstance(value, Mapping):
+        if HANDLE_KEY in value:
+            found[str(value.get("id"))] = None
+        for item in value.values():
+            _collect(item, found)

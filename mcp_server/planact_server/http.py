@@ -1,0 +1,101 @@
+"""`run_python_actions` over streamable HTTP at /mcp: loopback by default, a bearer token anywhere else."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from planact_server.server import PlanactServer
+
+logger = logging.getLogger(__name__)
+
+PATH = "/mcp"
+SHUTDOWN_SECONDS = 3
+
+
+class AddressError(Exception):
+    """The address cannot be served; the message says why and what to do."""
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read HOST:PORT, [V6]:PORT or PORT. Raises AddressError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not port.isdecimal() or int(port) > 65_535:
+        raise AddressError(f"{text!r} is no address: use HOST:PORT, for example 127.0.0.1:8931.")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def serve_http(server: PlanactServer, *, host: str, port: int, token: str | None) -> None:
+    """Serve until interrupted. Raises AddressError without a token where others can reach the address."""
+    if not is_loopback(host) and not token:
+        raise AddressError(
+            f"{host!r} can be reached from other machines: set PLANACT_HTTP_TOKEN to a secret that clients send as"
+            " 'Authorization: Bearer …', or serve on 127.0.0.1."
+        )
+    app: ASGIApp = server.mcp.streamable_http_app(
+        streamable_http_path=PATH, host=host, transport_security=_security(host)
+    )
+    if token:
+        app = _Bearer(app, token)
+    settings = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS
+    )
+    await uvicorn.Server(settings).serve()
+
+
+def _security(host: str) -> TransportSecuritySettings:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - a comparison, not a bind
+        # Which names lead here is unknown; the token, which no web page has, is what keeps browsers out.
+        return TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    names = ["127.0.0.1", "localhost", "[::1]"]
+    if not is_loopback(host):
+        names.append(f"[{host}]" if ":" in host else host)
+    # A page in a browser may reach loopback; it gives itself away by its Origin, or by the Host it was tricked into.
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[pattern for name in names for pattern in (name, f"{name}:*")],
+        allowed_origins=[
+            f"{scheme}://{name}{port}" for name in names for scheme in ("http", "https") for port in ("", ":*")
+        ],
+    )
+
+
+class _Bearer:
+    """Lets only requests pass that carry the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._allowed(scope):
+            refusal = PlainTextResponse(
+                "A bearer token is needed: Authorization: Bearer …", 401, {"WWW-Authenticate": "Bearer"}
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(given, self._expected)

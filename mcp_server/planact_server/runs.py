@@ -1,0 +1,163 @@
+"""The table of runs: going on, done, cancelled; who may see them; waiting with a deadline.
+
+A run goes on when the request that started it has stopped waiting. Nothing here knows how a plan is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from planact_tools import JSONObject
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 200
+"""Finished runs kept in memory; the store keeps more."""
+
+CANCEL_SECONDS = 5.0
+"""How long a cancelled run may take to hand over its partial results before it is cut off."""
+
+ProgressListener = Callable[[str, float | None], Awaitable[None]]
+
+
+class RunError(Exception):
+    """The run cannot be had; the message says why and what to do."""
+
+
+class RunStore(Protocol):
+    """Where finished runs are kept."""
+
+    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> None: ...
+
+    def load_run(self, run: str) -> tuple[str, JSONObject] | None:
+        """Return (client, answer)."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Run:
+    """One plan being executed, or its answer."""
+
+    handle: str
+    session: str
+    client: str
+    answer: JSONObject | None = None
+    """The whole answer, once there is one; shortening for a host comes later."""
+
+    snapshot: Callable[[], JSONObject] | None = None
+    """The answer so far, while the run goes on."""
+
+    interrupt: Callable[[], Awaitable[None]] | None = None
+    """Asks the plan to stop and hand over what it has."""
+
+    listeners: list[ProgressListener] = field(default_factory=list[ProgressListener])
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    async def report(self, text: str, fraction: float | None = None) -> None:
+        """Tell everyone who waits for this run how far it is."""
+        for listener in list(self.listeners):
+            await listener(text, fraction)
+
+
+class Runs:
+    """All runs of this process; an async context manager that cancels what still goes on."""
+
+    def __init__(self, *, store: RunStore | None) -> None:
+        self._store = store
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+
+    def create(self, *, session: str, client: str) -> Run:
+        run = Run(handle=f"r_{secrets.token_hex(16)}", session=session, client=client)
+        self._runs[run.handle] = run
+        self._forget_old()
+        return run
+
+    def start(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; it must call `finish`."""
+        run.task = asyncio.create_task(work, name=f"run {run.handle}")
+
+    def get(self, handle: str, client: str) -> Run:
+        """Return a run of this client. Raises RunError when it is unknown or belongs to another."""
+        run = self._runs.get(handle) or self._load(handle)
+        if run is None or run.client != client:
+            raise RunError(f"Unknown run {handle!r}: it never existed, or it is too old to be remembered.")
+        return run
+
+    async def wait(self, run: Run, *, seconds: float, listener: ProgressListener | None = None) -> JSONObject | None:
+        """Return the answer, or None if the run still goes on after `seconds`."""
+        if run.answer is not None:
+            return run.answer
+        if listener is not None:
+            run.listeners.append(listener)
+        try:
+            async with asyncio.timeout(seconds):
+                await run.done.wait()
+        except TimeoutError:
+            return run.answer
+        finally:
+            if listener is not None:
+                run.listeners.remove(listener)
+        return run.answer
+
+    async def finish(self, run: Run, answer: JSONObject) -> None:
+        """Publish the answer and write it to the store."""
+        run.answer = answer
+        run.snapshot = run.interrupt = None
+        run.done.set()
+        if self._store is not None:
+            await asyncio.to_thread(
+                self._store.save_run, run.handle, client=run.client, session=run.session, answer=answer
+            )
+
+    async def cancel(self, run: Run) -> None:
+        """Stop a run; its partial results stay. Returns when it has ended."""
+        if run.done.is_set() or run.task is None:
+            return
+        if run.interrupt is not None:
+            await run.interrupt()
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await run.done.wait()
+        except TimeoutError:
+            logger.warning("run %s did not stop in time and is cut off", run.handle)
+            run.task.cancel()
+            await asyncio.gather(run.task, return_exceptions=True)
+
+    async def cancel_all(self) -> None:
+        """Stop every run that still goes on."""
+        await asyncio.gather(*(self.cancel(run) for run in list(self._runs.values())))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [run.task for run in self._runs.values() if run.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def recent(self, client: str, *, limit: int = 20) -> list[Run]:
+        """Return this client's newest runs, newest first."""
+        return [run for run in reversed(self._runs.values()) if run.client == client][:limit]
+
+    def _forget_old(self) -> None:
+        finished = [handle for handle, run in self._runs.items() if run.done.is_set()]
+        for handle in finished[: max(0, len(self._runs) - REMEMBERED)]:
+            del self._runs[handle]
+
+    def _load(self, handle: str) -> Run | None:
+        loaded = self._store.load_run(handle) if self._store is not None else None
+        if loaded is None:
+            return None
+        client, answer = loaded
+        run = Run(handle=handle, session=str(answer.get("session", "")), client=client, answer=answer)
+        run.done.set()
+        return run

@@ -1,0 +1,176 @@
+"""REPL sessions: who owns one, which worker holds it, its last exported state, when it expires.
+
+A session outlives its worker. When the worker is gone (killed, idle too long, another process), the next
+plan gets a new one with the data variables put back, and its answer says what was kept and what was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+from planact_server.content import Contents
+from planact_tools import JSONValue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planact_server.sandbox import Engine, Outcome, Worker
+
+logger = logging.getLogger(__name__)
+
+
+class SessionError(Exception):
+    """The session cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSession:
+    """What is left of a session without its worker."""
+
+    session: str
+    client: str
+    variables: Mapping[str, JSONValue]
+    unsaved: tuple[str, ...] = ()
+    """Functions, classes, modules and values too large to keep: what a new worker will not have."""
+
+
+class SessionStore(Protocol):
+    """Where sessions are kept between processes."""
+
+    def save_session(self, saved: SavedSession) -> None: ...
+
+    def load_session(self, session: str) -> SavedSession | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a session had to give up with its worker."""
+
+    kept: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """One client's REPL."""
+
+    handle: str
+    client: str
+    worker: Worker | None = None
+    variables: dict[str, JSONValue] = field(default_factory=dict[str, JSONValue])
+    unsaved: tuple[str, ...] = ()
+    contents: Contents = field(default_factory=Contents)
+    busy_with: str | None = None
+    """Handle of the run that is using the session now."""
+
+    used: float = field(default_factory=time.monotonic)
+
+    def absorb(self, outcome: Outcome) -> None:
+        """Take over what a plan left behind."""
+        for name in (*outcome.deleted, *outcome.truncated):
+            self.variables.pop(name, None)
+        whole = {name: value for name, value in outcome.variables.items() if name not in outcome.truncated}
+        self.variables.update(whole)
+        if outcome.worker_lost is None:
+            self.unsaved = tuple(dict.fromkeys((*outcome.functions, *outcome.truncated)))
+        self.used = time.monotonic()
+
+    def saved(self) -> SavedSession:
+        return SavedSession(
+            session=self.handle, client=self.client, variables=dict(self.variables), unsaved=self.unsaved
+        )
+
+
+class Sessions:
+    """All sessions of this process; an async context manager that ends their workers."""
+
+    def __init__(self, engine: Engine, *, store: SessionStore | None, idle_seconds: float, most_workers: int) -> None:
+        self._engine = engine
+        self._store = store
+        self._idle_seconds = idle_seconds
+        self._most_workers = most_workers
+        self._sessions: dict[str, Session] = {}
+
+    def create(self, client: str) -> Session:
+        session = Session(handle=f"s_{secrets.token_hex(16)}", client=client)
+        self._sessions[session.handle] = session
+        return session
+
+    def get(self, handle: str, client: str) -> Session:
+        """Return a session of this client. Raises SessionError when it is unknown or belongs to another."""
+        session = self._sessions.get(handle) or self._load(handle)
+        # The same words for both cases: a stranger must not learn which handles exist.
+        if session is None or session.client != client:
+            raise SessionError(
+                f"Unknown session {handle!r}: it has expired or never existed. Leave `session` out to start a new one."
+            )
+        return session
+
+    def find(self, handle: str) -> Session | None:
+        """Return a session that lives in this process."""
+        return self._sessions.get(handle)
+
+    async def worker(self, session: Session) -> tuple[Worker, Recovered | None]:
+        """Return the session's worker, a new one where it has none. Raises EngineError."""
+        if session.worker is not None and session.worker.alive:
+            return session.worker, None
+        await self._make_room()
+        session.worker = await self._engine.worker()
+        if not session.variables and not session.unsaved:
+            return session.worker, None
+        await session.worker.restore(session.variables)
+        recovered = Recovered(kept=tuple(session.variables), lost=session.unsaved)
+        session.unsaved = ()
+        return session.worker, recovered
+
+    async def keep(self, session: Session) -> None:
+        """Write the session's data to the store."""
+        if self._store is not None:
+            await asyncio.to_thread(self._store.save_session, session.saved())
+
+    async def drop_worker(self, session: Session) -> None:
+        worker, session.worker = session.worker, None
+        if worker is not None:
+            await worker.aclose()
+
+    async def reap(self) -> None:
+        """Let go of workers that nobody has used for a while; their sessions stay."""
+        now = time.monotonic()
+        idle = [s for s in self._idle() if now - s.used > self._idle_seconds]
+        await asyncio.gather(*(self.drop_worker(session) for session in idle))
+
+    async def __aenter__(self) -> Self:
+        self._reaper = asyncio.create_task(self._reap_forever(), name="idle sessions")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reaper.cancel()
+        await asyncio.gather(self._reaper, return_exceptions=True)
+        await asyncio.gather(*(self.drop_worker(session) for session in self._sessions.values()))
+
+    async def _reap_forever(self) -> None:
+        while True:
+            await asyncio.sleep(min(60.0, self._idle_seconds / 4))
+            await self.reap()
+
+    async def _make_room(self) -> None:
+        idle = sorted(self._idle(), key=lambda session: session.used)
+        alive = sum(session.worker is not None for session in self._sessions.values())
+        for session in idle[: max(0, alive + 1 - self._most_workers)]:
+            await self.drop_worker(session)
+
+    def _idle(self) -> list[Session]:
+        return [s for s in self._sessions.values() if s.worker is not None and s.busy_with is None]
+
+    def _load(self, handle: str) -> Session | None:
+        saved = self._store.load_session(handle) if self._store is not None else None
+        if saved is None:
+            return None
+        session = Session(handle=handle, client=saved.client, variables=dict(saved.variables), unsaved=saved.unsaved)
+        self._sessions[handle] = session
+        return session

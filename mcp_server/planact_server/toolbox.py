@@ -1,0 +1,209 @@
+"""The connected toolsets, and the catalog made of them.
+
+Owns which servers there are, which of them are still being asked for their tools, and the current
+`Catalog`. A server that is slow or broken never holds up another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+from planact_server.catalog.catalog import Catalog, CatalogTool
+from planact_tools import JSONValue, Progress, ToolCall, ToolDefinition, ToolError, ToolResult, Toolset
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+"""Longest that closing all toolsets may take; each toolset has its own, shorter, escalation."""
+
+
+class DefinitionCache(Protocol):
+    """Where the tools of a server are remembered between starts, keyed by the server's identity."""
+
+    def cached_definitions(self, identity: str) -> Sequence[ToolDefinition] | None: ...
+
+    def save_definitions(self, identity: str, definitions: Sequence[ToolDefinition]) -> None: ...
+
+
+class ResourceReader(Protocol):
+    """A toolset that also has resources."""
+
+    async def read_resource(self, uri: str) -> ToolResult: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """How one server stands."""
+
+    name: str
+    state: Literal["pending", "cached", "ready", "failed"]
+    tools: int
+    error: str | None = None
+
+
+class Toolbox:
+    """All toolsets by server name; an async context manager that closes them."""
+
+    def __init__(self, toolsets: Sequence[Toolset], *, cache: DefinitionCache | None = None) -> None:
+        self._toolsets = {toolset.name: toolset for toolset in toolsets}
+        self._cache = cache
+        self._definitions: dict[str, Sequence[ToolDefinition]] = {}
+        self._errors: dict[str, str] = {}
+        self._pending: dict[str, asyncio.Event] = {}
+        self._fresh: set[str] = set()
+        self._listeners: list[Callable[[], Awaitable[None]]] = []
+        self._loading: list[asyncio.Task[None]] = []
+        self._read_cache()
+        self.catalog = self._build(previous=None)
+
+    async def __aenter__(self) -> Self:
+        """Serve the cached catalog at once and ask every server for its tools in the background."""
+        for name, toolset in self._toolsets.items():
+            if name not in self._definitions:
+                self._pending[name] = asyncio.Event()
+            _watch(toolset, lambda name=name: self._load(name))
+            self._loading.append(asyncio.create_task(self._load(name), name=f"tools of {name}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._loading:
+            task.cancel()
+        await asyncio.gather(*self._loading, return_exceptions=True)
+        await asyncio.gather(*(_close(toolset) for toolset in self._toolsets.values()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._toolsets)
+
+    def toolset(self, name: str) -> Toolset:
+        return self._toolsets[name]
+
+    def states(self) -> tuple[ServerState, ...]:
+        return tuple(self._state(name) for name in self._toolsets)
+
+    def error(self, server: str) -> str | None:
+        """Why the server named so has no tools, if it failed."""
+        return self._errors.get(server)
+
+    def on_changed(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Call `listener` after every new generation of the catalog."""
+        self._listeners.append(listener)
+
+    def is_pending(self, server: str) -> bool:
+        """Say whether the server named so has not answered yet and nothing is remembered of it."""
+        return server in self._pending
+
+    async def settle(self, servers: Sequence[str] | None = None, *, seconds: float) -> None:
+        """Wait until the servers named so (all, if none are named) have answered or failed, `seconds` at most."""
+        waiting = [self._pending[name] for name in (servers or self._toolsets) if name in self._pending]
+        if not waiting:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                for event in waiting:
+                    await event.wait()
+        except TimeoutError:
+            logger.warning("still waiting for the tools of %s", ", ".join(sorted(self._pending)))
+
+    async def retry(self, server: str) -> None:
+        """Ask a server again that has failed. Raises ToolError when it fails once more."""
+        if server in self._toolsets and server in self._errors:
+            await self._load(server)
+            if server in self._errors:
+                raise ToolError(self._errors[server], server=server)
+
+    async def call(
+        self, tool: CatalogTool, arguments: Mapping[str, JSONValue], *, progress: Progress | None = None
+    ) -> ToolResult:
+        """Run one tool with validated arguments. Raises ToolError naming the server."""
+        call = ToolCall(name=tool.definition.name, arguments=arguments)
+        return await self._toolsets[tool.raw_server].call(call, progress=progress)
+
+    async def read_resource(self, uri: str) -> ToolResult:
+        """Read a resource from the first server that has it. Raises ToolError when none does."""
+        reasons: list[str] = []
+        for name, toolset in self._toolsets.items():
+            reader = getattr(toolset, "read_resource", None)
+            if reader is None:
+                continue
+            try:
+                return await reader(uri)
+            except ToolError as error:
+                reasons.append(f"{name}: {error.message}")
+        tried = "; ".join(reasons) or "no connected server has resources"
+        raise ToolError(f"No server could read {uri!r} ({tried}).")
+
+    async def _load(self, name: str) -> None:
+        toolset = self._toolsets[name]
+        try:
+            definitions = await toolset.definitions()
+        except ToolError as error:
+            self._errors[name] = error.message
+            logger.warning("%s", error.message)
+        except Exception as error:  # one server's defect must not take the others down
+            self._errors[name] = f"Server {name!r} failed: {error}"
+            logger.exception("server %r failed", name)
+        else:
+            self._errors.pop(name, None)
+            self._fresh.add(name)
+            await self._adopt(name, definitions)
+        finally:
+            if event := self._pending.pop(name, None):
+                event.set()
+
+    async def _adopt(self, name: str, definitions: Sequence[ToolDefinition]) -> None:
+        if self._definitions.get(name) == list(definitions):
+            return
+        self._definitions[name] = list(definitions)
+        if self._cache is not None:
+            self._cache.save_definitions(self._toolsets[name].identity, definitions)
+        self.catalog = self._build(previous=self.catalog)
+        # Whoever waits for this server may go on before the listeners have been told.
+        if event := self._pending.pop(name, None):
+            event.set()
+        for listener in self._listeners:
+            await listener()
+
+    def _read_cache(self) -> None:
+        if self._cache is None:
+            return
+        for name, toolset in self._toolsets.items():
+            cached = self._cache.cached_definitions(toolset.identity)
+            if cached is not None:
+                self._definitions[name] = list(cached)
+
+    def _build(self, *, previous: Catalog | None) -> Catalog:
+        tools = {name: self._definitions.get(name, ()) for name in self._toolsets}
+        generation = previous.generation + 1 if previous else 1
+        return Catalog.build(tools, generation=generation, previous=previous)
+
+    def _state(self, name: str) -> ServerState:
+        tools = len(self._definitions.get(name, ()))
+        if name in self._errors:
+            return ServerState(name=name, state="failed", tools=tools, error=self._errors[name])
+        if name in self._fresh:
+            return ServerState(name=name, state="ready", tools=tools)
+        return ServerState(name=name, state="cached" if name in self._definitions else "pending", tools=tools)
+
+
+def _watch(toolset: Toolset, changed: Callable[[], Awaitable[None]]) -> None:
+    # Only a toolset behind a connection can change while we run.
+    subscribe = getattr(toolset, "on_changed", None)
+    if callable(subscribe):
+        subscribe(changed)
+
+
+async def _close(toolset: Toolset) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await toolset.aclose()
+    except TimeoutError:
+        logger.warning("server %r did not close within %.0f s", toolset.name, CLOSE_SECONDS)
+    except Exception:  # closing one must not keep the others open
+        logger.exception("closing server %r failed", toolset.name)

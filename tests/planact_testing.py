@@ -1,0 +1,82 @@
+"""A home folder for one test, and Planact serving from it as a real process."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client, StdioServerParameters, stdio_client
+
+WORKSHOP = Path(__file__).parent / "server" / "servers" / "workshop.py"
+
+
+class Home:
+    """Configuration and state of one user, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PLANACT_")},
+            "PLANACT_HOME": str(folder / "state"),
+            "PLANACT_CONFIG": str(folder / "planact.toml"),
+            "XDG_CONFIG_HOME": str(folder / "xdg"),
+            "HOME": str(folder),
+        }
+        self.configure()
+
+    def configure(self, toml: str = '[policy]\ntrust = ["workshop"]\n', **servers: dict[str, Any]) -> None:
+        """Write planact.toml and mcp.json; without servers there is the workshop."""
+        (self.folder / "planact.toml").write_text(toml)
+        entries = servers or {"workshop": workshop()}
+        (self.folder / "mcp.json").write_text(json.dumps({"mcpServers": entries}))
+
+    def serve(self, *, mode: str = "auto", **options: Any) -> AbstractAsyncContextManager[Client]:
+        """Start `planact serve` and connect to it."""
+        return _serving(self, mode, options)
+
+    async def run(self, *arguments: str, stdin: str = "", cwd: Path | None = None) -> tuple[int, str, str]:
+        """Run one planact command and return exit code, standard output and standard error."""
+        with anyio.fail_after(60):
+            done = await anyio.run_process(
+                [sys.executable, "-P", "-m", "planact_server", *arguments],
+                input=stdin.encode(),
+                check=False,
+                env=self.environment,
+                cwd=cwd or self.work,
+            )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def workshop(*arguments: str) -> dict[str, Any]:
+    """Return the mcp.json entry of the workshop server."""
+    return {"command": sys.executable, "args": [str(WORKSHOP), *arguments]}
+
+
+@asynccontextmanager
+async def _serving(home: Home, mode: str, options: dict[str, Any]) -> AsyncIterator[Client]:
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-P", "-m", "planact_server", "serve"],
+        env=home.environment,
+        cwd=home.work,
+    )
+    with (home.folder / "stderr.txt").open("w") as errors, anyio.fail_after(60):
+        async with Client(stdio_client(parameters, errlog=errors), mode=mode, **options) as client:
+            yield client
+
+
+async def act(client: Client, code: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """Call the tool and return its answer; both carriers of it must agree."""
+    if code is not None:
+        arguments["code"] = code
+    result = await client.call_tool("run_python_actions", arguments)
+    assert result.structured_content is not None, result
+    assert json.loads(result.content[0].text) == result.structured_content
+    assert result.is_error == (result.structured_content["status"] not in ("ok", "running", "approval_required"))
+    return result.structured_content

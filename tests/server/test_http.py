@@ -1,0 +1,119 @@
+"""Streamable HTTP: both eras, loopback only, Host and Origin checks, a bearer token anywhere else."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx2 as httpx
+import pytest
+from mcp import Client
+
+from planact_testing import Home, act
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+@asynccontextmanager
+async def serving(home: Home, *, host: str = "127.0.0.1", **environment: str) -> AsyncIterator[str]:
+    """Serve over HTTP on a free port and yield the address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await anyio.open_process(
+        [sys.executable, "-P", "-m", "planact_server", "serve", "--http", f"{host}:{port}"],
+        env=home.environment | environment,
+        cwd=home.work,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    async with process:
+        try:
+            await _listening(port)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.terminate()
+
+
+async def _listening(port: int) -> None:
+    with anyio.fail_after(30):
+        while True:
+            try:
+                async with await anyio.connect_tcp("127.0.0.1", port):
+                    return
+            except OSError:
+                await anyio.sleep(0.02)
+
+
+async def post(address: str, **headers: str) -> int:
+    async with httpx.AsyncClient(timeout=20) as http:
+        answer = await http.post(address, json=INITIALIZE, headers=HEADERS | headers)
+        return answer.status_code
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_plan_runs_over_http_in_both_eras(home: Home, mode: str) -> None:
+    async with serving(home) as address:
+        with anyio.fail_after(30):
+            async with Client(address, mode=mode) as client:
+                answer = await act(client, "pair_sum(a=[1], b=[2])")
+    assert answer["result"] == [3]
+
+
+async def test_one_clients_handles_are_unknown_to_another(home: Home) -> None:
+    async with serving(home) as address:
+        with anyio.fail_after(30):
+            async with Client(address, mode="legacy") as mine, Client(address, mode="legacy") as other:
+                answer = await act(mine, "secret = 1")
+                session = await act(other, "secret", session=answer["session"])
+                run = await act(other, run=answer["run"])
+                again = await act(mine, "secret", session=answer["session"])
+    assert "Unknown session" in session["errors"][0]["message"]
+    assert "Unknown run" in run["errors"][0]["message"]
+    assert again["result"] == 1
+
+
+async def test_a_page_of_another_origin_is_turned_away(home: Home) -> None:
+    async with serving(home) as address:
+        assert await post(address) == 200
+        assert await post(address, Origin="http://evil.example") == 403
+        assert await post(address, Host="evil.example") == 421
+
+
+async def test_a_token_is_asked_for_where_it_is_set(home: Home) -> None:
+    async with serving(home, PLANACT_HTTP_TOKEN="secret-of-the-test") as address:
+        assert await post(address) == 401
+        assert await post(address, Authorization="Bearer wrong") == 401
+        assert await post(address, Authorization="Bearer secret-of-the-test") == 200
+
+
+async def test_serving_beyond_loopback_needs_a_token(home: Home) -> None:
+    code, out, complaint = await home.run("serve", "--http", "0.0.0.0:8931")
+    assert (code, out) == (2, "")
+    assert "PLANACT_HTTP_TOKEN" in complaint
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:99999"])
+async def test_an_address_that_is_none(home: Home, address: str) -> None:
+    code, _, complaint = await home.run("serve", "--http", address)
+    assert code == 2
+    assert repr(address) in complaint
+
+
+async def test_a_port_in_use_is_named(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, complaint = await home.run("serve", "--http", f"127.0.0.1:{port}")
+    assert code == 2
+    assert str(port) in complaint
