@@ -36,7 +36,9 @@ def load(restricted_python: str) -> Any:
         stand_in.__path__ = []
         sys.modules[name] = stand_in
     _import_folder(_INSIDE, Path(__file__).resolve().parent)
-    return importlib.import_module(f"{_INSIDE}.worker")
+    worker = importlib.import_module(f"{_INSIDE}.worker")
+    worker.prepare()
+    return worker
 
 
 def seal() -> None:

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import struct
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Frame: TypeAlias = "dict[str, Any]"
+ObjectHook: TypeAlias = "Callable[[dict[str, Any]], Any]"
 
 _LENGTH = struct.Struct(">I")
+_CHUNK = 1 << 18
+_HANDLE_MARK = b'"$planact"'
+_CAN_SELECT = os.name != "nt"
 
 
 class HostGone(BaseException):
@@ -25,35 +33,57 @@ class Wire:
     def __init__(self, fd_in: int, fd_out: int) -> None:
         self._fd_in = fd_in
         self._fd_out = fd_out
-        self._pending = bytearray()
+        self._received = bytearray()
+        self._queued: list[bytes] = []
+
+    def queue(self, frame: Frame) -> None:
+        """Put a frame in line; it leaves together with the next one that is sent."""
+        self.queue_encoded(encode(frame))
+
+    def queue_encoded(self, body: bytes) -> None:
+        self._queued.append(_LENGTH.pack(len(body)) + body)
 
     def send(self, frame: Frame) -> None:
-        """Write one frame whole."""
-        self.send_bytes(encode(frame))
+        """Write everything that is in line, then this frame."""
+        self.queue(frame)
+        self.flush()
 
-    def send_bytes(self, body: bytes) -> None:
-        """Write an already encoded frame whole."""
-        rest = memoryview(_LENGTH.pack(len(body)) + body)
+    def flush(self) -> None:
+        if not self._queued:
+            return
+        rest = memoryview(b"".join(self._queued))
+        self._queued.clear()
         try:
             while rest:
                 rest = rest[os.write(self._fd_out, rest) :]
-        except BrokenPipeError:
+        except OSError:
             raise HostGone from None
 
-    def receive(self) -> Frame:
-        """Wait for the next frame. A signal handler that raises leaves the half-read frame where it is."""
-        (size,) = _LENGTH.unpack(self._peek(_LENGTH.size))
-        body = self._peek(_LENGTH.size + size)[_LENGTH.size :]
-        del self._pending[: _LENGTH.size + size]
-        return json.loads(body)
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until something can be received. An interrupt that is raised here loses nothing."""
+        if self._has_frame():
+            return True
+        if not _CAN_SELECT:
+            return True
+        return bool(select.select([self._fd_in], [], [], seconds)[0])
 
-    def _peek(self, size: int) -> bytes:
-        while len(self._pending) < size:
-            chunk = os.read(self._fd_in, 1 << 18)
+    def receive(self, hook: ObjectHook | None = None) -> Frame:
+        """Return the next frame. `hook` sees every object of a frame that holds a handle."""
+        while not self._has_frame():
+            chunk = os.read(self._fd_in, _CHUNK)
             if not chunk:
                 raise HostGone
-            self._pending += chunk
-        return bytes(self._pending[:size])
+            self._received += chunk
+        (size,) = _LENGTH.unpack_from(self._received)
+        body = bytes(self._received[_LENGTH.size : _LENGTH.size + size])
+        del self._received[: _LENGTH.size + size]
+        return json.loads(body, object_hook=hook if _HANDLE_MARK in body else None)
+
+    def _has_frame(self) -> bool:
+        if len(self._received) < _LENGTH.size:
+            return False
+        (size,) = _LENGTH.unpack_from(self._received)
+        return len(self._received) >= _LENGTH.size + size
 
 
 def encode(frame: Frame) -> bytes:

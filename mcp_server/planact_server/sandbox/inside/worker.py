@@ -1,51 +1,56 @@
-"""The worker: one session, one plan at a time, frames in and out."""
+"""The worker process: one session, one plan at a time, frames in and out."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, NoReturn
+import random
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from RestrictedPython import compile_restricted_exec, safe_builtins
-
+from planact_server.sandbox.inside import language
+from planact_server.sandbox.inside.session import Session
 from planact_server.sandbox.inside.wire import HostGone, Wire
+
+if TYPE_CHECKING:
+    from planact_server.sandbox.inside.wire import Frame
+
+
+def prepare() -> None:
+    """Load what plans may need (time zones, codecs). Once per process, before a fork and before a jail closes."""
+    language.prepare()
 
 
 def serve(fd_in: int, fd_out: int, *, layers: dict[str, Any]) -> NoReturn:
     """Run plans until the host goes away. `layers` says which isolation took; the host shows it to people."""
+    random.seed()  # forked workers would all draw the same numbers
+    warnings.simplefilter("ignore")
     wire = Wire(fd_in, fd_out)
-    session: dict[str, Any] = {"__builtins__": dict(safe_builtins)}
+    session = Session(wire)
+    sys.stdout = session.channel  # type: ignore[assignment] - whatever prints, prints into the plan's output
+    sys.stderr = _Nowhere()  # type: ignore[assignment]
     try:
         wire.send({"type": "ready", "pid": os.getpid(), "layers": layers})
         while True:
-            frame = wire.receive()
-            match frame["type"]:
-                case "run":
-                    wire.send(_run(session, frame["source"]))
-                case "restore":
-                    session.update(frame["variables"])
-                    wire.send({"type": "restored"})
-                case _:
-                    pass  # an answer that nobody waits for any more
+            _answer(session, wire, wire.receive(session.channel.from_wire))
     except HostGone:
         os._exit(0)
 
 
-def _run(session: dict[str, Any], source: str) -> dict[str, Any]:
-    done: dict[str, Any] = {
-        "type": "done",
-        "status": "ok",
-        "errors": [],
-        "variables": {},
-        "deleted": [],
-        "functions": [],
-        "truncated": {},
-    }
-    compiled = compile_restricted_exec(source)
-    if compiled.errors:
-        return done | {"status": "refused", "errors": [{"type": "SyntaxError", "message": e} for e in compiled.errors]}
-    try:
-        exec(compiled.code, session)  # noqa: S102 - running plans is what this process is for
-    except Exception as error:  # noqa: BLE001 - whatever a plan raises is a result
-        return done | {"status": "error", "errors": [{"type": type(error).__name__, "message": str(error)}]}
-    variables = {k: v for k, v in session.items() if not k.startswith("_") and isinstance(v, int | str | list | dict)}
-    return done | {"variables": variables}
+def _answer(session: Session, wire: Wire, frame: Frame) -> None:
+    match frame.get("type"):
+        case "run":
+            wire.send(session.run(frame))
+        case "restore":
+            session.restore(frame["variables"])
+            wire.send({"type": "restored"})
+        case _:
+            pass  # an answer that nobody waits for any more
+
+
+class _Nowhere:
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept."""

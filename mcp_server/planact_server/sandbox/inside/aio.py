@@ -1,0 +1,243 @@
+"""`asyncio` as plans see it, on the trampoline.
+
+One loop, always there: `asyncio.run` works wherever it is written. Signatures are those of asyncio.
+"""
+
+# ruff: noqa: ARG002 - arguments that make no difference here are accepted all the same
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import synchronization
+from planact_server.sandbox.inside.facades import Module
+from planact_server.sandbox.inside.trampoline import CancelledError, Future, InvalidStateError, Loop, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def make(loop: Loop, later: Callable[[Any], Any]) -> tuple[Module, frozenset[Any]]:
+    """Build the module, and the functions whose direct arguments may be calls that start without waiting.
+
+    `later(function)` gives the awaitable form of a tool, and every other function back as it is.
+    """
+    functions = _Functions(loop, later)
+    names = {name: getattr(functions, name) for name in (*_SCHEDULING, *_OTHERS)}
+    classes = synchronization.classes(loop)
+    constants = {"FIRST_COMPLETED": "FIRST_COMPLETED", "FIRST_EXCEPTION": "FIRST_EXCEPTION"}
+    constants["ALL_COMPLETED"] = "ALL_COMPLETED"
+    errors = {
+        "TimeoutError": TimeoutError,
+        "CancelledError": CancelledError,
+        "InvalidStateError": InvalidStateError,
+        "QueueEmpty": synchronization.QueueEmpty,
+        "QueueFull": synchronization.QueueFull,
+        "Task": Task,
+        "Future": Future,
+    }
+    schedulers = {names[name] for name in _SCHEDULING} | {classes["TaskGroup"].create_task}
+    return Module("asyncio", names | classes | constants | errors), frozenset(schedulers)
+
+
+_SCHEDULING = str.split("gather create_task ensure_future wait_for wait as_completed shield run")
+_OTHERS = str.split(
+    "sleep timeout to_thread current_task all_tasks get_event_loop get_running_loop new_event_loop set_event_loop "
+    "iscoroutine iscoroutinefunction isfuture"
+)
+
+
+class _Functions:
+    """The functions of the module. Their bound methods are made once: `make` compares them by identity."""
+
+    def __init__(self, loop: Loop, later: Callable[[Any], Any]) -> None:
+        self._loop = loop
+        self._later = later
+
+    def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Future:
+        parts = [self._loop.start(awaitable) for awaitable in awaitables]
+        whole = Future()
+        left = len(parts)
+
+        def finished(part: Future) -> None:
+            nonlocal left
+            left -= 1
+            error = _error(part)
+            if error is not None and not return_exceptions:
+                whole.set_exception(error)
+            elif not left:
+                whole.set_result([_error(done) or done.result() for done in parts])
+
+        for part in parts:
+            part.add_done_callback(finished)
+        if not parts:
+            whole.set_result([])
+        return whole
+
+    def create_task(self, coroutine: Any, *, name: str | None = None, context: object = None) -> Future:
+        return self._loop.start(coroutine, name)
+
+    def ensure_future(self, awaitable: Any, *, loop: object = None) -> Future:
+        return self._loop.start(awaitable)
+
+    def shield(self, awaitable: Any) -> Future:
+        inner, outer = self._loop.start(awaitable), Future()
+        inner.when_done(lambda: _copy_outcome(inner, outer))
+        return outer
+
+    def run(self, main: Any, *, debug: object = None) -> Any:
+        return self._loop.run(main)
+
+    async def sleep(self, delay: float, result: Any = None) -> Any:
+        await self._loop.after(delay)
+        return result
+
+    async def wait_for(self, awaitable: Any, timeout: float | None) -> Any:
+        future = self._loop.start(awaitable)
+        if timeout is None:
+            return await future
+        await self._first(future, self._loop.after(timeout))
+        if not future.done():
+            future.cancel()
+            raise TimeoutError
+        return future.result()
+
+    def timeout(self, delay: float | None) -> Any:
+        return _Timeout(self._loop, delay)
+
+    async def wait(
+        self, awaitables: Iterable[Any], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+    ) -> tuple[set[Future], set[Future]]:
+        futures = [self._loop.start(awaitable) for awaitable in awaitables]
+        deadline = None if timeout is None else self._loop.after(timeout)
+        while not _enough(futures, return_when) and not (deadline and deadline.done()):
+            unfinished = [future for future in futures if not future.done()]
+            await self._first(*unfinished, *([deadline] if deadline else []))
+        done = {future for future in futures if future.done()}
+        return done, set(futures) - done
+
+    def as_completed(self, awaitables: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
+        waiting = [self._loop.start(awaitable) for awaitable in awaitables]
+
+        async def next_one() -> Any:
+            unfinished = [future for future in waiting if not future.done()]
+            if len(unfinished) == len(waiting):
+                await self._first(*waiting)
+            ready = next(future for future in waiting if future.done())
+            waiting.remove(ready)
+            return ready.result()
+
+        for _ in range(len(waiting)):
+            yield next_one()
+
+    async def to_thread(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        value = self._later(function)(*args, **kwargs)
+        return await value if isinstance(value, Future) else value
+
+    def current_task(self) -> Task | None:
+        return self._loop.current
+
+    def all_tasks(self) -> set[Task]:
+        return set(self._loop.pending())
+
+    def get_event_loop(self) -> Any:
+        return _EventLoop(self)
+
+    get_running_loop = new_event_loop = get_event_loop
+
+    def set_event_loop(self, loop: object) -> None:
+        """There is one loop; it stays."""
+
+    def iscoroutine(self, value: object) -> bool:
+        return inspect.iscoroutine(value)
+
+    def iscoroutinefunction(self, value: object) -> bool:
+        return inspect.iscoroutinefunction(value)
+
+    def isfuture(self, value: object) -> bool:
+        return isinstance(value, Future)
+
+    async def _first(self, *futures: Future) -> None:
+        woken = Future()
+        for future in futures:
+            future.when_done(lambda: woken.set_result(None))
+        await woken
+
+
+class _EventLoop:
+    """What `asyncio.get_event_loop()` gives: the few methods that plans use."""
+
+    def __init__(self, functions: _Functions) -> None:
+        self._functions = functions
+
+    def create_task(self, coroutine: Any, *, name: str | None = None) -> Future:
+        return self._functions.create_task(coroutine, name=name)
+
+    def run_until_complete(self, awaitable: Any) -> Any:
+        return self._functions.run(awaitable)
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def is_running(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """The loop goes on."""
+
+
+class _Timeout:
+    """`async with asyncio.timeout(seconds)`."""
+
+    def __init__(self, loop: Loop, delay: float | None) -> None:
+        self._loop = loop
+        self._delay = delay
+        self._expired = False
+
+    def expired(self) -> bool:
+        return self._expired
+
+    async def __aenter__(self) -> _Timeout:
+        task = self._loop.current
+        if self._delay is not None and task is not None:
+            self._timer = self._loop.after(self._delay)
+            self._timer.when_done(lambda: self._expire(task))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if self._delay is not None:
+            delay, self._delay = self._delay, None
+            if kind is CancelledError and self._expired:
+                raise TimeoutError(f"Took longer than {delay:g} seconds.")
+            self._timer.cancel()
+
+    def _expire(self, task: Task) -> None:
+        if self._delay is not None and not self._timer.cancelled():
+            self._expired = True
+            task.cancel()
+
+
+def _error(future: Future) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as cancelled:
+        return cancelled
+
+
+def _copy_outcome(source: Future, target: Future) -> None:
+    error = _error(source)
+    if error is None:
+        target.set_result(source.result())
+    else:
+        target.set_exception(error)
+
+
+def _enough(futures: list[Future], return_when: str) -> bool:
+    done = [future for future in futures if future.done()]
+    if return_when == "FIRST_COMPLETED" and done:
+        return True
+    if return_when == "FIRST_EXCEPTION" and any(_error(future) is not None for future in done):
+        return True
+    return len(done) == len(futures)

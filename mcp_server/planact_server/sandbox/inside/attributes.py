@@ -1,0 +1,316 @@
+"""Which attributes a plan may read and write: the static verdict and the guards that run.
+
+A plain public name compiles to a plain attribute access, at CPython's speed. That is safe as long as no object that a
+plan can reach has a public attribute of that name that leads to a module, a frame, a code object, a traceback or the
+globals of a function. The public names that do lead there belong to frames, tracebacks, generators, coroutines and code
+objects (`FORBIDDEN`), or are the few in `WATCHED`; `tests/sandbox/inside` walks everything that is exposed and checks
+this mechanically. Every name that begins with an underscore goes through `guarded_getattr`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import decimal
+import re
+import string
+import textwrap
+import types
+from enum import EnumMeta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Verdict: TypeAlias = Literal["plain", "guarded", "forbidden"]
+
+_INSPECTED = (
+    types.FrameType,
+    types.TracebackType,
+    types.CodeType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+)
+_INSPECTING_PREFIXES = ("f_", "tb_", "co_", "gi_", "cr_", "ag_")
+FORBIDDEN = frozenset(name for kind in _INSPECTED for name in dir(kind) if name.startswith(_INSPECTING_PREFIXES)) | {
+    "mro",
+    "with_traceback",
+    "f_generator",
+    "gi_suspended",
+    "cr_suspended",
+    "ag_suspended",
+    "co_exceptiontable",
+}
+
+WATCHED = frozenset({"format", "format_map", "obj"})
+"""Public names that are harmless on most objects; `str.format` reads attributes, `AttributeError.obj` may be ours."""
+
+MAGIC = frozenset(
+    str.split(
+        "__init__ __new__ __post_init__ __repr__ __str__ __format__ __bytes__ __hash__ __bool__ __len__ "
+        "__length_hint__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __contains__ __iter__ __next__ __reversed__ "
+        "__getitem__ __setitem__ __delitem__ __missing__ __call__ __enter__ __exit__ __aenter__ __aexit__ "
+        "__aiter__ __anext__ __await__ __add__ __radd__ __iadd__ __sub__ __rsub__ __isub__ __mul__ __rmul__ "
+        "__imul__ __truediv__ __rtruediv__ __itruediv__ __floordiv__ __rfloordiv__ __ifloordiv__ __mod__ __rmod__ "
+        "__imod__ __divmod__ __rdivmod__ __pow__ __rpow__ __ipow__ __matmul__ __rmatmul__ __imatmul__ __and__ "
+        "__rand__ __iand__ __or__ __ror__ __ior__ __xor__ __rxor__ __ixor__ __lshift__ __rlshift__ __ilshift__ "
+        "__rshift__ __rrshift__ __irshift__ __neg__ __pos__ __abs__ __invert__ __int__ __float__ __complex__ "
+        "__index__ __round__ __trunc__ __floor__ __ceil__ __copy__ __deepcopy__ __init_subclass__ "
+        "__class_getitem__ __fspath__"
+    )
+)
+"""Methods that a class in a plan may define, and call on `super()` or on a base class."""
+
+_ENUM_HOOKS = frozenset({"_missing_", "_generate_next_value_", "_ignore_"})
+_NAMED_TUPLE = frozenset({"_asdict", "_replace", "_make", "_fields", "_field_defaults"})
+_NAMES = frozenset({"__name__", "__qualname__", "__doc__"})
+_EXCEPTION = frozenset({"__cause__", "__context__", "__notes__", "__suppress_context__"})
+_PRIVATE = re.compile(r"_[A-Za-z][A-Za-z0-9_]*(?<!_)\Z|_+\Z|__[A-Za-z][A-Za-z0-9_]*(?<!_)\Z")
+"""`_name` and `__name` are data of the plan; `_name_` and `__name__` belong to Python and to libraries."""
+
+_OURS = "planact_server."
+_NEVER = (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType)
+_WRITABLE = (types.FunctionType, BaseException, decimal.Context, textwrap.TextWrapper, calendar.Calendar)
+
+plan_classes: set[type] = set()
+"""Classes that plans have made: their instances hold nothing but a plan's own data."""
+
+
+def kind_of(value: object) -> type:
+    """`type(value)`, with a type that checkers know."""
+    return type(value)
+
+
+class PolicyError(AttributeError):
+    """The language policy says no, whatever the object has."""
+
+
+def judge(name: str) -> Verdict:
+    """Say how an attribute access spelled `.name` is compiled."""
+    if name.startswith("_"):
+        readable = name in MAGIC or name in _NAMES or name in _EXCEPTION or name in _ENUM_HOOKS
+        readable = readable or name in _NAMED_TUPLE or name in {"__members__", "__setattr__"}
+        return "guarded" if readable or _PRIVATE.match(name) else "forbidden"
+    if name in FORBIDDEN:
+        return "forbidden"
+    return "guarded" if name in WATCHED else "plain"
+
+
+def is_ordinary_name(name: str) -> bool:
+    """True for a variable, parameter or attribute name that a plan may choose."""
+    return not name.startswith("_") or bool(_PRIVATE.match(name))
+
+
+def is_method_name(name: str) -> bool:
+    """True for a name that a class body may define."""
+    return is_ordinary_name(name) or name in MAGIC or name in _ENUM_HOOKS
+
+
+def guarded_getattr(target: Any, name: str) -> Any:
+    """What `target.name` becomes where the name alone does not settle it, and what `getattr` does."""
+    verdict = judge(name)
+    if verdict == "plain":
+        return getattr(target, name)
+    if verdict == "forbidden":
+        raise PolicyError(f"Attribute {name!r} is not available in a plan.")
+    if not name.startswith("_"):
+        return _watched(target, name)
+    if not _may_read_private(target, name):
+        raise PolicyError(f"Attribute {name!r} of {_kind(target)} is not available in a plan.")
+    if name == "__setattr__":
+        return setattr_in_plan
+    value = getattr(target, name)
+    if isinstance(value, _NEVER):
+        raise PolicyError(f"Attribute {name!r} of {_kind(target)} is not available in a plan.")
+    return str(value) if name in {"__name__", "__qualname__"} else value
+
+
+def writable(target: Any) -> Any:
+    """Return the object whose attribute is about to be set or deleted, if a plan may do that."""
+    kind = kind_of(target)
+    if kind in plan_classes or target_is_plan_class(target):
+        return target
+    if isinstance(target, _WRITABLE) and not kind.__module__.startswith(_OURS):
+        return target
+    hint = "Make a class or a dict of your own to hold the value."
+    raise AttributeError(f"Attributes of {_kind(target)} cannot be set in a plan. {hint}")
+
+
+def target_is_plan_class(target: Any) -> bool:
+    return isinstance(target, type) and target in plan_classes
+
+
+def _may_read_private(target: Any, name: str) -> bool:
+    kind = kind_of(target)
+    if kind in plan_classes or target_is_plan_class(target) or kind is super:
+        return True
+    is_class = isinstance(target, type)
+    described: Any = target if is_class else kind
+    if name in _NAMES:
+        return is_class or callable(target) or described.__module__.startswith(_OURS)
+    if described.__module__.startswith(_OURS):
+        return False
+    if name in _EXCEPTION:
+        return isinstance(target, BaseException)
+    if name in _NAMED_TUPLE:
+        return issubclass(described, tuple)
+    if name == "__members__":
+        return isinstance(target, EnumMeta)
+    if name == "__setattr__":
+        return target is object
+    return name in MAGIC
+
+
+def _watched(target: Any, name: str) -> Any:
+    if name == "obj":
+        if isinstance(target, BaseException):
+            raise PolicyError("Attribute 'obj' of an exception is not available in a plan.")
+        return getattr(target, name)
+    if isinstance(target, str):
+        return _Format(target, mapping=name == "format_map")
+    if _is_string_class(target):
+        return _format_unbound if name == "format" else _format_map_unbound
+    return getattr(target, name)
+
+
+def _is_string_class(target: object) -> bool:
+    return isinstance(target, type) and issubclass(target, str)
+
+
+def _kind(target: Any) -> str:
+    if isinstance(target, type):
+        return f"class {target.__name__!r}"
+    kind = kind_of(target)
+    return f"{kind.__name__!r} objects"
+
+
+# ---- the builtins that take attribute names -------------------------------------------------------------------------
+
+_MISSING: Any = object()
+
+
+def getattr_in_plan(target: Any, name: str, default: Any = _MISSING, /) -> Any:
+    """`getattr`, with the plan's rules. A forbidden name raises even where a default is given."""
+    try:
+        return guarded_getattr(target, _checked(name))
+    except PolicyError:
+        raise
+    except AttributeError:
+        if default is _MISSING:
+            raise
+        return default
+
+
+def hasattr_in_plan(target: Any, name: str, /) -> bool:
+    try:
+        guarded_getattr(target, _checked(name))
+    except AttributeError:
+        return False
+    return True
+
+
+def setattr_in_plan(target: Any, name: str, value: Any, /) -> None:
+    if not is_ordinary_name(_checked(name)) or name in FORBIDDEN:
+        raise PolicyError(f"Attribute {name!r} cannot be set in a plan.")
+    # object's own: a frozen dataclass sets its fields this way.
+    put = object.__setattr__ if type(target) in plan_classes else setattr
+    put(writable(target), name, value)
+
+
+def set_own_attribute(target: Any, name: str, value: Any, /) -> None:
+    """The builtin `setattr`: honours a frozen class."""
+    if not is_ordinary_name(_checked(name)) or name in FORBIDDEN:
+        raise PolicyError(f"Attribute {name!r} cannot be set in a plan.")
+    setattr(writable(target), name, value)
+
+
+def delattr_in_plan(target: Any, name: str, /) -> None:
+    if not is_ordinary_name(_checked(name)) or name in FORBIDDEN:
+        raise PolicyError(f"Attribute {name!r} cannot be deleted in a plan.")
+    delattr(writable(target), name)
+
+
+def vars_in_plan(target: Any, /) -> dict[str, Any]:
+    """`vars` of a plan's own object, as a copy."""
+    if type(target) not in plan_classes:
+        raise TypeError(f"vars() works on instances of your own classes, not on {_kind(target)}.")
+    return dict(getattr(target, "__dict__", {}))
+
+
+def dir_in_plan(target: Any, /) -> list[str]:
+    return [name for name in dir(target) if not name.startswith("_") and name not in FORBIDDEN]
+
+
+def _checked(name: object) -> str:
+    if type(name) is not str:
+        raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
+    return name
+
+
+# ---- str.format -----------------------------------------------------------------------------------------------------
+
+
+class _PlanFormatter(string.Formatter):
+    """`str.format` whose field names read attributes through the guard."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        first, rest = _split_field(field_name)
+        value = self.get_value(first, args, kwargs)
+        for is_attribute, key in rest:
+            value = guarded_getattr(value, key) if is_attribute else value[key]
+        return value, first
+
+
+_FIELD = re.compile(r"\.([^.\[]+)|\[([^\]]+)\]")
+
+
+def _split_field(field_name: str) -> tuple[int | str, list[tuple[bool, Any]]]:
+    """`user.name[0]` → `user` and its steps, as `str.format` reads it."""
+    end = min((at for at in (field_name.find("."), field_name.find("[")) if at >= 0), default=len(field_name))
+    first, rest = field_name[:end], field_name[end:]
+    steps: list[tuple[bool, Any]] = []
+    position = 0
+    while position < len(rest):
+        step = _FIELD.match(rest, position)
+        if step is None:
+            raise ValueError(f"Bad field {field_name!r} in a format string.")
+        name, key = step.groups()
+        steps.append((True, name) if name is not None else (False, int(key) if key.isdigit() else key))
+        position = step.end()
+    return (int(first) if first.isdigit() else first), steps
+
+
+_FORMATTER = _PlanFormatter()
+
+
+class _Format:
+    """A bound `format` or `format_map` of one string."""
+
+    __slots__ = ("_mapping", "_template")
+
+    def __init__(self, template: str, *, mapping: bool) -> None:
+        self._template = str.__str__(template)
+        self._mapping = mapping
+
+    def __call__(self, *args: Any, **kwargs: Any) -> str:
+        if self._mapping:
+            return _FORMATTER.vformat(self._template, (), *args, **kwargs)
+        return _FORMATTER.vformat(self._template, args, kwargs)
+
+
+def _format_unbound(template: str, /, *args: Any, **kwargs: Any) -> str:
+    return _Format(template, mapping=False)(*args, **kwargs)
+
+
+def _format_map_unbound(template: str, mapping: Any, /) -> str:
+    return _Format(template, mapping=True)(mapping)
+
+
+def check_enum_members(names: Any) -> None:
+    """Refuse member names that would become methods of the class (`Enum("E", [("__reduce__", f)])`)."""
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    for entry in names:
+        name = entry if isinstance(entry, str) else entry[0]
+        if not isinstance(name, str) or not is_ordinary_name(name):
+            raise PolicyError(f"{name!r} cannot name an Enum member in a plan.")

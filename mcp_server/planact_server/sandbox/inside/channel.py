@@ -1,0 +1,222 @@
+"""What a running plan says to its host: calls, questions, output. Answers may come in any order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import handles
+from planact_server.sandbox.inside.trampoline import Future
+from planact_server.sandbox.inside.wire import encode
+
+if TYPE_CHECKING:
+    from planact_server.sandbox.inside.interrupts import Interrupts
+    from planact_server.sandbox.inside.observe import Observer
+    from planact_server.sandbox.inside.wire import Frame, Wire
+
+_FLUSH_CHARACTERS = 8192
+
+
+class ToolError(Exception):
+    """A tool said no, or its server failed."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        server: str | None = None,
+        tool: str | None = None,
+        arguments: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.server = server
+        self.tool = tool
+        self.arguments = arguments
+
+
+_ERRORS: dict[str, type[Exception]] = {
+    "TypeError": TypeError,
+    "ValueError": ValueError,
+    "NameError": NameError,
+    "AttributeError": AttributeError,
+    "LookupError": LookupError,
+}
+
+
+class Fault:
+    """What the host said about an exception that it raised in the plan."""
+
+    def __init__(self, answer: dict[str, Any], *, call: int | None, function: str | None) -> None:
+        self.call = call
+        self.function: str | None = answer.get("function") or function
+        self.parameter: str | None = answer.get("parameter")
+        self.hint: str | None = answer.get("hint")
+
+
+class Channel:
+    """One plan at a time over one wire."""
+
+    def __init__(self, wire: Wire, interrupts: Interrupts, observer: Observer) -> None:
+        self._wire = wire
+        self._interrupts = interrupts
+        self._observer = observer
+        self._ids = itertools.count(1)
+        self._calls = itertools.count(1)
+        self._open: dict[int, _Request] = {}
+        self._faults: dict[int, tuple[BaseException, Fault]] = {}
+        self._output: list[str] = []
+        self._output_characters = 0
+        self._output_left = 0
+        self._frame_bytes = 0
+
+    def begin_plan(self, *, output_bytes: int, frame_bytes: int) -> None:
+        self._calls = itertools.count(1)
+        self._open.clear()
+        self._faults.clear()
+        self._output.clear()
+        self._output_characters = 0
+        self._output_left = output_bytes
+        self._frame_bytes = frame_bytes
+
+    # ---- asking ----------------------------------------------------------------------------------------------------
+
+    def call(self, function: str, frame: Frame) -> tuple[int, Future]:
+        """Send a tool call. Returns its number and the future of its value."""
+        number = next(self._calls)
+        return number, self._request({"type": "call", "call": number, **frame}, call=number, function=function)
+
+    def ask(self, helper: str, arguments: dict[str, Any]) -> Any:
+        """Ask the host for help and wait for the answer."""
+        return self.wait(self._request({"type": "ask", "helper": helper, "arguments": arguments}, function=helper))
+
+    def resolve(self, names: list[str]) -> dict[str, Any]:
+        """Look names up before the plan runs."""
+        return self.wait(self._request({"type": "resolve", "names": names}))
+
+    def wait(self, future: Future) -> Any:
+        """Wait for one answer; others that arrive meanwhile wake whoever awaits them."""
+        while not future.done():
+            self.pump(None)
+        return future.result()
+
+    def pump(self, seconds: float | None) -> None:
+        """Take in one frame, or wait so long."""
+        if not self._wire.wait(seconds):
+            return
+        with self._interrupts:
+            self._receive()
+
+    def expects_answers(self) -> bool:
+        return bool(self._open)
+
+    def fault(self, error: BaseException) -> Fault | None:
+        """What is known about an exception that came out of a call."""
+        known = self._faults.get(id(error))
+        return known[1] if known is not None and known[0] is error else None
+
+    def _request(self, frame: Frame, *, call: int | None = None, function: str | None = None) -> Future:
+        with self._interrupts:
+            number = next(self._ids)
+            body = encode({**frame, "id": number})
+            if self._frame_bytes and len(body) > self._frame_bytes:
+                raise ValueError(
+                    f"The arguments of {function or 'the call'} take {len(body)} bytes as JSON; "
+                    f"{self._frame_bytes} are allowed. Pass less at a time."
+                )
+            request = _Request(call, function)
+            self._open[number] = request
+            self.flush()
+            self._wire.queue_encoded(body)
+            self._wire.flush()
+        return request.future
+
+    def _receive(self) -> None:
+        frame = self._wire.receive(self.from_wire)
+        request = self._open.pop(frame.get("id", 0), None) if frame.get("type") == "answer" else None
+        if request is None:
+            return  # an answer to an earlier plan's leftovers
+        if "limit" in frame:
+            self._interrupts.stop("limit", str(frame["limit"]))
+        if "error" in frame:
+            request.future.set_exception(self._error(frame["error"], request))
+        else:
+            request.future.set_result(frame.get("value"))
+
+    def from_wire(self, value: dict[str, Any]) -> Any:
+        return handles.from_wire(value, self._read_text)
+
+    def _read_text(self, text: str, start: int, stop: int) -> str:
+        return self.ask("text", {"id": text, "start": start, "stop": stop})
+
+    def _error(self, answer: dict[str, Any], request: _Request) -> Exception:
+        message = str(answer.get("message", ""))
+        kind = _ERRORS.get(answer.get("type", ""))
+        error = (
+            kind(message)
+            if kind is not None
+            else ToolError(
+                message,
+                server=answer.get("server"),
+                tool=answer.get("tool"),
+                arguments=answer.get("arguments"),
+            )
+        )
+        self._faults[id(error)] = (error, Fault(answer, call=request.call, function=request.function))
+        return error
+
+    # ---- telling ---------------------------------------------------------------------------------------------------
+
+    def print(
+        self,
+        *values: object,
+        sep: str | None = " ",
+        end: str | None = "\n",
+        file: Any = None,
+        flush: bool = False,  # noqa: ARG002
+    ) -> None:
+        """`print` in plans."""
+        text = (" " if sep is None else sep).join([str(value) for value in values]) + ("\n" if end is None else end)
+        if file is None or file is self:
+            self.write(text)
+        else:
+            file.write(text)
+
+    def write(self, text: str) -> int:
+        """Add to the plan's output. Raises PlanStopped past the limit."""
+        if type(text) is not str:
+            text = str.__str__(text)
+        with self._interrupts:
+            size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+            if size > self._output_left:
+                self._add(text.encode("utf-8", "replace")[: self._output_left].decode("utf-8", "ignore"))
+                self._output_left = 0
+                self._interrupts.stop("limit", "The plan printed more than the output limit.")
+            self._output_left -= size
+            self._add(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Put output and bindings in line before the next frame. Also what `sys.stdout.flush()` calls."""
+        if self._output:
+            self._wire.queue({"type": "output", "text": "".join(self._output)})
+            self._output.clear()
+            self._output_characters = 0
+        for call, names in self._observer.take():
+            self._wire.queue({"type": "bound", "call": call, "names": names})
+
+    def _add(self, text: str) -> None:
+        self._output.append(text)
+        self._output_characters += len(text)
+        if self._output_characters >= _FLUSH_CHARACTERS:
+            self.flush()
+            self._wire.flush()
+
+
+class _Request:
+    __slots__ = ("call", "function", "future")
+
+    def __init__(self, call: int | None, function: str | None) -> None:
+        self.call = call
+        self.function = function
+        self.future = Future()

@@ -1,0 +1,108 @@
+"""What is wrong with a plan's names before it runs: undefined names, unknown tools, unknown keywords."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import facades, hints, language
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping
+
+    from planact_server.sandbox.inside.scopes import Names
+    from planact_server.sandbox.inside.source import Problem, Text
+
+
+def outside_names(names: Names, known: Container[str]) -> list[str]:
+    """The names to ask the host about: `tool` and `server.tool`, as far as they can come from outside."""
+    plain = [name for name in names.read if name not in known and names.from_outside(name)]
+    dotted = [
+        f"{base}.{attribute}"
+        for base, attribute in names.dotted
+        if base in plain and base not in language.UNAVAILABLE and not attribute.startswith("_")
+    ]
+    return [name for name in plain if name not in language.UNAVAILABLE] + dotted
+
+
+def missing_imports(tree: ast.Module, text: Text) -> Iterator[Problem]:
+    """Imports that cannot work, unless the plan is prepared for that (`try: … except ImportError`)."""
+    prepared = {inner for node in ast.walk(tree) if _expects_import_error(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in prepared or not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            modules = [] if node.module is None or node.level or node.module == "__future__" else [node.module]
+        for module in modules:
+            if module not in facades.MODULES and module != "asyncio":
+                message, hint = facades.missing_module(module)
+                yield text.problem(node, "ModuleNotFoundError", message, hint)
+
+
+def undefined(names: Names, resolved: Mapping[str, Any], text: Text, known: Iterable[str]) -> Iterator[Problem]:
+    """Names that nothing has: neither the plan, nor the session, nor Python, nor a connected server."""
+    reachable = {*known, *names.bound}
+    for name, nodes in names.read.items():
+        if name in reachable:
+            continue
+        if name in language.UNAVAILABLE:
+            message = f"{name}() is not available in a plan."
+            yield text.problem(nodes[0], "PolicyError", message, language.UNAVAILABLE[name])
+        elif resolved.get(name, {}).get("kind") == "missing":
+            hint = hints.about_name(name, reachable) or resolved[name].get("hint")
+            yield text.problem(nodes[0], "NameError", f"name {name!r} is not defined", hint)
+
+
+def wrong_uses(names: Names, resolved: Mapping[str, Any], text: Text, known: Container[str]) -> Iterator[Problem]:
+    """Tools that a server does not have, and keywords that a tool does not have."""
+    for (base, attribute), nodes in names.dotted.items():
+        answer = resolved.get(f"{base}.{attribute}", {})
+        is_server = resolved.get(base, {}).get("kind") == "server" and base not in names.bound and base not in known
+        if is_server and answer.get("kind") == "missing":
+            message = f"Server {base!r} has no tool {attribute!r}."
+            yield text.problem(nodes[0], "AttributeError", message, answer.get("hint") or None)
+    for spelled, call in names.calls:
+        base = spelled.partition(".")[0]
+        tool = resolved.get(spelled, {})
+        if tool.get("kind") == "tool" and base not in names.bound and base not in known:
+            yield from _wrong_arguments(spelled, call, tool, text)
+
+
+def _wrong_arguments(spelled: str, call: ast.Call, tool: Mapping[str, Any], text: Text) -> Iterator[Problem]:
+    parameters: list[str] = tool["parameters"]
+    if len(call.args) > len(parameters) and not any(isinstance(arg, ast.Starred) for arg in call.args):
+        message = f"{spelled}() takes {len(parameters)} positional arguments; {len(call.args)} are given."
+        yield _about_tool(text.problem(call, "TypeError", message, _signature(parameters)), spelled, None)
+    if tool.get("open_keywords"):
+        return
+    accepted = {*parameters, *tool.get("aliases", ())}
+    for keyword in call.keywords:
+        if keyword.arg is not None and keyword.arg not in accepted:
+            message = f"{spelled}() has no parameter {keyword.arg!r}."
+            meant = hints.did_you_mean(keyword.arg, parameters)
+            hint = f"{meant} {_signature(parameters)}".strip()
+            yield _about_tool(text.problem(keyword, "TypeError", message, hint), spelled, keyword.arg)
+
+
+def _signature(parameters: list[str]) -> str:
+    return f"Its parameters: {', '.join(parameters)}." if parameters else "It has no parameters."
+
+
+def _about_tool(problem: Problem, spelled: str, parameter: str | None) -> Problem:
+    return replace(problem, function=spelled.rpartition(".")[2], parameter=parameter)
+
+
+def _expects_import_error(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Try):
+        return False
+    caught = {name.id for handler in node.handlers for name in _names_in(handler.type)}
+    return any(handler.type is None for handler in node.handlers) or bool(
+        caught & {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+    )
+
+
+def _names_in(expression: ast.expr | None) -> list[ast.Name]:
+    return [] if expression is None else [node for node in ast.walk(expression) if isinstance(node, ast.Name)]

@@ -1,0 +1,332 @@
+"""A session's data as JSON, within budgets.
+
+Values that JSON has no word for follow the contract: tuples and sets are lists; dates, decimals, UUIDs and NaN are
+text; everything else is `{"$type", "repr"}`. A plan's own `__repr__` is its code: it runs under a short deadline, and
+what misbehaved once is not asked again.
+"""
+
+# A plan's values may be anything; narrowing them by isinstance leaves their contents unknown, which is the truth.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+import hashlib
+import json
+import math
+import types
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import handles
+from planact_server.sandbox.inside.attributes import kind_of
+from planact_server.sandbox.inside.facades import Module
+from planact_server.sandbox.inside.interrupts import PlanStopped
+from planact_server.sandbox.inside.tools import CallTool, Server, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from planact_server.sandbox.inside.interrupts import Interrupts
+
+_MAX_DEPTH = 50
+_MAX_NODES = 300_000
+_MAX_REPR = 300
+_REPR_SECONDS = 0.25
+_SNAPSHOT_BYTES = 1 << 20
+_SNAPSHOT_NODES = 50_000
+_MAX_INT_BITS = 4096
+
+_CODE = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    type,
+    Module,
+    Tool,
+    Server,
+    CallTool,
+)
+_SEQUENCES = (list, tuple, set, frozenset, collections.deque)
+
+
+def is_code(value: object) -> bool:
+    """True for functions, classes, modules and tools: what the state leaves out."""
+    return isinstance(value, _CODE)
+
+
+def is_plain_code(value: object) -> bool:
+    """True for functions and classes of a plan, which are no tools."""
+    return isinstance(value, types.FunctionType | type)
+
+
+@dataclass(slots=True)
+class Exported:
+    """Variables and result, with what had to be cut."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    truncated: dict[str, int] = field(default_factory=dict[str, int])
+    """Name → full size: characters of text, items of a collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One variable as it is now, for telling later whether it has changed."""
+
+    value: Any
+    digest: bytes
+    whole: bool
+    used_bytes: int
+
+
+def snapshots(values: Mapping[str, Any], interrupts: Interrupts) -> dict[str, Snapshot]:
+    """Take a bounded picture of each variable. The bounds are fixed, so that equal data give equal pictures."""
+    representer = _Representer(interrupts)
+    taken: dict[str, Snapshot] = {}
+    for name, value in values.items():
+        one = _Exporter(representer, max_bytes=_SNAPSHOT_BYTES, max_nodes=_SNAPSHOT_NODES)
+        converted = one.convert(value, 0)
+        print_of = (converted, _size(value)) if one.cut else converted
+        taken[name] = Snapshot(value=converted, digest=digest(print_of), whole=not one.cut, used_bytes=one.used_bytes)
+    return taken
+
+
+def export(
+    values: Mapping[str, Any], interrupts: Interrupts, *, max_bytes: int, known: Mapping[str, Snapshot]
+) -> Exported:
+    """Export all values within one budget: first an even share for each, then the rest for those that need more.
+
+    `known` are fresh snapshots of some of them, used where they are whole.
+    """
+    exported = Exported()
+    representer = _Representer(interrupts)
+    share = max(1000, max_bytes // max(1, len(values)))
+    left, nodes = max_bytes, _MAX_NODES
+    wanting: dict[str, int] = {}
+    for name, value in values.items():
+        snapshot = known.get(name)
+        if snapshot is not None and snapshot.whole and snapshot.used_bytes <= min(share, left):
+            exported.values[name] = snapshot.value
+            left -= snapshot.used_bytes
+            continue
+        one = _Exporter(representer, max_bytes=min(share, left), max_nodes=nodes)
+        exported.values[name] = one.convert(value, 0)
+        if one.cut:
+            wanting[name] = one.used_bytes
+        left -= one.used_bytes
+        nodes = max(1000, nodes - one.used_nodes)
+    for name, spent in wanting.items():
+        one = _Exporter(representer, max_bytes=left + spent, max_nodes=nodes)
+        exported.values[name] = one.convert(values[name], 0)
+        left = left + spent - one.used_bytes
+        nodes = max(1000, nodes - one.used_nodes)
+        if one.cut:
+            exported.truncated[name] = _size(values[name])
+    return exported
+
+
+def digest(value: Any) -> bytes:
+    """A fingerprint of an exported value."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def short_repr(value: Any, interrupts: Interrupts, limit: int = _MAX_REPR) -> str:
+    """A bounded text of any value, for hints."""
+    return _Representer(interrupts).text(value, limit)
+
+
+class _Representer:
+    """Bounded `repr` that never trusts what it looks at."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+        self._trusting = True
+
+    def text(self, value: Any, limit: int = _MAX_REPR) -> str:
+        plain = _plain_repr(value, limit)
+        if plain is not None:
+            return plain[:limit]
+        if self._trusting:
+            try:
+                text = self._interrupts.foreign(lambda: repr(value), seconds=_REPR_SECONDS)
+            except PlanStopped:
+                self._trusting = False
+            except Exception:  # noqa: BLE001, S110 - a plan's __repr__ may raise anything; the fallback tells its type
+                pass
+            else:
+                return str.__str__(text)[:limit]  # type: ignore[arg-type]
+        return f"<{type(value).__name__} object>"
+
+
+def _plain_repr(value: Any, limit: int) -> str | None:
+    """The repr of values whose own would be long: only as much as is shown."""
+    kind = kind_of(value)
+    if kind is str:
+        return repr(value[:limit])
+    if kind in (bytes, bytearray):
+        return repr(bytes(value[:limit]))
+    if kind is int and value.bit_length() > _MAX_INT_BITS:
+        return f"<int of {value.bit_length()} bits>"
+    if kind is list or kind is tuple or kind is dict:
+        if len(value) <= 50 and all(type(part) in (int, float, bool, type(None)) for part in value):
+            return None
+        return _plain_collection(value, limit)
+    return None
+
+
+def _plain_collection(value: Any, limit: int) -> str | None:
+    opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
+    parts: list[str] = []
+    length = 0
+    for item in value:
+        inner: Any = value[item] if type(value) is dict else item
+        if isinstance(inner, list | tuple | dict):
+            text = "[…]" if isinstance(inner, list) else "(…)" if isinstance(inner, tuple) else "{…}"
+        elif type(inner) in (int, float, bool, type(None), str):
+            text = _plain_repr(inner, 80) or repr(inner)
+        else:
+            text = f"<{kind_of(inner).__name__}>"
+        if type(value) is dict:
+            text = f"{item!r:.80}: {text}" if type(item) in (str, int, float) else f"<{type(item).__name__}>: {text}"
+        parts.append(text)
+        length += len(text) + 2
+        if length > limit:
+            parts.append("…")
+            break
+    return opening + ", ".join(parts) + closing
+
+
+class _Exporter:
+    """One value's way out."""
+
+    def __init__(self, representer: _Representer, *, max_bytes: int, max_nodes: int) -> None:
+        self._representer = representer
+        self._max_bytes = max_bytes
+        self._max_nodes = max_nodes
+        self._open: set[int] = set()
+        self.used_bytes = 0
+        self.used_nodes = 0
+        self.cut = False
+
+    def convert(self, value: Any, depth: int) -> Any:
+        self.used_nodes += 1
+        kind = kind_of(value)
+        if value is None or kind is bool:
+            self.used_bytes += 5
+            return value
+        if kind is int:
+            return self._int(value)
+        if kind is float:
+            self.used_bytes += 20
+            return value if math.isfinite(value) else repr(value)
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        if isinstance(value, dict):
+            return self._nested(value, depth, self._object)
+        if isinstance(value, _SEQUENCES):
+            return self._nested(value, depth, self._list)
+        if isinstance(value, handles.Handle | handles.LargeText):
+            self.used_bytes += 100
+            return handles.to_wire(value)
+        if isinstance(value, dt.date | dt.time):
+            return self._text(value.isoformat())
+        if isinstance(value, decimal.Decimal | uuid.UUID):
+            return self._text(str(value))
+        if isinstance(value, int) and not _has_own_repr(kind):
+            return self._int(int(value))
+        if isinstance(value, float) and not _has_own_repr(kind):
+            return float(value) if math.isfinite(value) else repr(float(value))
+        return self._other(value)
+
+    def _int(self, value: int) -> Any:
+        if value.bit_length() > _MAX_INT_BITS:
+            return self._other(value)
+        self.used_bytes += 2 + value.bit_length() // 3
+        return value
+
+    def _text(self, text: str) -> str:
+        room = max(0, self._max_bytes - self.used_bytes - 2)
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        if size > room:
+            self.cut = True
+            text = text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+            size = room
+        self.used_bytes += size + 2
+        return text
+
+    def _nested(self, value: Any, depth: int, convert: Callable[[Any, int], Any]) -> Any:
+        if id(value) in self._open or depth >= _MAX_DEPTH:
+            self.used_bytes += 40
+            return {"$type": type(value).__name__, "repr": "{...}" if isinstance(value, dict) else "[...]"}
+        self._open.add(id(value))
+        self.used_bytes += 2
+        try:
+            return convert(value, depth)
+        finally:
+            self._open.discard(id(value))
+
+    def _list(self, value: Any, depth: int) -> list[Any]:
+        items: list[Any] = []
+        for item in _items(value):
+            if self._is_full():
+                break
+            items.append(self.convert(item, depth + 1))
+            self.used_bytes += 1
+        return items
+
+    def _object(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        items: list[tuple[Any, Any]] = list(dict.items(value))
+        for key, item in items:
+            if self._is_full():
+                break
+            name = self._text(self._key(key))
+            fields[name] = self.convert(item, depth + 1)
+            self.used_bytes += 2
+        return fields
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, str):
+            return str.__str__(key)
+        if type(key) in (int, float, bool, type(None)) or isinstance(key, dt.date | decimal.Decimal | uuid.UUID):
+            return str(key)
+        return self._representer.text(key)
+
+    def _other(self, value: Any) -> dict[str, Any]:
+        kind = kind_of(value).__name__
+        text = self._representer.text(value)
+        self.used_bytes += 30 + len(text.encode("utf-8", "replace"))
+        return {"$type": kind, "repr": text}
+
+    def _is_full(self) -> bool:
+        if self.used_bytes < self._max_bytes and self.used_nodes < self._max_nodes:
+            return False
+        self.cut = True
+        return True
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """The items as the built-in class has them, whatever a subclass says."""
+    for kind in _SEQUENCES:
+        if isinstance(value, kind):
+            return list(kind.__iter__(value))  # type: ignore[arg-type]
+    return ()
+
+
+def _has_own_repr(kind: type) -> bool:
+    """An Enum member or a named number says more than its value."""
+    return kind.__repr__ not in (int.__repr__, float.__repr__, bool.__repr__)
+
+
+def _size(value: Any) -> int:
+    try:
+        return len(value)
+    except Exception:  # noqa: BLE001 - a plan's __len__ may raise anything
+        return 0

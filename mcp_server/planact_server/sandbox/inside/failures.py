@@ -1,0 +1,97 @@
+"""An exception that came out of a plan → one entry of the answer's `errors`."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import hints
+from planact_server.sandbox.inside.export import short_repr
+from planact_server.sandbox.inside.interrupts import PlanStopped
+from planact_server.sandbox.inside.source import Problem, Text
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from planact_server.sandbox.inside.channel import Channel
+    from planact_server.sandbox.inside.interrupts import Interrupts
+
+_MESSAGE_CHARACTERS = 2000
+_MESSAGE_SECONDS = 0.25
+_Position = tuple[int | None, int | None, int | None, int | None]
+
+
+def describe(error: BaseException, texts: dict[str, Text], current: Text, link: Channel, stops: Interrupts) -> Problem:
+    """Say what went wrong, where in the plan, and what may help. Never runs longer than a moment."""
+    place = _innermost(error.__traceback__, {current.filename}) or _innermost(error.__traceback__, set(texts))
+    message = _message(error, stops)
+    fault = link.fault(error)
+    if place is None:
+        return Problem(type=_type_name(error), message=message, hint=fault.hint if fault else None)
+    frame, position = place
+    text = texts[frame.f_code.co_filename]
+    line, _, offset, _ = position
+    return Problem(
+        type=_type_name(error),
+        message=message,
+        line=line,
+        column=None if line is None or offset is None else text.column(line, offset),
+        code_line=text.line(line),
+        call=fault.call if fault else None,
+        function=fault.function if fault else None,
+        parameter=fault.parameter if fault else None,
+        hint=(fault.hint if fault else None) or _hint(error, texts, stops),
+    )
+
+
+def _innermost(trace: TracebackType | None, filenames: set[str]) -> tuple[FrameType, _Position] | None:
+    """The last frame of these files that the exception came through."""
+    found: TracebackType | None = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in filenames:
+            found = trace
+        trace = trace.tb_next
+    if found is None:
+        return None
+    positions = list(found.tb_frame.f_code.co_positions())
+    return found.tb_frame, positions[found.tb_lasti // 2]
+
+
+def _hint(error: BaseException, texts: dict[str, Text], stops: Interrupts) -> str | None:
+    place = _innermost(error.__traceback__, set(texts))
+    if place is None:
+        return None
+    frame, position = place
+    node = _node_at(texts[frame.f_code.co_filename], position)
+    try:
+        return hints.hint(hints.Failure(error, frame, node), lambda value: short_repr(value, stops, 200))
+    except Exception:  # noqa: BLE001 - a hint is a courtesy; hostile values must not turn it into a failure
+        return None
+
+
+def _node_at(text: Text, position: _Position) -> ast.AST | None:
+    """The expression that the failed instruction was compiled from."""
+    try:
+        tree = ast.parse(text.source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    line, end_line, offset, end_offset = position
+    wanted = (line, offset, end_line, end_offset)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.expr):
+            continue
+        if (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset) == wanted:
+            return node
+    return None
+
+
+def _message(error: BaseException, stops: Interrupts) -> str:
+    try:
+        text: Any = stops.foreign(lambda: str(error), seconds=_MESSAGE_SECONDS)
+    except (Exception, PlanStopped):  # noqa: BLE001 - an exception class of the plan may do anything in __str__
+        return ""
+    return str.__str__(text)[:_MESSAGE_CHARACTERS]
+
+
+def _type_name(error: BaseException) -> str:
+    return type(error).__name__

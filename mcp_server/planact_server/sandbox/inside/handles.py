@@ -1,0 +1,108 @@
+"""Values that stay with the host: images, sounds, files, and text too large to send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK = 1 << 20
+
+
+class Handle:
+    """An image, a sound or a file. Pass it on as an argument, or make it the plan's result."""
+
+    __slots__ = ("_wire", "kind", "mime", "size")
+
+    def __init__(self, wire: dict[str, Any]) -> None:
+        self._wire = wire
+        self.kind: str = wire["$planact"]
+        self.mime: str = wire.get("mime", "application/octet-stream")
+        self.size: int = wire.get("size", 0)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.mime}, {self.size} bytes>"
+
+
+class LargeText:
+    """Text that stays with the host; pieces of it are fetched when used. Sizes count characters."""
+
+    __slots__ = ("_chunk", "_chunk_start", "_read", "_wire", "size")
+
+    def __init__(self, wire: dict[str, Any], read: Callable[[int, int], str]) -> None:
+        self._wire = wire
+        self._read = read
+        self._chunk = ""
+        self._chunk_start = 0
+        self.size: int = wire["size"]
+
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self._chunks())
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int | slice) -> str:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self.size)
+            if step != 1:
+                return self.text()[index]
+            return self._slice(start, stop)
+        position = index + self.size if index < 0 else index
+        if not 0 <= position < self.size:
+            raise IndexError("text index out of range")
+        return self._slice(position, position + 1)
+
+    def __iter__(self) -> Iterator[str]:
+        """Lines, each with its line break, as a file has them."""
+        rest = ""
+        for chunk in self._chunks():
+            lines = (rest + chunk).splitlines(keepends=True)
+            rest = lines.pop() if lines else ""
+            yield from lines
+        if rest:
+            yield rest
+
+    def __contains__(self, words: str) -> bool:
+        tail = ""
+        for chunk in self._chunks():
+            if words in tail + chunk:
+                return True
+            tail = (tail + chunk)[-len(words) :] if words else ""
+        return not words
+
+    def __repr__(self) -> str:
+        return f"<LargeText of {self.size} characters: use slices, iterate over lines, or .text()>"
+
+    def _chunks(self) -> Iterator[str]:
+        for start in range(0, self.size, _CHUNK):
+            yield self._read(start, min(start + _CHUNK, self.size))
+
+    def _slice(self, start: int, stop: int) -> str:
+        if stop <= start:
+            return ""
+        if stop - start > _CHUNK:
+            return self._read(start, stop)
+        end = self._chunk_start + len(self._chunk)
+        if start < self._chunk_start or stop > end:
+            self._chunk_start = start
+            self._chunk = self._read(start, min(start + _CHUNK, self.size))
+        return self._chunk[start - self._chunk_start : stop - self._chunk_start]
+
+
+def to_wire(handle: Handle | LargeText) -> dict[str, Any]:
+    """The object that travels back to the host, unchanged."""
+    # Plans must not change it, so it is no public attribute.
+    return handle._wire  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def from_wire(value: dict[str, Any], read: Callable[[str, int, int], str]) -> Any:
+    """Turn a frame's handle object into what the plan sees; leave every other object alone."""
+    kind = value.get("$planact")
+    if kind == "text":
+        return LargeText(value, lambda start, stop: read(value["id"], start, stop))
+    if kind in {"image", "audio", "blob"}:
+        return Handle(value)
+    return value

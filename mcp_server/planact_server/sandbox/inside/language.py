@@ -1,0 +1,189 @@
+"""The builtins of a plan, its `class` statement and its `type`, and the process set up for them."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import enum
+import sys
+import time
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, cast
+
+from planact_server.sandbox.inside import attributes, timezones
+from planact_server.sandbox.inside.attributes import (
+    delattr_in_plan,
+    dir_in_plan,
+    getattr_in_plan,
+    hasattr_in_plan,
+    plan_classes,
+    set_own_attribute,
+    vars_in_plan,
+)
+
+# ---- classes ---------------------------------------------------------------------------------------------------------
+
+
+def _may_be_inherited(kind: object) -> bool:
+    # An ExceptionGroup with a method `split` of its own confuses `except*` in CPython 3.11 and 3.12.
+    if not isinstance(kind, type) or issubclass(kind, (BaseExceptionGroup, type)):
+        return False
+    return issubclass(kind, Exception) or not kind.__module__.startswith("planact_server.")
+
+
+_ALLOWED_BASES: tuple[Any, ...] = (typing.NamedTuple, typing.TypedDict, typing.Generic, typing.Protocol)
+
+
+def build_class(body: Any, name: str, *bases: Any, **options: Any) -> Any:
+    """What a `class` statement calls."""
+    if "metaclass" in options:
+        raise TypeError("metaclass= is not available in a plan.")
+    for base in bases:
+        _check_base(base)
+    made = builtins.__build_class__(body, name, *bases, **options)
+    if isinstance(made, type):
+        plan_classes.add(made)
+    return made
+
+
+def _check_base(base: Any) -> None:
+    if base in _ALLOWED_BASES if not isinstance(base, type) else base in plan_classes:
+        return
+    origin = typing.get_origin(base) or base
+    if origin in _ALLOWED_BASES:
+        return
+    if _may_be_inherited(origin):
+        return
+    raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
+
+
+class _TypeOfTypes(type):
+    """Makes `type` in plans a class for isinstance() and a function of one argument, and never the real one."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        if len(args) != 1 or options:
+            raise TypeError("type() takes one argument in a plan. Write a class statement to make a class.")
+        found = attributes.kind_of(args[0])
+        return cast("Any", PlanType if issubclass(found, type) else found)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, type)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, type)
+
+    def __repr__(cls) -> str:
+        return "<class 'type'>"
+
+
+class PlanType(metaclass=_TypeOfTypes):
+    """`type`, as plans see it."""
+
+
+PlanType.__name__ = PlanType.__qualname__ = "type"
+
+
+def class_name(target: Any) -> str:
+    """`x.__class__.__name__`."""
+    return PlanType.__name__ if isinstance(target, type) else type(target).__name__
+
+
+# ---- builtins --------------------------------------------------------------------------------------------------------
+
+_PLAIN_BUILTINS = str.split(
+    "NotImplemented Ellipsis abs all any aiter anext ascii bin bool bytearray bytes callable "
+    "chr classmethod complex dict divmod enumerate filter float format frozenset hash hex id int isinstance "
+    "issubclass iter len list map max min next object oct ord pow property range repr reversed round set "
+    "slice sorted staticmethod str sum super tuple zip"
+)
+
+_EXCEPTIONS = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException) and not name.startswith("_")
+}
+
+UNAVAILABLE = {
+    "open": "Plans have no files; use a connected tool: search_tools('read file').",
+    "input": "Nobody can answer while a plan runs; end the plan with the question as its result.",
+    "eval": "Write the expression, or use json.loads for data.",
+    "exec": "Write the code in the plan.",
+    "compile": "Write the code in the plan.",
+    "globals": "Use the variables by name.",
+    "locals": "Use the variables by name.",
+    "breakpoint": "Use print().",
+    "help": "Use describe('server.tool').",
+    "exit": "Let the plan end, or raise an exception.",
+    "quit": "Let the plan end, or raise an exception.",
+    "memoryview": "Use bytes or bytearray.",
+    "__import__": "Use an import statement.",
+}
+"""Builtins of Python that a plan does not have → what to do instead."""
+
+
+def plan_builtins() -> dict[str, Any]:
+    """A fresh builtins dictionary: what every plan has, tools and helpers aside."""
+    plain = {name: getattr(builtins, name) for name in _PLAIN_BUILTINS if hasattr(builtins, name)}
+    safe: dict[str, Any] = {
+        "type": PlanType,
+        "getattr": getattr_in_plan,
+        "hasattr": hasattr_in_plan,
+        "setattr": set_own_attribute,
+        "delattr": delattr_in_plan,
+        "vars": vars_in_plan,
+        "dir": dir_in_plan,
+        # Catching everything must not catch the interrupt that ends a plan.
+        "BaseException": Exception,
+        "__build_class__": build_class,
+        "__import__": _import_for_c,
+    }
+    return plain | _EXCEPTIONS | safe
+
+
+_NEEDED_BY_C = frozenset({"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc"})
+
+
+def _import_for_c(name: str, *_: object) -> Any:
+    """C code (`strptime`) imports through the running frame's builtins. Plans cannot spell this function's name."""
+    if name not in _NEEDED_BY_C:
+        raise ImportError(f"No module named {name!r} in a plan.")
+    return sys.modules[name]
+
+
+# ---- preparing the process -------------------------------------------------------------------------------------------
+
+
+def _guard_enum() -> None:
+    """`Enum("E", names)` makes a class without a class statement: its names pass the same check."""
+    original: Any = enum.EnumMeta._create_  # type: ignore[attr-defined]
+
+    def create(cls: type, class_name: str, names: Any, **options: Any) -> Any:
+        if not isinstance(names, str):
+            names = list(cast("Any", names.items() if isinstance(names, Mapping) else names))
+        attributes.check_enum_members(names)
+        if options.get("type") is not None:
+            _check_base(options["type"])
+        return cast("Any", original(cls, class_name, names, **options))
+
+    enum.EnumMeta._create_ = create  # type: ignore[attr-defined]
+
+
+def _name_annotations() -> None:
+    """Annotations are kept as text; `dataclasses` finds ClassVar, InitVar and KW_ONLY in the module of that name."""
+    module = types.ModuleType("__main__")
+    for name in ("ClassVar", "InitVar", "KW_ONLY"):
+        setattr(module, name, getattr(typing, name, None) or getattr(dataclasses, name))
+    module.__dict__.update(typing=typing, dataclasses=dataclasses)
+    sys.modules["__main__"] = module
+
+
+def prepare() -> None:
+    """Set this process up for plans. Called once, before the jail closes."""
+    timezones.preload()
+    _guard_enum()
+    _name_annotations()
+    for codec in ("utf-8", "utf-16", "utf-32", "latin-1", "ascii", "cp1252", "idna", "punycode", "utf-7"):
+        "".encode(codec)
+    time.strptime("2000", "%Y")

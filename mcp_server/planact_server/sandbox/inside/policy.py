@@ -1,0 +1,408 @@
+"""What Python a plan may use, and how it is compiled.
+
+RestrictedPython's transformer refuses every syntax node that it does not know, which keeps new Python versions from
+opening doors. This subclass opens what models really write and adds the markers that the runtime observes. The helper
+functions that the compiled code calls have a dot in their names: no plan can spell, bind or shadow them.
+"""
+
+# ruff: noqa: N802, N815 - the names of ast.NodeVisitor
+
+from __future__ import annotations
+
+import ast
+import copy
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from RestrictedPython.transformer import RestrictingNodeTransformer
+
+from planact_server.sandbox.inside import attributes
+from planact_server.sandbox.inside.source import Problem, Refused, Text, syntax_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from types import CodeType
+
+GETATTR = "getattr."
+WRITABLE = "writable."
+IMPORT = "import."
+IMPORT_FROM = "import-from."
+AWAIT = "await."
+DEFER = "defer."
+BEGIN = "begin."
+COMMIT = "commit."
+RESULT = "result."
+CLASS_NAME = "class-name."
+
+_SCHEDULERS = frozenset(str.split("gather create_task ensure_future wait_for wait as_completed shield run parallel"))
+"""Spellings whose direct arguments may be tool calls that start now and are awaited later."""
+
+_INVISIBLE = "It belongs to the interpreter; plans work with plain values."
+_HINTS = {
+    "__class__": "Use type(x).",
+    "__dict__": "Use vars(x) for instances of your own classes.",
+    "__file__": "Plans have no files.",
+    "__builtins__": "Builtins are there without a prefix.",
+    "__import__": "Use an import statement.",
+    "__getattr__": "Define the attributes or methods by name.",
+    "__del__": "Use a context manager.",
+}
+_COMPILER_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | 0x1000000  # CO_FUTURE_ANNOTATIONS: annotations stay text
+_COMPILER_DEPTH = 20_000
+
+_Node = TypeVar("_Node", bound=ast.AST)
+
+
+def compile_plan(tree: ast.Module, text: Text, *, statements: Mapping[ast.AST, int]) -> CodeType:
+    """Check and compile a plan. `tree` is used up. Raises Refused with every objection.
+
+    `statements` are the assignments that need a commit marker, with their numbers (see `bindings`).
+    """
+    policy = Policy(text, statements)
+    normal_depth = sys.getrecursionlimit()
+    sys.setrecursionlimit(_COMPILER_DEPTH)
+    try:
+        checked = policy.visit(tree)
+        if policy.problems:
+            raise Refused(*policy.problems[:20])
+        ast.fix_missing_locations(checked)
+        return compile(checked, text.filename, "exec", flags=_COMPILER_FLAGS, dont_inherit=True)
+    except SyntaxError as error:
+        raise Refused(syntax_problem(error, text)) from None
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise Refused(Problem(type="SyntaxError", message=f"The plan cannot be compiled: {error}.")) from None
+    finally:
+        sys.setrecursionlimit(normal_depth)
+
+
+class Policy(RestrictingNodeTransformer):
+    """One plan's check and rewriting."""
+
+    def __init__(self, text: Text, statements: Mapping[ast.AST, int]) -> None:
+        super().__init__()
+        self.problems: list[Problem] = []
+        self._text = text
+        self._statements = statements
+        self._deferred: dict[ast.AST, ast.expr | None] = {}
+        self._in_class_body = False
+
+    # ---- saying no -------------------------------------------------------------------------------------------------
+
+    def refuse(self, node: ast.AST, message: str, hint: str | None = None) -> None:
+        problem = self._text.problem(node, "PolicyError", message, hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def error(self, node: ast.AST, info: str) -> None:
+        self.refuse(node, info)
+
+    def not_allowed(self, node: ast.AST) -> None:
+        kind = type(node).__name__
+        hints = {"TypeAlias": "Write `Name = ...` instead.", "TemplateStr": "Use an f-string."}
+        self.refuse(node, f"{kind} is not available in a plan.", hints.get(kind))
+
+    def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
+        if name is None or attributes.is_ordinary_name(name):
+            if name is not None and name.startswith("_tmp") and name[4:].isdigit():
+                self.refuse(node, f"The name {name!r} is reserved.", "Choose another name.")
+            return
+        if allow_magic_methods and attributes.is_method_name(name):
+            return
+        hint = _HINTS.get(name) or "Choose a name without underscores at both ends."
+        self.refuse(node, f"The name {name!r} is not available in a plan.", hint)
+
+    def _check_attribute(self, node: ast.AST, name: str) -> attributes.Verdict:
+        verdict = attributes.judge(name)
+        if verdict == "forbidden":
+            self.refuse(node, f"Attribute {name!r} is not available in a plan.", _HINTS.get(name, _INVISIBLE))
+        return verdict
+
+    # ---- names and attributes --------------------------------------------------------------------------------------
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id == "__name__" and isinstance(node.ctx, ast.Load):
+            return ast.copy_location(ast.Constant("__main__"), node)
+        if self._in_class_body and isinstance(node.ctx, ast.Store) and node.id == "__hash__":
+            return node
+        self.check_name(node, node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        match node:
+            case ast.Attribute(
+                value=ast.Attribute(value=value, attr="__class__"),
+                attr="__name__" | "__qualname__",
+                ctx=ast.Load(),
+            ):
+                return _call(CLASS_NAME, [self.visit(value)], at=node)
+            case _:
+                pass
+        verdict = self._check_attribute(node, node.attr)
+        if isinstance(node.ctx, ast.Load):
+            visited = self.node_contents_visit(node)
+            if verdict == "plain":
+                return visited
+            return _call(GETATTR, [visited.value, ast.Constant(node.attr)], at=node)
+        if not attributes.is_ordinary_name(node.attr):
+            self.refuse(node, f"Attribute {node.attr!r} cannot be set in a plan.", _HINTS.get(node.attr))
+        visited = self.node_contents_visit(node)
+        visited.value = _call(WRITABLE, [visited.value], at=visited.value)
+        return visited
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        return self.node_contents_visit(node)
+
+    # ---- calls -----------------------------------------------------------------------------------------------------
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _spelling(node.func) in _SCHEDULERS:
+            for argument in node.args:
+                self._defer_within(argument, node.func)
+        deferred = node in self._deferred
+        scheduler = self._deferred.get(node)
+        visited = self.node_contents_visit(node)
+        if deferred:
+            who = [] if scheduler is None else [copy.deepcopy(scheduler)]
+            visited.func = _call(DEFER, [visited.func, *who], at=visited.func)
+        return visited
+
+    def _defer_within(self, argument: ast.expr, scheduler: ast.expr) -> None:
+        """Mark the calls that a scheduling function receives directly: they start, and do not wait."""
+        match argument:
+            case ast.Call():
+                self._deferred[argument] = scheduler
+            case ast.Starred(value=inner):
+                self._defer_within(inner, scheduler)
+            case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+                for element in elements:
+                    self._defer_within(element, scheduler)
+            case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element) | ast.SetComp(elt=element):
+                self._defer_within(element, scheduler)
+            case ast.Lambda(body=body) if _spelling(scheduler) == "parallel":
+                self._defer_within(body, scheduler)
+            case _:
+                pass
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        if isinstance(node.value, ast.Call):
+            self._deferred[node.value] = None
+        visited = self.node_contents_visit(node)
+        visited.value = _call(AWAIT, [visited.value], at=visited.value)
+        return visited
+
+    # ---- assignments -----------------------------------------------------------------------------------------------
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        if self._in_class_body and _is_class_option(node):
+            return node
+        return self._observed(node, self.node_contents_visit(node))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        return self._observed(node, self.node_contents_visit(node))
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        if self._in_class_body and node.simple:
+            # The compiler keeps the annotation as text: a dataclass needs the field, nobody needs the value.
+            target = self.visit(node.target)
+            value = None if node.value is None else self.visit(node.value)
+            return ast.copy_location(ast.AnnAssign(target, node.annotation, value, node.simple), node)
+        if node.value is None:
+            self.visit(node.target)
+            return ast.copy_location(ast.Pass(), node)
+        plain = ast.copy_location(ast.Assign([self.visit(node.target)], self.visit(node.value)), node)
+        return self._observed(node, plain)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
+        visited = cast("ast.NamedExpr", super().visit_NamedExpr(node))
+        number = self._statements.get(node)
+        if number is not None:
+            begin = _call(BEGIN, [ast.Constant(number)], at=node.value)
+            visited.value = _call(COMMIT, [ast.Constant(number), begin, visited.value], at=node.value)
+        return visited
+
+    def _observed(self, node: ast.stmt, visited: ast.stmt) -> Any:
+        number = self._statements.get(node)
+        if number is None:
+            return visited
+        begin = ast.Expr(_call(BEGIN, [ast.Constant(number)], at=node))
+        commit = ast.Expr(_call(COMMIT, [ast.Constant(number)], at=node))
+        return [ast.copy_location(begin, node), visited, ast.copy_location(commit, node)]
+
+    # ---- plain statements that RestrictedPython wraps or refuses ----------------------------------------------------
+
+    def _accept(self, node: _Node) -> _Node:
+        return self.node_contents_visit(node)
+
+    visit_For = visit_AsyncFor = visit_With = visit_AsyncWith = visit_comprehension = _accept  # type: ignore[assignment]
+    visit_TryStar = visit_Match = visit_match_case = _accept  # type: ignore[assignment]
+    visit_MatchValue = visit_MatchSingleton = visit_MatchSequence = visit_MatchOr = _accept
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        """Keep the value of the last expression, which is the plan's result."""
+        last = node.body[-1] if node.body else None
+        visited = self.node_contents_visit(node)
+        if isinstance(last, ast.Expr):
+            last.value = _call(RESULT, [last.value], at=last.value)
+        return visited
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> Any:
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        self.check_name(node, node.name)
+        if node.type is None:
+            # A bare `except:` would also catch the interrupt that ends a plan at its deadline.
+            node.type = ast.copy_location(ast.Name("Exception", ast.Load()), node)
+        return self.node_contents_visit(node)
+
+    # ---- imports ---------------------------------------------------------------------------------------------------
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        """`import a.b as c` → `c = import.("a.b", True)`: the real import machinery is never asked."""
+        assignments: list[ast.stmt] = []
+        for alias in node.names:
+            target = alias.asname or alias.name.partition(".")[0]
+            self.check_name(node, target)
+            arguments = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
+            assignments.append(_assign(target, _call(IMPORT, arguments, at=node)))
+        return assignments
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        if node.module == "__future__":
+            return ast.copy_location(ast.Pass(), node)
+        if node.level or node.module is None:
+            self.refuse(node, "Relative imports are not available in a plan.")
+            return node
+        assignments: list[ast.stmt] = []
+        for alias in node.names:
+            target = alias.asname or alias.name
+            if alias.name == "*":
+                self.refuse(node, "`import *` is not available in a plan.", "Import the names that you use.")
+                continue
+            self.check_name(node, target)
+            arguments = [ast.Constant(node.module), ast.Constant(alias.name)]
+            assignments.append(_assign(target, _call(IMPORT_FROM, arguments, at=node)))
+        return assignments
+
+    # ---- functions and classes -------------------------------------------------------------------------------------
+
+    def visit_FunctionDef(self, node: Any) -> Any:
+        self.check_name(node, node.name, allow_magic_methods=self._in_class_body)
+        self.check_function_argument_names(node)
+        node.returns = None
+        self._drop_type_parameters(node)
+        node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+        decorators, node.decorator_list = node.decorator_list, []
+        with self._inside(class_body=False):
+            visited = self.node_contents_visit(node)
+        visited.decorator_list = decorators
+        return visited
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        self.check_function_argument_names(node)
+        with self._inside(class_body=False):
+            return self.node_contents_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.check_name(node, node.name)
+        self._drop_type_parameters(node)
+        if any(keyword.arg == "metaclass" for keyword in node.keywords):
+            self.refuse(node, "metaclass= is not available in a plan.", "Use a class decorator.")
+        outside = [*node.decorator_list, *node.bases, *node.keywords]
+        decorators, bases, keywords = (len(node.decorator_list), len(node.bases), len(node.keywords))
+        seen = [self.visit(part) for part in outside]
+        body = copy.copy(node)
+        body.decorator_list, body.bases, body.keywords = [], [], []
+        with self._inside(class_body=True):
+            visited = self.node_contents_visit(body)
+        visited.decorator_list = seen[:decorators]
+        visited.bases = seen[decorators : decorators + bases]
+        visited.keywords = seen[len(seen) - keywords :] if keywords else []
+        return visited
+
+    @contextmanager
+    def _inside(self, *, class_body: bool) -> Generator[None]:
+        before, self._in_class_body = self._in_class_body, class_body
+        try:
+            yield
+        finally:
+            self._in_class_body = before
+
+    def _drop_type_parameters(self, node: Any) -> None:
+        """`def f[T](x: T)`: type parameters serve annotations, which are dropped as well."""
+        for parameter in getattr(node, "type_params", ()):
+            self.check_name(node, parameter.name)
+        if getattr(node, "type_params", None):
+            node.type_params = []
+
+    # ---- patterns --------------------------------------------------------------------------------------------------
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> ast.AST:
+        self.check_name(node, node.rest)
+        return self.node_contents_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> ast.AST:
+        self.check_name(node, node.name)
+        return node
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> ast.AST:
+        self.check_name(node, node.name)
+        return self.node_contents_visit(node)
+
+    def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
+        for name in node.kwd_attrs:
+            if attributes.judge(name) != "plain":  # a pattern reads attributes without asking the guard
+                self.refuse(node, f"Attribute {name!r} is not available in a pattern.", "Read it in the case's body.")
+        return self.node_contents_visit(node)
+
+
+def _call(helper: str, arguments: list[Any], *, at: ast.AST) -> ast.Call:
+    node = ast.Call(ast.Name(helper, ast.Load()), arguments, [])
+    ast.copy_location(node, at)
+    ast.copy_location(node.func, at)
+    return node
+
+
+def _assign(target: str, value: ast.Call) -> ast.stmt:
+    node = ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], value), value)
+    return ast.fix_missing_locations(node)
+
+
+def _spelling(callee: ast.expr) -> str | None:
+    """The last word of `gather` or `asyncio.gather`; nothing for what would have to be evaluated twice."""
+    match callee:
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(), attr=name):
+            return name
+        case _:
+            return None
+
+
+def _is_class_option(node: ast.Assign) -> bool:
+    """`__slots__` and `__match_args__` with names that a plan may read anyway."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id="__slots__" | "__match_args__")], value=value):
+            names = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
+            return all(
+                isinstance(name, ast.Constant)
+                and isinstance(name.value, str)
+                and (attributes.judge(name.value) == "plain" or attributes.is_ordinary_name(name.value))
+                and name.value not in attributes.FORBIDDEN
+                and name.value not in attributes.WATCHED
+                for name in names
+            )
+        case _:
+            return False

@@ -1,0 +1,354 @@
+"""A REPL over frames: what one plan leaves is there for the next.
+
+Reads like a run: prepare (check, compile, look names up), run, conclude (export what changed, say what went wrong).
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from planact_server.sandbox.inside import (
+    aio,
+    attributes,
+    bindings,
+    checks,
+    export,
+    facades,
+    failures,
+    language,
+    policy,
+    scopes,
+    source,
+    tools,
+)
+from planact_server.sandbox.inside.channel import Channel, ToolError
+from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
+from planact_server.sandbox.inside.observe import Observer
+from planact_server.sandbox.inside.source import Problem, Refused, Text
+from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import CodeType
+
+    from planact_server.sandbox.inside.wire import Frame, Wire
+
+_NOTHING: Any = object()
+_RESULT = "result."
+_STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    text: Text
+    code: CodeType
+    stores: tuple[tuple[int, frozenset[str]], ...]
+    """Last line of each top-level assignment → the names it binds."""
+
+
+class Session:
+    """The variables of one session and everything that a plan needs to run."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._interrupts = Interrupts()
+        self._observer = Observer()
+        self.channel = Channel(wire, self._interrupts, self._observer)
+        self._loop = Loop(pump=self.channel.pump, expects_frames=self.channel.expects_answers)
+        self._link = tools.Link(self.channel, self._observer, self._loop)
+        self._builtins = self._make_builtins()
+        self._own_builtins = frozenset(self._builtins)
+        self._globals: dict[str, Any] = {"__builtins__": self._builtins, "__name__": "__main__"}
+        self._texts: dict[str, Text] = {}
+        self._digests: dict[str, bytes] = {}
+        self._result: Any = _NOTHING
+        self._state_bytes = 0
+
+    # ---- what the host asks for ------------------------------------------------------------------------------------
+
+    def run(self, frame: Frame) -> Frame:
+        """Run one plan and return the `done` frame."""
+        text = Text(frame["source"], f"<plan {len(self._texts) + 1}>")
+        self._state_bytes = frame["state_bytes"]
+        self._result = _NOTHING
+        before = self._variables()
+        prepared: _Prepared | None = None
+        failure: BaseException | None = None
+        self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
+        self._interrupts.begin(frame["seconds"], give_up=lambda: self._give_up(before))
+        try:
+            prepared = self._prepare(text, max_bytes=frame["source_bytes"])
+            self._execute(prepared.code)
+        except Refused as refused:
+            self._interrupts.end()
+            return self._refusal(refused)
+        except (Exception, PlanStopped, KeyboardInterrupt, SystemExit, GeneratorExit) as error:  # noqa: BLE001
+            failure = error  # whatever a plan raises is a result
+        except CancelledError as error:
+            failure = error
+        self._finish_tasks()
+        self._interrupts.end()
+        done = self._conclude(before, prepared, failure)
+        self.channel.flush()
+        return done
+
+    def restore(self, variables: Mapping[str, Any]) -> None:
+        """Put data of an earlier worker back."""
+        for name, value in variables.items():
+            if name.isidentifier() and attributes.is_ordinary_name(name):
+                self._globals[name] = value
+        self._digests = {name: one.digest for name, one in self._snapshots().items()}
+
+    # ---- prepare ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self, text: Text, *, max_bytes: int) -> _Prepared:
+        tree = source.parse(text, max_bytes=max_bytes)
+        names = scopes.analyse(tree)
+        table = bindings.collect(tree, may_be_tool=lambda callee: self._may_be_tool(callee, names))
+        stores = tuple(_stores(tree))
+        problems = list(checks.missing_imports(tree, text))
+        try:
+            code = policy.compile_plan(tree, text, statements=table.statements)
+        except Refused as refused:
+            raise Refused(*problems, *refused.problems) from None
+        if problems:
+            raise Refused(*problems)
+        self._resolve(names, text)
+        self._texts[text.filename] = text
+        self._observer.begin_plan(text.filename, table)
+        return _Prepared(text=text, code=code, stores=stores)
+
+    def _resolve(self, names: scopes.Names, text: Text) -> None:
+        """Ask the host for every name from outside, once, and refuse what nobody has."""
+        known = self._variables().keys() | self._own_builtins
+        wanted = checks.outside_names(names, known)
+        resolved = self.channel.resolve(wanted) if wanted else {}
+        problems = [
+            *checks.undefined(names, resolved, text, known),
+            *checks.wrong_uses(names, resolved, text, known),
+        ]
+        if problems:
+            raise Refused(*problems)
+        for name, resolution in resolved.items():
+            if "." not in name:
+                self._offer(name, resolution)
+        for name, resolution in resolved.items():
+            base, _, attribute = name.partition(".")
+            server = self._builtins.get(base)
+            if attribute and isinstance(server, tools.Server) and resolution.get("kind") == "tool":
+                server.put(attribute, resolution)
+
+    def _offer(self, name: str, resolution: dict[str, Any]) -> None:
+        """Put a tool or a server where variables of the same name hide it."""
+        if name in self._own_builtins:
+            return
+        match resolution.get("kind"):
+            case "tool":
+                self._builtins[name] = tools.make_tool(self._link, resolution)
+            case "server":
+                self._builtins[name] = tools.Server(self._link, resolution["server"], name)
+            case _:
+                self._builtins.pop(name, None)
+
+    def _may_be_tool(self, callee: ast.expr, names: scopes.Names) -> bool:
+        """False for calls that certainly reach no tool: their statements need no marker."""
+        if isinstance(callee, ast.Name):
+            name = callee.id
+            is_python = name in self._own_builtins and not isinstance(self._builtins[name], tools.CallTool)
+            return not is_python and name not in names.defined and not export.is_plain_code(self._globals.get(name))
+        base = callee
+        while isinstance(base, ast.Attribute):
+            base = base.value
+        if not isinstance(base, ast.Name) or base is callee:
+            return False
+        held = self._globals.get(base.id, _NOTHING)
+        return isinstance(held, tools.Server) or (held is _NOTHING and names.from_outside(base.id))
+
+    # ---- run -------------------------------------------------------------------------------------------------------
+
+    def _execute(self, code: CodeType) -> None:
+        value = eval(code, self._globals)  # noqa: S307 - running plans is what this process is for
+        if inspect.iscoroutine(value):
+            self._loop.run(value)
+        if inspect.iscoroutine(self._result) or isinstance(self._result, Future):
+            self._result = self._loop.run(self._result)  # the plan ends with `main()`: its value is meant
+
+    def _finish_tasks(self) -> None:
+        """Close what was started and never awaited: that runs the plan's `finally` blocks, under its deadline."""
+        with contextlib.suppress(Exception, PlanStopped, CancelledError):  # the plan has ended already
+            self._loop.reset()
+
+    def _make_builtins(self) -> dict[str, Any]:
+        asyncio, schedulers = aio.make(self._loop, tools.later)
+        modules = {**facades.MODULES, "asyncio": asyncio}
+        helpers = tools.helpers(self._link)
+        schedulers = schedulers | {helpers["parallel"]}
+
+        def import_module(name: str, leaf: bool) -> Any:
+            if name not in modules:
+                message, hint = facades.missing_module(name)
+                raise ModuleNotFoundError(f"{message} {hint}", name=name)
+            return modules[name if leaf else name.partition(".")[0]]
+
+        def import_name(name: str, attribute: str) -> Any:
+            module = import_module(name, True)
+            if attribute not in vars(module):
+                submodule = modules.get(f"{name}.{attribute}")
+                if submodule is None:
+                    raise ImportError(f"cannot import name {attribute!r} from {name!r} in a plan", name=name)
+                return submodule
+            return cast("Any", vars(module)[attribute])
+
+        def defer(function: Any, scheduler: Any = None) -> Any:
+            scheduler = getattr(scheduler, "__func__", scheduler)
+            return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
+
+        def keep_result(value: Any) -> Any:
+            self._result = value
+            return value
+
+        return {
+            **language.plan_builtins(),
+            **helpers,
+            "print": self.channel.print,
+            "ToolError": ToolError,
+            policy.GETATTR: attributes.guarded_getattr,
+            policy.WRITABLE: attributes.writable,
+            policy.CLASS_NAME: language.class_name,
+            policy.IMPORT: import_module,
+            policy.IMPORT_FROM: import_name,
+            policy.AWAIT: _awaitable,
+            policy.DEFER: defer,
+            policy.BEGIN: self._observer.begin,
+            policy.COMMIT: self._observer.commit,
+            policy.RESULT: keep_result,
+        }
+
+    # ---- conclude --------------------------------------------------------------------------------------------------
+
+    def _conclude(self, before: dict[str, Any], prepared: _Prepared | None, failure: BaseException | None) -> Frame:
+        errors = [] if failure is None else [self._problem(failure, prepared)]
+        status = self._interrupts.status or ("ok" if failure is None else "error")
+        if self._interrupts.status is not None and not errors:
+            errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
+        certain = _certain_stores(prepared, failure)
+        try:
+            state: Frame = self._state(before, certain)
+        except MemoryError:
+            state = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
+            errors.append(Problem(type="MemoryError", message="The variables do not fit into the memory that is left."))
+        return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
+
+    def _problem(self, failure: BaseException, prepared: _Prepared | None) -> Problem:
+        current = Text("", "") if prepared is None else prepared.text
+        problem = failures.describe(failure, self._texts, current, self.channel, self._interrupts)
+        status = self._interrupts.status
+        if status is None:
+            return problem
+        return replace(problem, type=_STOP_TYPES[status], message=self._interrupts.message, hint=None)
+
+    def _state(self, before: Mapping[str, Any], certain: frozenset[str]) -> Frame:
+        """What changed: new, bound to another object, assigned for certain, or different in content."""
+        snapshots = self._snapshots()
+        variables = self._variables()
+        changed = {
+            name: variables[name]
+            for name, now in snapshots.items()
+            if name not in before
+            or name in certain
+            or before[name] is not variables[name]
+            or self._digests.get(name) != now.digest
+        }
+        self._digests = {name: now.digest for name, now in snapshots.items()}
+        values = changed if self._result is _NOTHING else {**changed, _RESULT: self._result}
+        exported = export.export(values, self._interrupts, max_bytes=self._state_bytes, known=snapshots)
+        state: Frame = {
+            "variables": {name: exported.values[name] for name in changed},
+            "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
+            "functions": [name for name, value in variables.items() if export.is_code(value)],
+            "truncated": {("result" if name == _RESULT else name): n for name, n in exported.truncated.items()},
+        }
+        return state if self._result is _NOTHING else {**state, "result": exported.values[_RESULT]}
+
+    def _snapshots(self) -> dict[str, export.Snapshot]:
+        data = {name: value for name, value in self._variables().items() if not export.is_code(value)}
+        return export.snapshots(data, self._interrupts)
+
+    def _variables(self) -> dict[str, Any]:
+        """Everything that plans have bound, in order."""
+        return {name: value for name, value in self._globals.items() if not name.startswith("__")}
+
+    def _refusal(self, refused: Refused) -> Frame:
+        problems = [problem.as_json() for problem in refused.problems]
+        nothing: Frame = {"variables": {}, "deleted": [], "truncated": {}}
+        functions = [name for name, value in self._variables().items() if export.is_code(value)]
+        return {"type": "done", "status": refused.status, "errors": problems, "functions": functions, **nothing}
+
+    def _give_up(self, before: dict[str, Any]) -> NoReturn:
+        """The plan swallows its stop: report what there is and end the worker."""
+        self._interrupts.end()
+        done = self._conclude(before, None, None)
+        self.channel.flush()
+        self._wire.send(done)
+        os._exit(0)
+
+
+def _stores(tree: ast.Module) -> list[tuple[int, frozenset[str]]]:
+    found: list[tuple[int, frozenset[str]]] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AugAssign) or (
+            isinstance(statement, ast.AnnAssign) and statement.value is not None
+        ):
+            stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+            names = frozenset(node.id for node in stored if isinstance(node.ctx, ast.Store))
+            found.append((statement.end_lineno or 0, names))
+    return found
+
+
+def _certain_stores(prepared: _Prepared | None, failure: BaseException | None) -> frozenset[str]:
+    """Names that were certainly assigned: an equal value assigned again counts as changed."""
+    if prepared is None:
+        return frozenset()
+    reached = None if failure is None else _module_line(failure, prepared.text.filename)
+    done = [names for line, names in prepared.stores if failure is None or (reached is not None and line < reached)]
+    return frozenset[str]().union(*done)
+
+
+def _module_line(failure: BaseException, filename: str) -> int | None:
+    trace = failure.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename == filename and code.co_name == "<module>":
+            return trace.tb_lineno
+        trace = trace.tb_next
+    return None
+
+
+def _is_one_of(function: Any, functions: frozenset[Any]) -> bool:
+    try:
+        return function in functions
+    except TypeError:
+        return False
+
+
+class _Ready:
+    """A plain value under `await`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Any:
+        return self._value
+        yield  # makes this a generator
+
+
+def _awaitable(value: Any) -> Any:
+    """`await f(x)` works whether f is a coroutine function, a tool or a plain function."""
+    return value if hasattr(attributes.kind_of(value), "__await__") else _Ready(value)

@@ -1,0 +1,134 @@
+"""Plan text → syntax tree, or a refusal that a model can act on.
+
+Parsing is where a plan can hurt before it runs: size, depth and odd characters are checked here.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MAX_NODES = 200_000
+MAX_DEPTH = 300
+"""Deep trees recurse in the compiler. Real programs stay below 40; a chain of 300 additions still fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One entry of the answer's `errors`. Lines and columns count from 1."""
+
+    type: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    code_line: str | None = None
+    call: int | None = None
+    function: str | None = None
+    parameter: str | None = None
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class Refused(Exception):
+    """The plan must not start."""
+
+    def __init__(self, *problems: Problem, status: Literal["refused", "limit"] = "refused") -> None:
+        super().__init__(problems[0].message if problems else "refused")
+        self.problems = problems
+        self.status = status
+
+
+class Text:
+    """The lines of one plan, for pointing at them."""
+
+    def __init__(self, source: str, filename: str) -> None:
+        self.filename = filename
+        self.source = source
+        self._lines = source.splitlines()
+
+    def line(self, number: int | None) -> str | None:
+        """Return a line without its indentation, as a traceback shows it."""
+        if number is None or not 1 <= number <= len(self._lines):
+            return None
+        return self._lines[number - 1].strip()[:500]
+
+    def column(self, line: int, byte_offset: int) -> int:
+        """Turn the compiler's offset (bytes from 0) into a column (characters from 1)."""
+        if not 1 <= line <= len(self._lines):
+            return byte_offset + 1
+        return len(self._lines[line - 1].encode()[:byte_offset].decode(errors="ignore")) + 1
+
+    def problem(self, node: ast.AST, type: str, message: str, hint: str | None = None) -> Problem:
+        """Point at a node of the tree."""
+        line: int | None = getattr(node, "lineno", None)
+        offset: int = getattr(node, "col_offset", 0)
+        column = None if line is None else self.column(line, offset)
+        return Problem(type=type, message=message, line=line, column=column, code_line=self.line(line), hint=hint)
+
+
+def parse(text: Text, *, max_bytes: int) -> ast.Module:
+    """Return the tree of a plan. Raises Refused."""
+    try:
+        size = len(text.source.encode())
+    except UnicodeEncodeError as error:
+        line = text.source.count("\n", 0, error.start) + 1
+        raise _syntax("The plan holds a lone surrogate, which is no character.", line=line) from None
+    if size > max_bytes:
+        message = f"The plan has {size} bytes; {max_bytes} are allowed."
+        hint = "Split the plan: variables and functions stay in the session for the next one."
+        raise Refused(Problem(type="LimitReached", message=message, hint=hint), status="limit")
+    try:
+        tree = ast.parse(text.source, text.filename)
+    except SyntaxError as error:
+        raise Refused(syntax_problem(error, text)) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise _syntax(_unparsable(error)) from None
+    _bound_size(tree)
+    return tree
+
+
+def syntax_problem(error: SyntaxError, text: Text) -> Problem:
+    """Say what Python said, and what models usually did wrong there."""
+    line = error.lineno or None
+    hint = None
+    if "```" in text.source:
+        hint = "Send the code alone, without ``` fences."
+    elif "outside function" in error.msg:
+        hint = "A plan is a script: end it with the value as an expression instead of `return`."
+    return Problem(
+        type="SyntaxError",
+        message=error.msg,
+        line=line,
+        column=error.offset or None,
+        code_line=text.line(line),
+        hint=hint,
+    )
+
+
+def _unparsable(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return f"The plan cannot be read: {error}."
+    return "The plan is nested too deeply."
+
+
+def _syntax(message: str, *, line: int | None = None) -> Refused:
+    return Refused(Problem(type="SyntaxError", message=message, line=line))
+
+
+def _bound_size(tree: ast.Module) -> None:
+    """Refuse what would overflow the compiler's stack. Iterative: it must not overflow itself."""
+    count = 0
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        count += len(level)
+        if not level:
+            return
+        if count > MAX_NODES:
+            raise _syntax(f"The plan has more than {MAX_NODES} syntax nodes.")
+    line: int | None = getattr(level[0], "lineno", None)
+    raise _syntax(f"The plan is nested more than {MAX_DEPTH} levels deep.", line=line)
