@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 else:
     JSONValue = Any  # Pydantic would walk through every value; `_parse` has looked at the whole frame already
 
-MAX_DEPTH = 100
+MAX_DEPTH = 120
 """How deep a worker's frame may nest, its own object included."""
 
 MAX_NODES = 1_000_000
@@ -189,7 +189,7 @@ def _parse(body: bytes) -> JSONValue:
     try:
         text = body.decode("utf-8")
         _refuse_too_many_values(body)
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _DECODER.decode(text)
         if _SURROGATE.search(body):
             # Only an exact look tells half a character from an escaped backslash before "ud83d".
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -199,7 +199,8 @@ def _parse(body: bytes) -> JSONValue:
         raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
         raise FrameError(f"The worker sent a frame that is no JSON: {str(error)[:200]}") from None
-    _refuse_too_deep(value)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_too_deep(value)
     return value
 
 
@@ -212,6 +213,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:40]} is too large for a number")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_too_many_values(body: bytes) -> None:
@@ -232,7 +236,8 @@ def _refuse_too_deep(value: JSONValue) -> None:
         if not level:
             return
         level = _containers(child for part in level for child in (part.values() if isinstance(part, dict) else part))
-    raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.")
+    if level:
+        raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.")
 
 
 def _containers(values: Iterable[JSONValue]) -> list[list[JSONValue] | dict[str, JSONValue]]:
@@ -240,7 +245,7 @@ def _containers(values: Iterable[JSONValue]) -> list[list[JSONValue] | dict[str,
 
 
 def run(source: str, limits: Limits) -> bytes:
-    """Tell a worker to run a plan. Raises UnicodeError on half characters."""
+    """Tell a worker to run a plan."""
     return _encode(
         {
             "type": "run",
@@ -308,6 +313,9 @@ def _resolution(entry: Resolution) -> JSONValue:
             return {"kind": "missing", "hint": entry.hint}
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def _encode(frame: Mapping[str, JSONValue]) -> bytes:
     # Half a character (a lone surrogate) cannot be written in UTF-8; the worker's side writes "?" as well.
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    return _ENCODER.encode(frame).encode("utf-8", "replace")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 2.0
 """Between asking a worker to stop and killing it."""
 
+NUDGE_SECONDS = 0.1
+
 REPLY_SECONDS = 20.0
 """For a new worker to serve, and for variables to be taken over."""
 
@@ -98,7 +100,7 @@ class JailedWorker:
         if run is None or run.interrupted or run.ended.done():
             return
         run.interrupted = True
-        self._process.interrupt()
+        self._nudge(run)
         grace = GRACE_SECONDS if self._process.can_interrupt else 0.0
         self._patience.deadline = min(self._patience.deadline, anyio.current_time() + grace)
 
@@ -145,9 +147,15 @@ class JailedWorker:
     async def _stop(self, run: PlanRun) -> None:
         run.interrupted = True
         if self._process.can_interrupt:
-            self._process.interrupt()
+            self._nudge(run)
             with anyio.move_on_after(GRACE_SECONDS):
                 await self._until(run.ended)
+
+    def _nudge(self, run: PlanRun) -> None:
+        """Signal until the plan ends: a signal that comes before the worker has begun with it is lost."""
+        if not self._over(run):
+            self._process.interrupt()
+            asyncio.get_running_loop().call_later(NUDGE_SECONDS, self._nudge, run)
 
     def _next_frame(self) -> asyncio.Future[WorkerFrame]:
         answer: asyncio.Future[WorkerFrame] = asyncio.get_running_loop().create_future()

@@ -56,8 +56,13 @@ class ZygoteSource:
                 raise
         connection = Connection()
         worker = JailedWorker(connection, process, memory_bytes=self._memory_bytes)
-        await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
-        await worker.start()
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
+            await worker.start()
+        except BaseException:
+            await worker.aclose()
+            ours.close()
+            raise
         return worker
 
     async def aclose(self) -> None:
@@ -167,6 +172,7 @@ class Zygote(asyncio.SubprocessProtocol):
                 forked.add_done_callback(_discard)
                 raise
         if not forked.done():
+            forked.add_done_callback(_discard)
             self._hang_up()
             raise EngineError(f"The process that forks workers did not answer within {REPLY_SECONDS:g} s.")
         return forked.result()

@@ -65,6 +65,12 @@ async def raw_worker() -> AsyncIterator[JailedWorker]:
     await worker.aclose()
 
 
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill soon, where the test is about being killed."""
+    monkeypatch.setattr("planact_server.sandbox.worker.GRACE_SECONDS", 0.2)
+
+
 CHOICES = ["spawn"] if sys.platform == "win32" else ["fork", "spawn"]
 
 

@@ -139,6 +139,7 @@ async def test_a_worker_that_speaks_while_no_plan_runs_is_killed(raw_worker: Jai
     assert outcome.output == ""
 
 
+@pytest.mark.usefixtures("short_grace")
 async def test_a_worker_that_never_reads_blocks_nobody_and_ends_at_the_deadline(
     raw_worker: JailedWorker, host: ScriptedHost, scripted_host: type[ScriptedHost]
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_worker_that_never_reads_blocks_nobody_and_ends_at_the_deadline(
     assert len(host.requests) < 20
 
 
+@pytest.mark.usefixtures("short_grace")
 async def test_a_worker_that_ignores_its_deadline_is_killed(raw_worker: JailedWorker, host: ScriptedHost) -> None:
     source = "send(type='output', text='before')\nwhile True: pass"
     with fail_after(5):
@@ -169,6 +171,7 @@ async def test_a_worker_that_ignores_its_deadline_is_killed(raw_worker: JailedWo
     assert outcome == Outcome(status="timeout", errors=(error,), output="before", worker_lost=lost)
 
 
+@pytest.mark.usefixtures("short_grace")
 async def test_a_worker_that_ignores_being_interrupted_is_killed_after_a_grace(
     raw_worker: JailedWorker, host: ScriptedHost
 ) -> None:
@@ -182,7 +185,7 @@ async def test_a_worker_that_ignores_being_interrupted_is_killed_after_a_grace(
         outcome = await raw_worker.run(source, host=host, limits=LIMITS)
 
     assert outcome.status == "cancelled"
-    assert outcome.worker_lost == "The plan did not stop within 2 s of being cancelled; its worker was killed."
+    assert outcome.worker_lost == "The plan did not stop within 0.2 s of being cancelled; its worker was killed."
 
 
 async def test_a_loss_after_the_last_word_keeps_what_the_plan_said(
