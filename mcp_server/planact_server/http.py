@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -57,10 +58,18 @@ async def serve_http(server: PlanactServer, *, host: str, port: int, token: str 
     )
     if token:
         app = _Bearer(app, token)
-    settings = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS
-    )
-    await uvicorn.Server(settings).serve()
+    settings = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    with _listening(host, port) as listener:
+        await uvicorn.Server(settings).serve(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    # Bound here, because uvicorn ends the process when it cannot bind.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise AddressError(f"Cannot serve on {host}:{port}: {error.strerror or error}. Choose another port.") from None
 
 
 def _security(host: str) -> TransportSecuritySettings:

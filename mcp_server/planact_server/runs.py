@@ -139,9 +139,11 @@ class Runs:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for run in self._runs.values():
+            # A run that has its answer is only writing it down: that is not to be lost.
+            if run.task is not None and not run.done.is_set():
+                run.task.cancel()
         tasks = [run.task for run in self._runs.values() if run.task is not None]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def recent(self, client: str, *, limit: int = 20) -> list[Run]:

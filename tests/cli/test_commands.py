@@ -20,7 +20,7 @@ async def test_run_shows_people_what_happened_and_leaves_standard_output_alone(h
     code, out, seen = await home.run("run", "--code", "plan.py")
     assert (code, out) == (0, "")
     assert "hello" in seen
-    assert "workshop.pair_sum" in seen
+    assert "pair_sum(a=[1], b=[2])" in seen
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def run(
         "max_chars": max_chars,
         "wait_seconds": 86_400,
     }
+    if code is None and task is None:
+        raise UsageError("Nothing to run: give --code FILE, or --code - for standard input.")
     try:
         request = read_request({name: value for name, value in arguments.items() if value is not None})
     except RequestError as error:
