@@ -18,7 +18,7 @@ demo: runtime ## run two plans over two tool servers, and show what comes back
 	@$(BIN)/planact demo $(ARGS)
 
 test: dev ## run the tests (at most three minutes)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: dev ## run the tests that need Node, real third-party servers, or minutes
 	@$(BIN)/python tests/check/servers.py
