@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import anyio
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCRequest
 
 from planact_bridge.environment import child_environment, find_program
 from planact_bridge.errors import StartError
@@ -130,7 +131,9 @@ class Child(asyncio.SubprocessProtocol):
             self._failure = self._failure or ("it closed its input" if not self._exited.is_set() else None)
             raise anyio.BrokenResourceError
         pipe.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-        await self._writable.wait()
+        # Only requests wait for room: word that a request is cancelled must never wait behind it.
+        if isinstance(item.message, JSONRPCRequest):
+            await self._writable.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,7 +180,7 @@ class Child(asyncio.SubprocessProtocol):
         code = self._transport.get_returncode() if self._transport is not None else None
         if code is None:
             return "it closed its output"
-        return f"it was killed by signal {-code}" if code < 0 else f"it exited with code {code}"
+        return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it exited with code {code}"
 
     # Splitting.
 

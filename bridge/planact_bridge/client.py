@@ -30,11 +30,11 @@ from planact_bridge.eras import (
     discover,
     initialize,
 )
-from planact_bridge.errors import BridgeError, ConnectionLost, RequestRefused, RequestTimeout, StartError
+from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout, StartError
 from planact_bridge.listing import ToolList, read_pages
 from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
 from planact_bridge.specs import ServerSpec, StdioSpec
-from planact_bridge.streamable import open_http
+from planact_bridge.streamable import UNDELIVERED, open_http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -213,7 +213,8 @@ class Connection:
         if self._link.failure is not None or await self._is_over(error):
             self.closed.set()
             during = f" was lost during {_called(method, params)}:" if self.peer else ""
-            return ConnectionLost(f"{self._subject}{during} {await self._link.obituary()}.")
+            kind = NotDelivered if error.error.data == UNDELIVERED else ConnectionLost
+            return kind(f"{self._subject}{during} {await self._link.obituary()}.")
         code, reason = error.error.code, error.error.message
         return RequestRefused(
             f"{self._subject} answered {_called(method, params)} with an error: {reason} (code {code}).",

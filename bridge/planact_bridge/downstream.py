@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from planact_bridge.child import Child
 from planact_bridge.client import Callbacks, Connection, Deadlines, Link, connect
 from planact_bridge.eras import Eras
-from planact_bridge.errors import BridgeError, ConnectionLost, RequestRefused, RequestTimeout
+from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
 from planact_bridge.ownership import OwnedConnection
 from planact_bridge.questions import NoQuestions, Questions
 from planact_bridge.status import Counters, DownstreamStatus, State
@@ -137,7 +137,7 @@ class Downstream:
             return await connection.call_tool(call.name, call.arguments, seconds=self._spec.timeout, progress=progress)
 
         try:
-            result = await (self._with_reconnect(once) if repeatable else self._once(once))
+            result = await self._with_reconnect(once, repeatable=repeatable)
             return read_result(
                 result,
                 output_schema=definition.output_schema if definition else None,
@@ -214,11 +214,11 @@ class Downstream:
             self._counters.refused += 1
             raise
 
-    async def _with_reconnect(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _with_reconnect(self, work: Callable[[Connection], Awaitable[T]], *, repeatable: bool = True) -> T:
         try:
             return await self._once(work)
-        except ConnectionLost:
-            if self._closed:
+        except ConnectionLost as error:
+            if self._closed or not (repeatable or isinstance(error, NotDelivered)):
                 raise
             logger.info("server %r was lost; connecting once more", self.name)
             return await self._once(work)
@@ -263,9 +263,8 @@ class Downstream:
     # Errors.
 
     def _failed(self, error: BridgeError, call: ToolCall, *, repeatable: bool) -> ToolError:
-        if isinstance(error, RequestRefused):
-            return self._tool_error(error.message, call)
-        unknown = isinstance(error, ConnectionLost | RequestTimeout) and not repeatable
+        unfinished = isinstance(error, ConnectionLost | RequestTimeout) and not isinstance(error, NotDelivered)
+        unknown = unfinished and not repeatable
         note = " It is not known whether the call took effect." if unknown else ""
         return self._tool_error(error.message + note, call, outcome_unknown=unknown)
 

@@ -24,6 +24,10 @@ class ConnectionLost(BridgeError):
     """The connection ended while a request was open: whether the server acted on it is unknown."""
 
 
+class NotDelivered(ConnectionLost):
+    """The connection ended, and it is certain that the server never saw this request: it may be sent again."""
+
+
 class RequestTimeout(BridgeError):
     """The server did not answer in time and was told to stop: whether it acted is unknown."""
 

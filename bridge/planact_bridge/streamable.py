@@ -30,6 +30,11 @@ SEND_SECONDS = 60.0
 GOODBYE_SECONDS = 2.0
 """Longest wait for a server to take note that a session is over."""
 
+UNDELIVERED = "planact: the server never saw this request"
+"""Data of the error that a request gets which may safely be sent again."""
+
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLink:
@@ -69,16 +74,21 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
         try:
             response = await self._inner.handle_async_request(request)
         except httpx2.TransportError as error:
-            # An idle stream that breaks costs nothing; a request that cannot be sent does.
-            if request.method == "POST":
-                self.failure = f"{_origin(request.url)} cannot be reached: {error or type(error).__name__}"
-            return _json_rpc_error(HTTPStatus.SERVICE_UNAVAILABLE, CONNECTION_CLOSED, self.failure or str(error))
-        if response.status_code < HTTPStatus.BAD_REQUEST or request.method != "POST" or _speaks_json(response):
+            reason = f"{_origin(request.url)} cannot be reached: {str(error) or type(error).__name__}"
+            if request.method == "POST":  # an idle stream that breaks costs nothing
+                self.failure = reason
+            return _json_rpc_error(CONNECTION_CLOSED, reason, status=503, undelivered=isinstance(error, _NEVER_SENT))
+        status = response.status_code
+        if request.method != "POST" or status < HTTPStatus.BAD_REQUEST:
             return response
-        if response.status_code == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers:
+        if status == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers:
             self.failure = "it no longer knows our session"
+            await response.aclose()
+            return _json_rpc_error(CONNECTION_CLOSED, self.failure, status=status, undelivered=True)
+        if _speaks_json(response):
+            return response
         await response.aclose()
-        return _json_rpc_error(response.status_code, _code(response.status_code), _reason(response.status_code))
+        return _json_rpc_error(_code(status), _reason(status), status=status)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -97,9 +107,10 @@ async def open_http(spec: HttpSpec) -> AsyncGenerator[HttpLink]:
         yield HttpLink(read=read, write=write, watch=watch)
 
 
-def _json_rpc_error(status: int, code: int, message: str) -> httpx2.Response:
+def _json_rpc_error(code: int, message: str, *, status: int, undelivered: bool = False) -> httpx2.Response:
+    error = {"code": code, "message": message} | ({"data": UNDELIVERED} if undelivered else {})
     # The SDK puts the request's own id in the place of null.
-    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    body = {"jsonrpc": "2.0", "id": None, "error": error}
     return httpx2.Response(status, headers={"content-type": "application/json"}, content=json.dumps(body).encode())
 
 

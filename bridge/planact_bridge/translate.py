@@ -223,8 +223,11 @@ def _attached(block: JSONObject, key: str, kind: str, attachments: list[Attachme
     if not isinstance(encoded, str):
         return None
     try:
-        data = base64.b64decode(encoded)
+        # Some servers send a whole data URL; base64 itself has no comma.
+        data = base64.b64decode(encoded.rpartition(",")[2])
     except (binascii.Error, ValueError):
+        return None
+    if encoded and not data:
         return None
     mime = mime if isinstance(mime, str) else "application/octet-stream"
     family = mime.partition("/")[0] if kind == "blob" else kind

@@ -35,7 +35,11 @@ def _decode(line: bytes) -> JSONValue:
         return from_json(line)
     except ValueError:
         # The strict and fast reader first; text cut in the middle of a character is worth a second look.
+        pass
+    try:
         return _without_lone_surrogates(cast("JSONValue", json.loads(line.decode("utf-8", "replace"))))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _without_lone_surrogates(value: JSONValue) -> JSONValue:

@@ -1,0 +1,122 @@
+"""Servers that break the protocol's rules: what makes sense is used, the rest is reported."""
+
+import pytest
+from anyio import fail_after
+
+from planact_bridge import Deadlines, Eras, SkippedTool
+from planact_tools import ToolCall, ToolError
+
+
+def call(tool: str, /, **arguments: object) -> ToolCall:
+    return ToolCall(name=tool, arguments=arguments)  # type: ignore[arg-type]
+
+
+async def test_every_tool_that_can_be_called_survives_its_neighbours(connect) -> None:
+    server = connect("raw.py", "dirty")
+    with fail_after(10):
+        definitions = await server.definitions()
+
+    assert [definition.name for definition in definitions] == [
+        "empty schema",
+        "no_schema",
+        "any_of",
+        "null_fields",
+        "extra",
+        "said_yes",
+        "untyped_output",
+        "bad_icon",
+        "true_property",
+        "odd/name!",
+        "ok",
+    ]
+    assert server.status.skipped == (
+        SkippedTool(name="entry 11", reason="its name is 5"),
+        SkippedTool(name="entry 12", reason="it is no object: 'not a tool'"),
+        SkippedTool(name="ok", reason="the list has this name twice; the first one counts"),
+    )
+    assert server.status.problems == (
+        "'no_schema': it has no input schema; any argument is passed on",
+        "'said_yes': readOnlyHint is 'yes', neither true nor false, and was ignored",
+        "'true_property': no schema for 'b'; any value is passed on",
+    )
+
+
+async def test_a_doubtful_read_mark_is_no_read_mark(connect) -> None:
+    definitions = {tool.name: tool for tool in await connect("raw.py", "dirty").definitions()}
+    assert definitions["said_yes"].read_only is None
+
+
+async def test_a_list_that_is_no_list_is_an_empty_one(connect) -> None:
+    server = connect("raw.py", "no_list")
+    assert list(await server.definitions()) == []
+    assert server.status.problems == ("its list of tools is None",)
+
+
+async def test_all_pages_of_a_list_are_read(connect) -> None:
+    definitions = await connect("raw.py", "paged").definitions()
+    assert [tool.name for tool in definitions] == ["tool_0", "tool_1", "tool_2", "tool_3"]
+
+
+async def test_a_list_that_turns_in_circles_ends(connect) -> None:
+    server = connect("raw.py", "endless")
+    with fail_after(10):
+        assert [tool.name for tool in await server.definitions()] == ["same"]
+    assert server.status.problems == ("its list does not end; the rest was left out",)
+
+
+async def test_what_is_printed_on_standard_output_is_passed_over_and_counted(connect) -> None:
+    server = connect("raw.py", "prints")
+    assert (await server.call(call("ok"))).value == "ok"
+    assert server.status.garbage_lines == 2
+
+
+@pytest.mark.parametrize(
+    ("case", "value"),
+    [
+        ("no_content", {"n": 1}),
+        ("hologram", [{"type": "hologram", "x": 1}, "t"]),
+        ("half_emoji", "a\ufffd"),
+        ("unknown_version", "ok"),
+    ],
+)
+async def test_a_malformed_result_is_read_as_far_as_it_goes(connect, case: str, value: object) -> None:
+    assert (await connect("raw.py", case).call(call("ok"))).value == value
+
+
+async def test_an_error_whose_content_is_bare_text_is_that_text(connect) -> None:
+    with pytest.raises(ToolError, match=r"^oops$"):
+        await connect("raw.py", "bare_error").call(call("ok"))
+
+
+async def test_a_flood_on_standard_error_neither_blocks_the_call_nor_is_kept_whole(connect) -> None:
+    server = connect("raw.py", "chatty")
+    with fail_after(10):
+        assert (await server.call(call("ok"))).value == "ok"
+    assert len(server.status.log) <= 200
+
+
+async def test_questions_are_refused_so_that_the_server_can_go_on(connect) -> None:
+    result = await connect("raw.py", "asks").call(call("ok"))
+    assert result.value == [
+        "Planact does not offer questions to the user.",
+        "Planact does not offer sampling.",
+        "Planact does not offer roots.",
+        "answered",
+    ]
+
+
+async def test_a_server_that_dies_of_the_probe_is_spoken_to_in_the_older_era(connect) -> None:
+    eras = Eras()
+    server = connect("raw.py", "dies_on_probe", eras=eras)
+    assert (await server.call(call("ok"))).value == "ok"
+    assert eras.recall(server.identity) == "handshake"
+
+
+async def test_a_server_that_is_silent_on_the_probe_costs_it_only_once(connect, tmp_path) -> None:
+    notes, learned = tmp_path / "notes", {}
+    eras = Eras(learned=learned.__setitem__)
+    for _ in range(2):
+        server = connect("raw.py", "silent_on_probe", notes, eras=eras, deadlines=Deadlines(probe=0.3))
+        assert (await server.call(call("ok"))).value == "ok"
+    assert notes.read_text() == "probed\n"
+    assert learned == {server.identity: "handshake"}

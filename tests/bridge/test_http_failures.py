@@ -1,0 +1,167 @@
+"""What can go wrong behind a URL: nobody there, a refused login, a server that was restarted."""
+
+import json
+import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from anyio import fail_after
+
+from planact_bridge import Downstream, Eras, HttpSpec
+from planact_tools import ToolCall, ToolError
+
+WRITE = ToolCall(name="write", arguments={})
+
+
+class HandWritten(ThreadingHTTPServer):
+    """An HTTP server of the older era, with sessions that it can forget."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Answers)
+        self.sessions: set[str] = set()
+        self.calls = 0
+        self.refuse: int | None = None
+        self.hang_up = False
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/mcp?key=secret"
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: HandWritten
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.server.refuse is not None:
+            self.send_error(self.server.refuse)
+        elif "id" not in message:
+            self._send(202, b"")
+        elif message["method"] == "initialize":
+            session = f"s{len(self.server.sessions)}-{id(self.server)}"
+            self.server.sessions.add(session)
+            result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "h", "version": "1"}}
+            self._answer(message, result, session)
+        elif self.headers["mcp-session-id"] not in self.server.sessions:
+            self._send(404, b"{}", type="application/json")
+        elif self.server.hang_up:
+            self.server.calls += 1
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self.server.calls += 1
+            self._answer(message, {"content": [{"type": "text", "text": "written"}]})
+
+    def do_GET(self) -> None:
+        self.send_error(405)
+
+    def do_DELETE(self) -> None:
+        self._send(200, b"")
+
+    def _answer(self, message: dict, result: dict, session: str | None = None) -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        self._send(200, body, **({"mcp-session-id": session} if session else {}), type="application/json")
+
+    def _send(self, status: int, body: bytes, *, type: str = "text/plain", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"content-type": type, "content-length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[HandWritten]:
+    server = HandWritten()
+    yield server
+    server.stop()
+
+
+def downstream(url: str) -> Downstream:
+    spec = HttpSpec(name="web", url=url)
+    return Downstream(spec, eras=Eras({spec.identity: "handshake"}))
+
+
+async def test_an_address_where_nobody_listens_is_named_without_its_secrets() -> None:
+    with socket.socket() as held:  # bound and not listening: nobody else can take the port
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        server = downstream(f"http://127.0.0.1:{port}/mcp?key=secret")
+        with fail_after(10), pytest.raises(ToolError) as caught:
+            await server.definitions()
+        await server.aclose()
+    assert caught.value.message == (
+        f"Server 'web' did not start: http://127.0.0.1:{port} cannot be reached: All connection attempts failed."
+    )
+
+
+async def test_a_refused_login_is_reported_as_such(web: HandWritten) -> None:
+    web.refuse = 401
+    server = Downstream(HttpSpec(name="locked", url=web.url))
+    with fail_after(10), pytest.raises(ToolError) as caught:
+        await server.definitions()
+    await server.aclose()
+    assert caught.value.message == (
+        "Server 'locked' did not start: it answered 'initialize' with an error: "
+        "HTTP 401 Unauthorized; check 'headers' (code -32603)."
+    )
+
+
+async def test_an_error_page_in_a_call_is_that_calls_error_only(web: HandWritten) -> None:
+    server = downstream(web.url)
+    with fail_after(10):
+        await server.connect()
+        web.refuse = 502
+        with pytest.raises(ToolError, match=r"HTTP 502 Bad Gateway"):
+            await server.call(WRITE)
+        web.refuse = None
+        assert (await server.call(WRITE)).value == "written"
+        assert server.status.counters.starts == 1
+        await server.aclose()
+
+
+async def test_a_call_whose_session_was_forgotten_is_made_in_a_new_one(web: HandWritten) -> None:
+    """The server never saw it, so that is safe for a write too."""
+    server = downstream(web.url)
+    with fail_after(10):
+        await server.connect()
+        web.sessions.clear()
+        assert (await server.call(WRITE)).value == "written"
+        assert (web.calls, server.status.counters.starts) == (1, 2)
+        await server.aclose()
+
+
+async def test_a_write_that_was_cut_off_is_not_repeated(web: HandWritten) -> None:
+    server = downstream(web.url)
+    with fail_after(10):
+        await server.connect()
+        web.hang_up = True
+        with pytest.raises(ToolError) as caught:
+            await server.call(WRITE)
+        assert caught.value.outcome_unknown
+        assert web.calls == 1
+        await server.aclose()
+
+
+async def test_a_server_that_was_away_is_connected_to_again(web: HandWritten) -> None:
+    server = downstream(web.url)
+    with fail_after(10):
+        await server.connect()
+        port = web.server_port
+        web.stop()
+        with pytest.raises(ToolError, match=r"cannot be reached") as caught:
+            await server.call(WRITE)
+        assert not caught.value.outcome_unknown
+        back = HandWritten(port)
+        assert (await server.call(WRITE)).value == "written"
+        await server.aclose()
+        back.stop()

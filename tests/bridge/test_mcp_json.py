@@ -1,0 +1,181 @@
+"""Reading `mcp.json`: everything hosts write, and every mistake named with its file and server."""
+
+from pathlib import Path
+
+import pytest
+
+from planact_bridge import HttpSpec, McpFile, StdioSpec, read_mcp_json
+
+
+def read(tmp_path: Path, text: str, workspace: Path | None = None, **environ: str) -> McpFile:
+    path = tmp_path / "mcp.json"
+    path.write_text(text, encoding="utf-8")
+    return read_mcp_json(path, environ=environ, workspace=workspace)
+
+
+def messages(file: McpFile) -> list[str]:
+    return [problem.message.replace(str(file.path), "FILE") for problem in file.problems]
+
+
+def test_both_kinds_of_entry_are_read(tmp_path: Path) -> None:
+    file = read(
+        tmp_path,
+        """{"mcpServers": {
+          "git": {"command": "uvx", "args": ["mcp-server-git", 8], "env": {"PORT": 1}, "timeout": 60},
+          "web": {"type": "http", "url": "https://host/mcp", "headers": {"A": "b"}, "disabled": true}
+        }}""",
+    )
+    origin = str(tmp_path / "mcp.json")
+    assert file == McpFile(
+        path=tmp_path / "mcp.json",
+        servers=(
+            StdioSpec(
+                name="git", command="uvx", args=("mcp-server-git", "8"), env={"PORT": "1"}, timeout=60.0, origin=origin
+            ),
+            HttpSpec(name="web", url="https://host/mcp", headers={"A": "b"}, disabled=True, origin=origin),
+        ),
+    )
+
+
+def test_comments_trailing_commas_and_the_spelling_of_vs_code_are_understood(tmp_path: Path) -> None:
+    file = read(
+        tmp_path,
+        """\ufeff// ours
+        {"servers": { /* the
+          one */ "a": {"command": "x", "args": ["//not", "/* a */ comment",],},
+        },}""",
+    )
+    assert [(spec.name, spec.args) for spec in file.servers] == [("a", ("//not", "/* a */ comment"))]  # type: ignore[union-attr]
+    assert file.problems == ()
+
+
+def test_variables_are_replaced_everywhere(tmp_path: Path) -> None:
+    file = read(
+        tmp_path,
+        """{"mcpServers": {
+          "a": {"command": "${BIN:-python}", "args": ["${workspaceFolder}/x", "${env:WHO}"], "env": {"T": "${TOKEN}"}},
+          "b": {"url": "https://${HOST}/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}
+        }}""",
+        workspace=Path("/work"),
+        WHO="me",
+        TOKEN="s3cret",
+        HOST="h",
+    )
+    stdio, http = file.servers
+    assert isinstance(stdio, StdioSpec)
+    assert isinstance(http, HttpSpec)
+    assert (stdio.command, stdio.args, stdio.env) == ("python", ("/work/x", "me"), {"T": "s3cret"})
+    assert (http.url, http.headers) == ("https://h/mcp", {"Authorization": "Bearer s3cret"})
+
+
+def test_an_unset_variable_costs_its_server_only_and_is_named(tmp_path: Path) -> None:
+    file = read(
+        tmp_path, '{"mcpServers": {"bad": {"command": "x", "env": {"K": "${NOPE}"}}, "good": {"command": "y"}}}'
+    )
+    assert [spec.name for spec in file.servers] == ["good"]
+    assert messages(file) == [
+        "Server 'bad' in FILE: the variable NOPE is not set; set it, or give a default: ${NOPE:-…}"
+    ]
+    assert (file.problems[0].server, file.problems[0].lost) == ("bad", True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("[]", "it is a list where an object belongs"),
+        ("{}", "it has neither 'command' nor 'url'"),
+        ('{"comand": "x"}', "it has neither 'command' nor 'url'; did you mean 'comand'?"),
+        ('{"command": "x", "url": "http://h"}', "it has both 'command' and 'url'; keep one"),
+        ('{"command": ["x"]}', "'command' is a list where a text belongs"),
+        ('{"command": " "}', "'command' is empty"),
+        ('{"command": "x", "args": "y"}', "'args' is a text where a list of texts belongs"),
+        ('{"command": "x", "args": [null]}', "an item of 'args' is null where a text belongs"),
+        ('{"command": "x", "env": {"A": []}}', "env['A'] is a list where a text belongs"),
+        ('{"command": "x", "timeout": "60"}', "'timeout' is '60'; write seconds, for example 60"),
+        ('{"command": "x", "timeout": 0}', "'timeout' is 0; write seconds, for example 60"),
+        ('{"command": "x", "disabled": "no"}', "'disabled' is a text; write true or false"),
+        ('{"url": "host/mcp"}', "'url' is 'host/mcp'; it must begin with http:// or https://"),
+        ('{"url": "http://h", "type": "sse"}',
+         "the old HTTP+SSE transport is not supported; ask the server for streamable HTTP"),
+        ('{"command": "${workspaceFolder}/x"}', "${workspaceFolder} has no value: no folder is open"),
+        (
+            '{"command": "${input:key}"}',
+            "${input:key} is not understood; write ${VAR}, ${VAR:-default}, ${env:VAR} or ${workspaceFolder}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_entry_is_explained(tmp_path: Path, entry: str, message: str) -> None:
+    file = read(tmp_path, f'{{"mcpServers": {{"s": {entry}, "good": {{"command": "y"}}}}}}')
+    assert messages(file) == [f"Server 's' in FILE: {message}"]
+    assert [spec.name for spec in file.servers] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('{"command": "x", "arg": []}', "the key 'arg' is not known and was ignored; did you mean 'args'?"),
+        ('{"command": "x", "headers": {}}', "the key 'headers' is not known and was ignored"),
+        ('{"command": "x", "type": "http"}', "its type 'http' does not fit the rest of the entry and was ignored"),
+        ('{"command": "x", "timeout": 30000}', "'timeout' is in seconds, and 30000 are hours; milliseconds?"),
+    ],
+)
+def test_what_looks_like_a_mistake_is_a_warning_and_the_server_stays(tmp_path: Path, entry: str, message: str) -> None:
+    file = read(tmp_path, f'{{"mcpServers": {{"s": {entry}}}}}')
+    assert messages(file) == [f"Server 's' in FILE: {message}"]
+    assert [spec.name for spec in file.servers] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{\n  // note\n  "mcpServers": {\n    oops\n',
+         "line 4, column 5: Expecting property name enclosed in double quotes"),
+        ("[]", "it holds a list where an object belongs"),
+        ("{}", "it has no 'mcpServers'"),
+        ('{"mcpservers": {}}', "it has no 'mcpServers'; did you mean that by 'mcpservers'?"),
+        ('{"mcpServers": []}', "'mcpServers' is a list, not an object of servers"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, reason: str) -> None:
+    file = read(tmp_path, text)
+    assert messages(file) == [f"FILE cannot be used: {reason}"]
+    assert file.servers == ()
+
+
+def test_a_missing_file_and_one_that_is_no_text_are_problems_not_exceptions(tmp_path: Path) -> None:
+    (tmp_path / "latin.json").write_bytes(b'{"\xe9": 1}')
+    found = [read_mcp_json(tmp_path / name, environ={}).problems[0].message for name in ("none.json", "latin.json")]
+    assert found == [
+        f"{tmp_path / 'none.json'} cannot be used: No such file or directory",
+        f"{tmp_path / 'latin.json'} cannot be used: it is not UTF-8 text",
+    ]
+
+
+def test_a_name_that_is_given_twice_is_reported(tmp_path: Path) -> None:
+    file = read(tmp_path, '{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}')
+    assert messages(file) == ["FILE: the key 'a' appears twice; the last one counts"]
+    assert file.servers[0].identity == f"y ({file.path})"
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    spec = read(tmp_path, '{"mcpServers": {"a": {"command": "./run", "cwd": "sub", "args": ["./left"]}}}').servers[0]
+    assert isinstance(spec, StdioSpec)
+    assert (spec.command, spec.cwd, spec.args) == (str(tmp_path / "run"), str(tmp_path / "sub"), ("./left",))
+
+
+def test_an_identity_has_command_and_file_but_neither_name_nor_secrets() -> None:
+    one = StdioSpec(name="a", command="npx", args=("-y", "pkg"), env={"KEY": "1"}, origin="/f")
+    assert one.identity == "npx -y pkg (/f)"
+    assert (
+        StdioSpec(name="b", command="npx", args=("-y", "pkg"), env={"KEY": "2"}, origin="/f").identity == one.identity
+    )
+    assert StdioSpec(name="a", command="npx", args=("-y", "pkg"), origin="/g").identity != one.identity
+    assert HttpSpec(name="a", url="https://h/mcp", headers={"A": "b"}, origin="/f").identity == "https://h/mcp (/f)"
+
+
+def test_a_secret_in_the_command_line_changes_the_identity_without_showing_in_it(tmp_path: Path) -> None:
+    text = '{"mcpServers": {"a": {"command": "x", "args": ["--key", "${KEY}"]}}}'
+    first, second = (read(tmp_path, text, KEY=key).servers[0].identity for key in ("s3cret", "other"))
+    assert first != second
+    assert first.startswith("x --key '${KEY}' #")
+    assert "s3cret" not in first

@@ -1,0 +1,43 @@
+"""Lines as servers really write them."""
+
+import pytest
+from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from planact_bridge.wire import read_messages
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"jsonrpc":"2.0","id":1,"result":{"a":1}}', JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": 1})),
+        (b'{"id":1.0,"result":{}}\r', JSONRPCResponse(jsonrpc="2.0", id=1, result={})),
+        (b'{"jsonrpc":"2.0","method":"n"}', JSONRPCNotification(jsonrpc="2.0", method="n")),
+        (b'{"jsonrpc":"2.0","method":"n","params":[1]}', JSONRPCNotification(jsonrpc="2.0", method="n")),
+        (b'{"jsonrpc":"2.0","id":"x","method":"r","params":{"b":2}}',
+         JSONRPCRequest(jsonrpc="2.0", id="x", method="r", params={"b": 2})),
+        (b'{"id":1,"error":"boom"}', JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=-32603, message="boom"))),
+        (b'{"id":null,"error":{"code":-1,"message":"m","data":[2]}}',
+         JSONRPCError(jsonrpc="2.0", id=None, error=ErrorData(code=-1, message="m", data=[2]))),
+        (b'{"id":1,"result":["a"]}', JSONRPCError(
+            jsonrpc="2.0", id=1, error=ErrorData(code=-32603, message="the server's result is no object: ['a']"))),
+        (b'{"id":1,"result":{"a":"\xff"}}', JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ufffd"})),
+        (b'{"id":1,"result":{"a":"\\ud83d!"}}', JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ufffd!"})),
+    ],
+)  # fmt: skip
+def test_a_message_is_understood(line: bytes, message: object) -> None:
+    [read] = read_messages(line)
+    assert type(read) is type(message)
+    assert read.model_dump(exclude_none=True) == message.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+
+
+def test_a_batch_is_its_messages() -> None:
+    assert [type(m) for m in read_messages(b'[{"method":"n"},{"id":1,"result":{}}]')] == [
+        JSONRPCNotification,
+        JSONRPCResponse,
+    ]
+
+
+@pytest.mark.parametrize("line", [b"hello", b"[1]", b"{}", b'{"id":true,"result":{}}', b"[" * 100_000, b"null"])
+def test_what_is_no_message_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_messages(line)
