@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -156,3 +157,40 @@ async def test_without_pidfds_the_zygote_does_the_signalling(source: ZygoteSourc
         ending = await process.exited
     assert (outcome.status, outcome.worker_lost) == ("cancelled", None)
     assert ending.signal == signal.SIGKILL
+
+
+SERVER_THAT_IS_KILLED = """
+import asyncio, os, signal
+from planact_server.sandbox import Limits
+from planact_server.sandbox.host import open_engine
+
+async def main():
+    engine = open_engine({choice!r}, limits=Limits(), warm_workers=0)
+    worker = await engine.worker()
+    plan = asyncio.create_task(worker.run("while True: pass", host=None, limits=Limits()))
+    await asyncio.sleep(0)
+    print(worker.pid, getattr(engine._source, "zygote_pid", worker.pid), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot promise it")
+@pytest.mark.parametrize("choice", ["fork", "spawn"])
+async def test_nothing_outlives_a_server_that_is_killed(choice: str) -> None:
+    with fail_after(10):
+        script = SERVER_THAT_IS_KILLED.format(choice=choice)
+        server = await anyio.run_process([sys.executable, "-c", script], check=False)
+        pids = [int(pid) for pid in server.stdout.split()]
+        while any(map(running, pids)):
+            await anyio.sleep(0.01)
+    assert len(pids) == 2
+    assert server.returncode == -signal.SIGKILL
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
