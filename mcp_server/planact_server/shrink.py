@@ -34,7 +34,10 @@ _LONGEST_KEY = 80
 _LEAST_NOTE = 52
 """Room for the shortest `truncated`, its key included."""
 
-_LEAST_CONTAINER = 40
+_FEW_NOTES = 300
+"""Room for two or three exact entries of `truncated`."""
+
+_LEAST_CONTAINER = 26
 """A list or object cut down to nothing but its marker is at most this long."""
 
 _LEAST_TEXT = 12
@@ -60,7 +63,7 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
         link=link if isinstance(whole.get("run"), str) else None,
         earlier=cast("list[JSONValue]", whole.get("truncated", [])),
     )
-    room = max(_LEAST_NOTE, min(budget // 5, 4_000))
+    room = max(budget // 3 if budget < _FEW_NOTES * 3 else _FEW_NOTES, min(budget // 5, 4_000))
     cutter, entries = _Cutter(), list[JSONValue]()
     body: JSONObject = {}
     # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
@@ -98,7 +101,7 @@ class _Part:
 
     value: JSONValue
     overhead: int
-    """Its share of commas, colon and key."""
+    """Its key, colon and comma. The first one's missing comma makes up for the brackets."""
 
     size: int
 
@@ -129,29 +132,28 @@ class _Cutter:
                 return _cut_text(value, room) if isinstance(value, str) else _summary(value, size)
 
     def _cut_list(self, items: list[JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
-        marker = f"{MARKER} {len(items)} items left out"
+        marker = f"{MARKER} {len(items)} more"
         # A tenth of the room for each: better a few records that can be read than many that cannot.
-        kept = _fill(_items(items), len(items), room - 2, marker=_size(marker) + 2, floor=room // 10)
+        kept = _fill(_items(items), len(items), room, marker=_size(marker) + 2, floor=room // 10)
         short = [self.cut(p.value, p.size, share, (*path, p.key), level=level + 1) for p, share in kept]
         if len(kept) < len(items):
             self.cut_paths[path] = size
-            short.append(f"{MARKER} {len(items) - len(kept)} items left out")
+            short.append(f"{MARKER} {len(items) - len(kept)} more")
         return short
 
     def _cut_dict(self, table: dict[str, JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
-        marker = f"{len(table)} keys left out"
+        marker = f"{len(table)} more"
         overhead = _size(MARKER) + _size(marker) + 4
         # Names are worth more than values: a variable that is not even named is lost to the reader.
-        kept = _fill(_entries(table), len(table), room - 2, marker=overhead, floor=room // 40)
+        kept = _fill(_entries(table), len(table), room, marker=overhead, floor=room // 80)
         short: JSONObject = {}
         for part, share in kept:
-            where = (*path, part.key) if part.label == part.key else path
-            short[part.label] = self.cut(part.value, part.size, share, where, level=level + 1)
+            short[part.label] = self.cut(part.value, part.size, share, (*path, part.key), level=level + 1)
         if any(part.label != part.key for part, _ in kept):
             self.cut_paths[path] = size
         if len(kept) < len(table):
             self.cut_paths[path] = size
-            short[MARKER] = f"{len(table) - len(kept)} keys left out"
+            short[MARKER] = f"{len(table) - len(kept)} more"
         return short
 
 

@@ -63,10 +63,10 @@ class PolicyTable(Section):
 class PolicySettings(PolicyTable):
     """`[policy]` in force."""
 
-    also_ask: tuple[str, ...] = ()
+    also_ask: Patterns = ()
     """From a folder that is not trusted: can only tighten."""
 
-    also_deny: tuple[str, ...] = ()
+    also_deny: Patterns = ()
     """From a folder that is not trusted: can only tighten."""
 
 
