@@ -24,7 +24,7 @@ from planact_server.toolbox import Toolbox
 from planact_tools import JSONObject, PackError, Toolset, load_pack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from planact_server.config import Config
 
@@ -88,7 +88,7 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> AsyncIterator[App]:
+async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> AsyncGenerator[App]:
     """Open everything that a configuration asks for. `servers` are given beside those of the mcp.json files.
 
     What cannot be used (a broken pack, a server without its variable) is left out and listed in `problems`.

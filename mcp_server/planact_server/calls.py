@@ -125,7 +125,8 @@ class PlanCalls:
                 await self._report(str(arguments.get("text", "")), _fraction(arguments.get("fraction")))
                 return None
             case "read_resource":
-                return await self._read_resource(str(arguments.get("uri", "")))
+                server = arguments.get("server")
+                return await self._read_resource(str(arguments.get("uri", "")), str(server) if server else None)
             case "text":
                 return self._slice(arguments)
             case "ask_model":
@@ -287,9 +288,11 @@ class PlanCalls:
             case None:
                 raise PlanFault(f"There is no tool {name!r}.", type="NameError", hint=self._hint(name))
 
-    async def _read_resource(self, uri: str) -> JSONValue:
+    async def _read_resource(self, uri: str, server: str | None) -> JSONValue:
+        found = self._catalog.servers.get(server) if server else None
+        name = found.raw_name if found else server
         try:
-            return self._contents.enclose(await self._rights.toolbox.read_resource(uri))
+            return self._contents.enclose(await self._rights.toolbox.read_resource(uri, server=name))
         except ToolError as error:
             raise PlanFault(error.message, type="ToolError", server=error.server) from None
 

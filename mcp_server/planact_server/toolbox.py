@@ -125,10 +125,12 @@ class Toolbox:
         call = ToolCall(name=tool.definition.name, arguments=arguments)
         return await self._toolsets[tool.raw_server].call(call, progress=progress)
 
-    async def read_resource(self, uri: str) -> ToolResult:
-        """Read a resource from the first server that has it. Raises ToolError when none does."""
+    async def read_resource(self, uri: str, *, server: str | None = None) -> ToolResult:
+        """Read a resource from the server named so, else from the first that has it. Raises ToolError if none does."""
         reasons: list[str] = []
         for name, toolset in self._toolsets.items():
+            if server not in (None, name):
+                continue
             reader = getattr(toolset, "read_resource", None)
             if reader is None:
                 continue

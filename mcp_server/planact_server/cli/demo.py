@@ -23,22 +23,29 @@ from planact_tools import JSONObject
 BOOKING = """\
 day, start, end = "2026-12-01", "10:00", "12:00"
 if check_availability(day=day, start_time=start, end_time=end):
-    appointment = make_appointment(day=day, start_time=start, end_time=end, title="Meeting with Thomas")
-    reminder = add_to_reminders(reminder_text=f"{day} {start}: {appointment['title']}")
+    appointment = make_appointment(
+        day=day, start_time=start, end_time=end, title="Meeting with Thomas"
+    )
+    note = f"{day} {start}: {appointment['title']}"
+    reminder = add_to_reminders(reminder_text=note)
 else:
-    appointment, reminder = None, None
+    appointment = None
 appointment
 """
 
 FAN_OUT = """\
 import asyncio
 
-days = [f"2026-12-{day:02}" for day in range(1, 6)]
+days = [f"2026-12-{number:02}" for number in range(1, 6)]
 free = await asyncio.gather(
-    *[check_availability(day=day, start_time="10:00", end_time="12:00") for day in days]
+    *[
+        check_availability(day=day, start_time="10:00", end_time="12:00")
+        for day in days
+    ]
 )
-agenda = {day: "free" if is_free else "busy" for day, is_free in zip(days, free)}
-saved = files.write_text(path="agenda.md", text="\\n".join(f"- {day}: {state}" for day, state in agenda.items()))
+agenda = {day: "free" if ok else "busy" for day, ok in zip(days, free)}
+lines = [f"- {day}: {state}" for day, state in agenda.items()]
+saved = files.write_text(path="agenda.md", text="\\n".join(lines))
 files.read_text(path="agenda.md")
 """
 
@@ -125,7 +132,7 @@ def _announce(act: _Act) -> None:
     out = console()
     out.print()
     out.print(Text(act.title, style="bold"))
-    out.print(Syntax(act.plan.rstrip(), "python", line_numbers=True, background_color="default"))
+    out.print(Syntax(act.plan.rstrip(), "python", line_numbers=True, word_wrap=True, background_color="default"))
 
 
 def with_plan(answer: JSONObject, plan: str) -> JSONObject:

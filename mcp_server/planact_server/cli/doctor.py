@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
@@ -38,7 +39,8 @@ def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
     settings = read_config(config, quietly=True)
     findings, report = with_app(settings, _examine)
     if as_json:
-        print_json(report | {"findings": [_as_json(finding) for finding in findings]})
+        report["findings"] = [_as_json(finding) for finding in findings]
+        print_json(report)
     else:
         _print(findings)
     return 1 if any(finding.level == "problem" for finding in findings) else 0
@@ -71,7 +73,7 @@ def _configuration(app: App) -> list[Finding]:
     files = [str(path) for path in (*config.files, *config.mcp_files)]
     found = [Finding(level="ok", subject="configuration", text=", ".join(files))] if files else []
     if not files:
-        folder = user_folder()
+        folder = user_folder(os.environ)
         found.append(
             Finding(
                 level="note",

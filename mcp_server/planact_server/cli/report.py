@@ -21,10 +21,13 @@ def print_answer(answer: JSONObject) -> None:
     if output := answer.get("output"):
         out.print(Text(str(output).rstrip("\n")))
     if calls := _objects(answer.get("calls")):
-        print_table("calls", ["#", "line", "ms", "", "call", "value", "bound to"], [_call(call) for call in calls])
+        headers = ["#", "line", "ms", "", "call", "value", "bound to"]
+        print_table("calls", headers, [_call(call, out.width) for call in calls])
     variables = answer.get("variables")
     if isinstance(variables, dict) and variables:
-        print_table("variables", ["name", "value"], [[name, _short(value)] for name, value in variables.items()])
+        print_table(
+            "variables", ["name", "value"], [[name, _short(value, out.width - 16)] for name, value in variables.items()]
+        )
     for error in _objects(answer.get("errors")):
         out.print(_error(error))
     if "result" in answer:
@@ -36,10 +39,10 @@ def print_answer(answer: JSONObject) -> None:
     out.print(Text.assemble((status, _COLOURS.get(status, "red")), (session, "dim")))
 
 
-def _call(call: JSONObject) -> list[str]:
+def _call(call: JSONObject, width: int) -> list[str]:
     arguments = call.get("arguments")
-    given = ", ".join(f"{k}={_short(v, 20)}" for k, v in arguments.items()) if isinstance(arguments, dict) else ""
-    value = _short(call.get("value")) if call.get("ok") else f"✗ {_short(call.get('error'))}"
+    given = ", ".join(f"{k}={_short(v)}" for k, v in arguments.items()) if isinstance(arguments, dict) else ""
+    value = call.get("value") if call.get("ok") else call.get("error")
     bound = ", ".join(_strings(call.get("bound_to")))
     milliseconds = call.get("ms")
     return [
@@ -47,8 +50,8 @@ def _call(call: JSONObject) -> list[str]:
         str(call.get("line") or ""),
         f"{milliseconds:.1f}" if isinstance(milliseconds, float) else "",
         "∥" if call.get("parallel") else "",
-        f"{call.get('function')}({given})",
-        value,
+        _cut(f"{call.get('function')}({given})", width * 45 // 100),
+        ("" if call.get("ok") else "✗ ") + _short(value, width // 4),
         bound,
     ]
 
@@ -64,7 +67,10 @@ def _error(error: JSONObject) -> Text:
 
 
 def _short(value: JSONValue, width: int = WIDTH) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False), width)
+
+
+def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

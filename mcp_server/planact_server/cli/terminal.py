@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +30,9 @@ ConfigOption = Annotated[
 JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens on standard error.")]
 
+
+SHORT_COLUMN = 12
+"""Widths up to this are never cut, in characters."""
 
 _TERMINAL = "CON" if sys.platform == "win32" else "/dev/tty"
 
@@ -53,10 +56,15 @@ def print_json(value: JSONValue) -> None:
 
 
 def print_table(title: str | None, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="ellipsis", no_wrap=True)
-    for row in rows:
+    cells = [list(row) for row in rows]
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", collapse_padding=True
+    )
+    for header, column in zip(headers, zip(*cells, strict=True), strict=True):
+        longest = max(map(len, (header, *column)))
+        # Short columns stay whole; the long ones share what is left.
+        table.add_column(header, overflow="ellipsis", no_wrap=True, min_width=min(longest, SHORT_COLUMN))
+    for row in cells:
         # Not as markup: values may hold square brackets.
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
@@ -95,7 +103,7 @@ def log_to_stderr(*, verbose: bool) -> None:
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[], Awaitable[None]]) -> Iterator[None]:
+def on_interrupt(stop: Callable[[], Awaitable[None]]) -> Generator[None]:
     """Within the block, the first Ctrl-C awaits `stop`; a second one ends the process as usual."""
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Future[None]] = []

@@ -79,7 +79,9 @@ def show(
     if as_json:
         definition = tool.definition
         output = dict(definition.output_schema) if definition.output_schema is not None else None
-        print_json(_row(tool) | {"input_schema": dict(definition.input_schema), "output_schema": output})
+        row = _row(tool)
+        row["input_schema"], row["output_schema"] = dict(definition.input_schema), output
+        print_json(row)
     else:
         console().print(describe(tool), markup=False)
 
