@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any, Self
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaWarningKind
@@ -178,9 +178,9 @@ def _check_documented(name: str, docstring: Docstring, parameters: Mapping[str, 
 def _field(name: str, parameter: inspect.Parameter, annotation: Any, documented: str | None) -> tuple[Any, Any]:
     """Return the parameter as `create_model` takes a field, after checking it by itself."""
     own = parameter.default if isinstance(parameter.default, FieldInfo) else FieldInfo.from_annotation(annotation)
-    if documented and own.description is None:
-        annotation = Annotated[annotation, Field(description=documented)]
-    field = (annotation, ... if parameter.default is inspect.Parameter.empty else parameter.default)
+    described = Field(alias=own.alias or parameter.name, description=own.description or documented)
+    default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+    field = (Annotated[annotation, described], default)
     try:
         _arguments_model({parameter.name: field}).model_json_schema(schema_generator=_JsonSchema)
     except Exception as error:
@@ -199,10 +199,8 @@ def _field_name(number: int) -> str:
 
 
 def _arguments_model(fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
-    names = {_field_name(number): name for number, name in enumerate(fields)}
-    config = ConfigDict(extra="forbid", alias_generator=AliasGenerator(alias=lambda field: names[field]))
     definitions: dict[str, Any] = {_field_name(number): field for number, field in enumerate(fields.values())}
-    return create_model("Arguments", __config__=config, **definitions)
+    return create_model("Arguments", __config__=ConfigDict(extra="forbid"), **definitions)
 
 
 def _input_schema(name: str, arguments: type[BaseModel]) -> JSONObject:

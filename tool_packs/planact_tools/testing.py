@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from planact_tools.toolset import JSONValue, Progress, ToolCall, ToolDefinition, ToolError, ToolResult
 
-Reply: TypeAlias = JSONValue | ToolResult | ToolError | Callable[[Mapping[str, JSONValue]], "JSONValue | ToolResult"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Reply: TypeAlias = "JSONValue | ToolResult | ToolError | Callable[[Mapping[str, JSONValue]], JSONValue | ToolResult]"
 """What a tool answers: a value, a whole result, an error to raise, or a function of the arguments."""
 
 

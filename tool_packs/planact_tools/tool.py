@@ -64,16 +64,16 @@ class Tool(Generic[P, R]):
 
         A plain function runs in a thread of its own, so it never holds up the event loop.
         """
-        keywords = self._signature.bind(self.definition.name, arguments)
-        if self._signature.progress_parameter is not None:
-            keywords[self._signature.progress_parameter] = progress or _nobody_listens
         if inspect.iscoroutinefunction(self._function):
-            return await self._run_on_the_loop(keywords)
-        return await in_thread(lambda: self._run_here(keywords), name=f"tool {self.definition.name}")
+            return await self._run_on_the_loop(arguments, progress)
+        return await in_thread(lambda: self._run_here(arguments), name=f"tool {self.definition.name}")
 
-    async def _run_on_the_loop(self, keywords: Mapping[str, object]) -> ToolResult:
+    async def _run_on_the_loop(self, arguments: Mapping[str, JSONValue], progress: Progress | None) -> ToolResult:
         function = cast(Callable[..., Awaitable[object]], self._function)
         try:
+            keywords = self._signature.bind(self.definition.name, arguments)
+            if self._signature.progress_parameter is not None:
+                keywords[self._signature.progress_parameter] = progress or _nobody_listens
             return self._signature.convert(self.definition.name, await function(**keywords))
         except (ToolError, asyncio.CancelledError, KeyboardInterrupt):
             raise
@@ -81,9 +81,10 @@ class Tool(Generic[P, R]):
             logger.exception("tool %r failed", self.definition.name)
             raise self._failure(error) from error
 
-    def _run_here(self, keywords: Mapping[str, object]) -> ToolResult:
+    def _run_here(self, arguments: Mapping[str, JSONValue]) -> ToolResult:
         function = cast(Callable[..., object], self._function)
         try:
+            keywords = self._signature.bind(self.definition.name, arguments)
             return self._signature.convert(self.definition.name, function(**keywords))
         except ToolError:
             raise

@@ -7,6 +7,7 @@ one transaction, so two processes cannot book the same time.
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     # Python's own transactions are off: each one here says what it is. The lock keeps the threads apart.
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         with _immediate(connection):
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
@@ -200,6 +201,20 @@ def _connect(file: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let others read while one writes. SQLite's own timeout does not cover two that switch at once."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager

@@ -170,6 +170,8 @@ class Files:
         with _about(source), self._place(source) as (folder, name):
             moved = _existing(folder, name)
             _refuse_odd(moved)
+            if split(destination)[: len(split(source))] == split(source):
+                raise RefusedError("cannot be moved to itself or into itself.")
             with _about(destination), self._place(destination) as (target, new_name):
                 _move(folder, moved, target, new_name, overwrite=overwrite)
                 return _info(_shown(destination), _existing(target, new_name))
@@ -187,8 +189,8 @@ class Files:
             return _info(_shown(path), deleted)
 
     @contextmanager
-    def opened(self) -> Generator[None]:
-        """Make the root where it is missing: it can only be the one in the state folder."""
+    def made(self) -> Generator[None]:
+        """Make the root where it is missing. For the one in the state folder; a root of the user's must exist."""
         self._root.mkdir(parents=True, exist_ok=True)
         yield
 
@@ -219,7 +221,8 @@ def open_pack(*, base: Path, state: Path, options: Mapping[str, JSONValue]) -> P
     root = _given_root(options["root"], base) if "root" in options else (state / _DEFAULT_ROOT).resolve()
     files = Files(root)
     # The root is part of what a person allows: "may write in ~/notes" says nothing about another folder.
-    return Pack("files", bound_tools(files), identity=f"shipped:files:{root}", lifespan=files.opened)
+    identity = f"shipped:files:{root}"
+    return Pack("files", bound_tools(files), identity=identity, lifespan=None if "root" in options else files.made)
 
 
 def _given_root(root: JSONValue, base: Path) -> Path:
