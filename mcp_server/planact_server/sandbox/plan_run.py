@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
+
+import anyio
 
 from planact_server.sandbox import (
     LimitReached,
@@ -41,8 +44,12 @@ ASK_BYTES = 1024 * 1024
 TRAFFIC_FRAMES = 64
 """Everything that one plan sends, together, in frames of the largest size."""
 
+WAITING = 1_000
 WAITING_FRAMES = 4
-"""Questions being answered, together, in frames of the largest size; more wait in the worker."""
+"""Unanswered questions: how many, and together in frames of the largest size; more wait in the worker.
+
+Until then the stream is read even when no call may start: the plan's end comes the same way.
+"""
 
 FAULT_CHARS = 10_000
 
@@ -69,6 +76,7 @@ class PlanRun:
         self._bound = 0
         self._frames = self._traffic = self._calls = self._asks = self._names = 0
         self._waiting = self._waiting_bytes = 0
+        self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
 
     def receive(self, frame: WorkerFrame, size: int) -> None:
         """Take one frame. Raises FrameError when the worker has to be killed."""
@@ -146,10 +154,7 @@ class PlanRun:
         refusal = self._count(frame, size)
         self._waiting += 1
         self._waiting_bytes += size
-        if (
-            self._waiting >= self._limits.calls_in_flight
-            or self._waiting_bytes > WAITING_FRAMES * self._limits.frame_bytes
-        ):
+        if self._waiting > WAITING or self._waiting_bytes > WAITING_FRAMES * self._limits.frame_bytes:
             self._connection.pause()
         self._tasks.start_soon(self._answer, frame, size, refusal)
 
@@ -177,7 +182,9 @@ class PlanRun:
 
     async def _answer(self, frame: Question, size: int, refusal: LimitReached | PlanFault | None) -> None:
         try:
-            await self._connection.send(await self._answer_frame(frame, refusal))
+            # A call keeps its turn until its answer is out: values that nobody reads must not pile up here.
+            async with self._turns if isinstance(frame, Call) else nullcontext():
+                await self._connection.send(await self._answer_frame(frame, refusal))
         finally:
             self._waiting -= 1
             self._waiting_bytes -= size

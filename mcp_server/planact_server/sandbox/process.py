@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -89,3 +92,18 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def signal_child(transport: asyncio.SubprocessTransport | None, number: int) -> None:
+    """Signal a process that asyncio watches; one that has ended, or never was, is left in peace.
+
+    asyncio's own `send_signal` polls first. Up to Python 3.11 that takes the exit status away from the watcher, which
+    then reports 255 for it.
+    """
+    if transport is None or transport.get_returncode() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            transport.send_signal(number)
+        else:
+            os.kill(transport.get_pid(), number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import signal
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.connection import Connection
 from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail
-from planact_server.sandbox.process import Exit
+from planact_server.sandbox.process import Exit, signal_child
 from planact_server.sandbox.worker import JailedWorker
 
 if TYPE_CHECKING:
@@ -61,14 +60,12 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
 
     def interrupt(self) -> None:
-        if sys.platform != "win32" and self._transport is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.send_signal(signal.SIGUSR1)
+        if sys.platform != "win32":
+            signal_child(self._transport, signal.SIGUSR1)
 
     def kill(self) -> None:
-        if self._transport is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
+        # Windows has one signal that no process survives, and calls it by this name.
+        signal_child(self._transport, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
     def close(self) -> None:
         if self._transport is not None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.connection import Connection
 from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail, command
-from planact_server.sandbox.process import Exit, signal_name
+from planact_server.sandbox.process import Exit, signal_child, signal_name
 from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
 
 if TYPE_CHECKING:
@@ -252,9 +252,7 @@ class Zygote(asyncio.SubprocessProtocol):
     def _hang_up(self) -> None:
         """It does not answer any more, or has closed its end: make sure that it goes."""
         self._stop_hearing()
-        if self._transport is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
+        signal_child(self._transport, signal.SIGKILL)
 
     def _stop_hearing(self) -> None:
         if self._control.fileno() >= 0:

@@ -236,7 +236,10 @@ async def test_a_plan_that_ends_first_leaves_no_call_behind(raw_worker: JailedWo
             cancelled.set()
 
     host.tool = never
-    assert await result(raw_worker, "call(1)\nask('progress')\nreceive()\ndone(result=1)", host) == 1
+    assert (
+        await result(raw_worker, "for n in (1, 2, 3): call(n)\nask('progress')\nreceive()\ndone(result=1)", host) == 1
+    )
+    assert [request.call for request in host.requests] == [1, 2]
     assert cancelled.is_set()
     assert raw_worker.alive
 

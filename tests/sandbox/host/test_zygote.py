@@ -142,6 +142,7 @@ async def test_an_interpreter_that_is_not_there_is_named(source: ZygoteSource, m
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no pidfd already")
+@pytest.mark.usefixtures("short_grace")
 async def test_without_pidfds_the_zygote_does_the_signalling(source: ZygoteSource, host: ScriptedHost) -> None:
     with fail_after(10):
         worker = await source.start()
@@ -152,11 +153,12 @@ async def test_without_pidfds_the_zygote_does_the_signalling(source: ZygoteSourc
             await worker.interrupt()
 
         host.tool = interrupt
-        outcome = await worker.run("x = 1\ntool(value=1)\nwhile True: pass", host=host, limits=LIMITS)
-        await worker.aclose()
+        interrupted = await worker.run("tool(value=1)\nwhile True: pass", host=host, limits=LIMITS)
+        deaf = await worker.run("sum(range(10**13))", host=host, limits=Limits(seconds=0.1))
         ending = await process.exited
-    assert (outcome.status, outcome.worker_lost) == ("cancelled", None)
-    assert ending.signal == signal.SIGKILL
+        await worker.aclose()
+    assert (interrupted.status, interrupted.worker_lost) == ("cancelled", None)
+    assert (deaf.status, ending.signal) == ("timeout", signal.SIGKILL)
 
 
 SERVER_THAT_IS_KILLED = """
