@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import keyword
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 from planact_server.catalog.members import branches, is_object, members
@@ -100,8 +101,8 @@ class Annotator:
         return [repr(named) if named in self._open else named]
 
     def _alternatives(self, schemas: list[Schema], name: str, levels: int) -> list[str]:
-        numbered = [name, *(f"{name}_{index}" for index in range(2, len(schemas) + 1))]
-        found = [self._options(each, called, levels - 1) for each, called in zip(schemas, numbered, strict=True)]
+        numbered = (name if index == 1 else f"{name}_{index}" for index in count(1))
+        found = [self._options(each, called, levels - 1) for each, called in zip(schemas, numbered, strict=False)]
         return [option for options in found for option in options]
 
     def _combined(self, schema: JSONObject, name: str, levels: int) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planact_server.catalog.schemas import CleanSchema
     from planact_tools import JSONValue
 
-MAX_REFERENCES = 20_000
+MAX_REFERENCES = 10_000
 """References followed for one value. Definitions that use each other twice double the work with every level."""
 
 MAX_UNIQUE = 256

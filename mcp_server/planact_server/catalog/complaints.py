@@ -173,4 +173,4 @@ def _bound(keyword: str, bound: object, value: JSONValue) -> str:
     size = len(value) if isinstance(value, str | list | dict) else 0
     if keyword in _BOUNDS:
         return f"{_BOUNDS[keyword].format(bound, shown(value), size)}."
-    return "is not accepted." if keyword == "None" else f"does not fit the schema ({keyword})."
+    return "is not accepted." if keyword in ("not", "None") else f"does not fit the schema ({keyword})."

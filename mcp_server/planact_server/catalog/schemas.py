@@ -165,6 +165,8 @@ class _Reading:
         self.cleaner.note(self.path, problem)
 
     def _sub(self, raw: object, step: str) -> Schema:
+        if raw is False and step not in ("additionalProperties", "items"):
+            return {"not": {}}  # jsonschema says where this one fails
         path = f"{self.path}.{step}" if self.path else step
         return self.cleaner.schema(raw, path, self.depth + 1)
 

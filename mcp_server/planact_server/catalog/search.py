@@ -23,8 +23,9 @@ NAME_WEIGHT = 3
 DESCRIPTION_CHARS = 2_000
 """How much of a description is read. Some servers put a manual there."""
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
-_IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"  # kana and ideographs, which are written without spaces
+_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}]+|\d+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _STOPWORDS = frozenset(
     {
         *("a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "has", "have", "how", "i", "if"),
@@ -84,13 +85,14 @@ def _document(tool: CatalogTool) -> Iterator[str]:
 
 def tokens(text: str) -> Iterator[str]:
     """Split text and identifiers (`camelCase`, `snake_case`) into the words to compare, plurals folded."""
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
-        word = match.group().casefold()
-        if _IDEOGRAPHS.fullmatch(word):
-            # No spaces between words: pairs of characters come close to them.
-            yield from (word[index : index + 2] for index in range(max(1, len(word) - 1)))
-        elif word not in _STOPWORDS:
-            yield _singular(word)
+    for run in _RUN.findall(unicodedata.normalize("NFKC", text)):
+        if re.match(f"[{_UNSPACED}]", run):
+            # Pairs of characters come close to words.
+            yield from (run[index : index + 2] for index in range(max(1, len(run) - 1)))
+            continue
+        for word in _CAMEL.findall(run) if run.isascii() and run.isalpha() else [run]:
+            if (folded := word.casefold()) not in _STOPWORDS:
+                yield _singular(folded)
 
 
 def _singular(word: str) -> str:

@@ -139,9 +139,9 @@ def _docstring(tool: CatalogTool) -> str:
     if described:
         parts.append("\n".join(["Args:", *(f"    {name}: {text}" for name, text in described)]))
     text = "\n\n".join(parts) or f"Call {one_line(tool.definition.name)}."
-    quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if quoted.endswith('"'):
-        quoted = f'{quoted[:-1]}\\"'
+    quoted = text.replace("\\", "\\\\")
+    if '"""' in quoted or quoted.endswith('"'):
+        quoted = quoted.replace('"', '\\"')
     indented = "\n".join(f"    {line}".rstrip() for line in quoted.split("\n"))
     closing = '\n    """' if "\n" in quoted else '"""'
     return f'    """{indented.strip()}{closing}'
