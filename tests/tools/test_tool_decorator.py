@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import anyio
 import pytest
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from planact_tools import (
     Attachment,
+    JSONObject,
     JSONValue,
     Progress,
     ToolDefinition,
@@ -139,6 +140,18 @@ async def test_arguments_arrive_as_what_the_function_declares() -> None:
     await take.run({"box": {"width": 2}, "colour": "blue", "day": "2026-12-01", "pair": [1, "a"]})
 
     assert seen == [Box(width=2), Colour.BLUE, date(2026, 12, 1), (1, "a"), None]
+
+
+async def test_json_itself_is_a_type() -> None:
+    @tool
+    def pick(value: JSONValue, fallback: Optional[JSONObject] = None) -> JSONValue:  # noqa: UP045 - a string, so far
+        return value or fallback
+
+    assert pick.definition.input_schema["properties"] == {
+        "value": {},
+        "fallback": {"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}], "default": None},
+    }
+    assert (await pick.run({"value": [1, {"a": None}]})).value == [1, {"a": None}]
 
 
 async def test_results_leave_as_json() -> None:

@@ -27,6 +27,8 @@ if typing.TYPE_CHECKING:
 
 _SHOWN_INPUT = 80
 _SHOWN_ERRORS = 5
+# As strings, which they are in `toolset`, they would be evaluated without end. What arrives is JSON anyway.
+_JSON_TYPES: dict[str, Any] = {"JSONValue": Any, "JSONObject": dict[str, Any]}
 _KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional only",
     inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments",
@@ -148,7 +150,10 @@ def _annotation(function: Callable[..., object], parameter: inspect.Parameter) -
 def _evaluate(function: Callable[..., object], annotation: object, what: str) -> Any:
     # One annotation at a time: typing evaluates all or none and does not say which one failed.
     holder = SimpleNamespace(__annotations__={"it": annotation})
-    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    scope: dict[str, Any] = dict(getattr(inspect.unwrap(function), "__globals__", {}))
+    scope |= {name: json_type for name, json_type in _JSON_TYPES.items() if isinstance(scope.get(name, ""), str)}
+    if annotation == JSONValue:
+        return Any
     try:
         return typing.get_type_hints(holder, globalns=scope, include_extras=True)["it"]
     except (NameError, TypeError, SyntaxError, AttributeError) as error:
