@@ -7,14 +7,14 @@ TOML.
 
 from __future__ import annotations
 
-import typing
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from planact_server.config.reading import ConfigError, Layer, checked_layer, known_keys
 from planact_server.config.schema import SECTIONS, TopLevel
 from planact_server.toml_text import parse_toml
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -35,16 +35,10 @@ def environment_layers(environ: Mapping[str, str], *, base: Path) -> Iterator[La
         yield checked_layer(_nested(key, _value(key, environ[name])), origin=f"environment {name}", base=base)
 
 
-def override_layer(overrides: Mapping[str, object], *, base: Path) -> Layer:
-    """Return the layer of the command line; `overrides` maps dotted keys to values. Raises ConfigError."""
-    raw: dict[str, object] = {}
+def override_layers(overrides: Mapping[str, object], *, base: Path) -> Iterator[Layer]:
+    """Yield a layer for each override of the command line, dotted key → value. Raises ConfigError."""
     for key, value in overrides.items():
-        section, _, name = key.rpartition(".")
-        if section:
-            raw[section] = {**typing.cast("dict[str, object]", raw.get(section, {})), name: value}
-        else:
-            raw[name] = value
-    return checked_layer(raw, origin="command line", base=base)
+        yield checked_layer(_nested(key, value), origin="command line", base=base)
 
 
 def _refuse_misspelt(name: str) -> None:

@@ -17,7 +17,7 @@ from planact_server.config.environment import (
     CONFIG_VARIABLE,
     HOME_VARIABLE,
     environment_layers,
-    override_layer,
+    override_layers,
 )
 from planact_server.config.folder import ADDING_KEYS, FolderSettings, folder_settings
 from planact_server.config.reading import ConfigError, Layer, read_file
@@ -66,9 +66,8 @@ def load_config(
     merged.add(user)
     merged.add(folder.layer, keep=ADDING_KEYS)
     merged.add(own)
-    for layer in environment_layers(environ, base=cwd):
+    for layer in (*environment_layers(environ, base=cwd), *override_layers(overrides, base=cwd)):
         merged.add(layer)
-    merged.add(override_layer(overrides, base=cwd))
     candidates = (own_folder / SERVERS_NAME, folder.servers, named.parent / SERVERS_NAME if named else None)
     return Config(
         state=state,

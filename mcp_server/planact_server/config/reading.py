@@ -5,6 +5,7 @@ Every source is checked by itself, so that an error names the file and the key, 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -103,7 +104,9 @@ def _problem(name: str, schema: type[Section], detail: ErrorDetails) -> str:
     for index in detail["loc"][1:]:
         where += f"[{index}]"
     shown = "" if _dotted(name, key) in _SECRETS else f" = {_short(detail['input'])}"
-    message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    # TOML knows lists only; that ours become tuples is nobody's business.
+    expected = "should be a list" if detail["type"] == "tuple_type" else detail["msg"]
+    message = expected.removeprefix("Input ").removeprefix("Value error, ")
     return f"{where}{shown}: {message}."
 
 
@@ -115,8 +118,7 @@ def _unknown_key(name: str, schema: type[Section], key: str, value: object) -> s
 def _nearest(name: str, schema: type[Section], key: str) -> str:
     own = [*schema.model_fields, *(SECTIONS if not name else ())]
     if close := get_close_matches(key, own, n=1, cutoff=0.6):
-        is_table = not name and close[0] in SECTIONS
-        return f"Did you mean {f'[{close[0]}]' if is_table else close[0]!r}?"
+        return f"Did you mean [{close[0]}]?" if not name and close[0] in SECTIONS else f"Did you mean {close[0]!r}?"
     elsewhere = [dotted for dotted in known_keys() if dotted.rpartition(".")[2] == key]
     if elsewhere:
         return f"It belongs elsewhere: {_shown(elsewhere[0])}."
@@ -124,5 +126,8 @@ def _nearest(name: str, schema: type[Section], key: str) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """Show a value as it would stand in the file."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, str):
+        text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
