@@ -1,6 +1,6 @@
 """Other MCP servers as toolsets."""
 
-from planact_bridge.client import Deadlines
+from planact_bridge.connection import Deadlines
 from planact_bridge.downstream import Downstream
 from planact_bridge.eras import Era, Eras
 from planact_bridge.listing import SkippedTool

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from planact_bridge.child import Child
-from planact_bridge.client import Callbacks, Connection, Deadlines, Link, connect
+from planact_bridge.client import connect
+from planact_bridge.connection import Callbacks, Connection, Deadlines, Link
 from planact_bridge.eras import Eras
 from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
 from planact_bridge.ownership import OwnedConnection
@@ -56,6 +57,7 @@ class Downstream:
         self._raw = frozenset(raw)
         self._questions = questions or NoQuestions()
         self._deadlines = deadlines or Deadlines()
+        self._call_seconds = spec.timeout or self._deadlines.call
         self._owned: OwnedConnection | None = None
         self._leaving: list[OwnedConnection] = []
         self._link: Link | None = None
@@ -134,7 +136,7 @@ class Downstream:
 
         async def once(connection: Connection) -> JSONObject:
             self._counters.calls += 1
-            return await connection.call_tool(call.name, call.arguments, seconds=self._spec.timeout, progress=progress)
+            return await connection.call_tool(call.name, call.arguments, seconds=self._call_seconds, progress=progress)
 
         try:
             result = await self._with_reconnect(once, repeatable=repeatable)
@@ -152,7 +154,7 @@ class Downstream:
         """Return a resource: its text, a handle on its bytes, or a list where it has several. Raises ToolError."""
         try:
             result = await self._with_reconnect(
-                lambda connection: connection.read_resource(uri, seconds=self._spec.timeout)
+                lambda connection: connection.read_resource(uri, seconds=self._call_seconds)
             )
         except BridgeError as error:
             raise ToolError(error.message, server=self.name) from error

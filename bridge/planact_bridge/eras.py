@@ -34,7 +34,7 @@ from mcp_types.version import (
     MODERN_PROTOCOL_VERSIONS,
 )
 
-from planact_bridge.errors import RequestRefused, RequestTimeout, StartError
+from planact_bridge.errors import RequestRefused, RequestTimeout
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ PROBE_SECONDS = 10.0
 
 DISCOVER = "server/discover"
 INITIALIZE = "initialize"
+
+
+class NoCommonRevision(Exception):
+    """The server knows no revision of the protocol that we know; the message lacks its name."""
 
 
 class Eras:
@@ -109,7 +113,7 @@ class Send(Protocol):
 async def discover(send: Send, *, ours: JSONObject, seconds: float) -> Peer | None:
     """Return the peer if it speaks the stateless era; None where it gives no sign of that.
 
-    Raises StartError for a server that knows only revisions newer than ours.
+    Raises NoCommonRevision for a server that knows only revisions newer than ours.
     """
     wanted = LATEST_MODERN_VERSION
     for _ in range(2):
@@ -125,7 +129,7 @@ async def discover(send: Send, *, ours: JSONObject, seconds: float) -> Peer | No
             common = _common(supported)
             if common is None:
                 if supported and not any(revision in KNOWN_PROTOCOL_VERSIONS for revision in supported):
-                    raise StartError(f"it speaks only {', '.join(supported)}; Planact speaks {_ours()}") from error
+                    raise NoCommonRevision(f"speaks only {', '.join(supported)}; Planact speaks {_ours()}") from error
                 return None
             wanted = common
             continue

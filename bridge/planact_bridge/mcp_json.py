@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge import jsonc
-from planact_bridge.specs import CALL_SECONDS, HttpSpec, ServerSpec, StdioSpec
+from planact_bridge.specs import HttpSpec, ServerSpec, StdioSpec
 from planact_bridge.variables import VariableError, Variables
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _mismatch(kind: JSONValue, spec: ServerSpec) -> list[str]:
 
 
 def _suspicious(spec: ServerSpec) -> list[str]:
-    if spec.timeout <= _LIKELY_MILLISECONDS:
+    if spec.timeout is None or spec.timeout <= _LIKELY_MILLISECONDS:
         return []
     return [f"'timeout' is in seconds, and {spec.timeout:g} are hours; milliseconds?"]
 
@@ -195,10 +195,10 @@ def _disabled(entry: JSONObject) -> bool:
     return entry.get("disabled") is True or entry.get("enabled") is False
 
 
-def _seconds(entry: JSONObject) -> float:
+def _seconds(entry: JSONObject) -> float | None:
     value = entry.get("timeout")
     if value is None:
-        return CALL_SECONDS
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise _EntryError(f"'timeout' is {value!r}; write seconds, for example 60")
     return float(value)

@@ -18,7 +18,7 @@ from planact_bridge.errors import BridgeError, StartError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from planact_bridge.client import Connection
+    from planact_bridge.connection import Connection
 
 logger = logging.getLogger(__name__)
 

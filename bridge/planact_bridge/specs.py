@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CALL_SECONDS = 300.0
-"""Longest one tool call may take where the entry does not say."""
+"""Longest that one call may take where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class StdioSpec:
     """The file that the entry came from."""
 
     disabled: bool = False
-    timeout: float = CALL_SECONDS
-    """Seconds that one call may take."""
+    timeout: float | None = None
+    """Seconds that one call may take; None where the entry does not say."""
 
     written: str | None = None
     """The command line as the file spells it, where that differs: variables unexpanded, so no secret in it."""
@@ -53,8 +53,8 @@ class HttpSpec:
     """The file that the entry came from."""
 
     disabled: bool = False
-    timeout: float = CALL_SECONDS
-    """Seconds that one call may take."""
+    timeout: float | None = None
+    """Seconds that one call may take; None where the entry does not say."""
 
     written: str | None = None
     """The URL as the file spells it, where that differs: variables unexpanded, so no secret in it."""

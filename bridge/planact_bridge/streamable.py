@@ -31,7 +31,11 @@ GOODBYE_SECONDS = 2.0
 """Longest wait for a server to take note that a session is over."""
 
 UNDELIVERED = "planact: the server never saw this request"
-"""Data of the error that a request gets which may safely be sent again."""
+LOST = "planact: the server may have seen this request"
+"""Data of the errors that stand for a request that could not be sent, and for one that got no answer."""
+
+BROKEN_STREAM = "SSE stream"
+"""How the SDK's messages begin when a response broke off."""
 
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -66,29 +70,34 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self._inner = httpx2.AsyncHTTPTransport(limits=limits)
         self.failure: str | None = None
-        """Why the connection is of no more use, once that is so."""
+        """Why the connection is of no more use, once that is so. One request that fails does not make it so."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), GOODBYE_SECONDS)
         try:
             response = await self._inner.handle_async_request(request)
+            if _speaks_json(response):
+                # Read here, where a connection that breaks off costs one request and not all.
+                await response.aread()
         except httpx2.TransportError as error:
             reason = f"{_origin(request.url)} cannot be reached: {str(error) or type(error).__name__}"
-            if request.method == "POST":  # an idle stream that breaks costs nothing
-                self.failure = reason
-            return _json_rpc_error(CONNECTION_CLOSED, reason, status=503, undelivered=isinstance(error, _NEVER_SENT))
-        status = response.status_code
-        if request.method != "POST" or status < HTTPStatus.BAD_REQUEST:
+            return _json_rpc_error(reason, status=503, data=UNDELIVERED if isinstance(error, _NEVER_SENT) else LOST)
+        if request.method != "POST" or response.status_code < HTTPStatus.BAD_REQUEST:
             return response
-        if status == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers:
-            self.failure = "it no longer knows our session"
-            await response.aclose()
-            return _json_rpc_error(CONNECTION_CLOSED, self.failure, status=status, undelivered=True)
-        if _speaks_json(response):
+        return await self._explained(request, response)
+
+    async def _explained(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        status = response.status_code
+        forgotten = status == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers
+        if _speaks_json(response) and not forgotten:
             return response
         await response.aclose()
-        return _json_rpc_error(_code(status), _reason(status), status=status)
+        if forgotten:
+            self.failure = "it no longer knows our session"
+            return _json_rpc_error(self.failure, status=status, data=UNDELIVERED)
+        code = METHOD_NOT_FOUND if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else INTERNAL_ERROR
+        return _json_rpc_error(_reason(status), status=status, code=code)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -107,8 +116,10 @@ async def open_http(spec: HttpSpec) -> AsyncGenerator[HttpLink]:
         yield HttpLink(read=read, write=write, watch=watch)
 
 
-def _json_rpc_error(code: int, message: str, *, status: int, undelivered: bool = False) -> httpx2.Response:
-    error = {"code": code, "message": message} | ({"data": UNDELIVERED} if undelivered else {})
+def _json_rpc_error(
+    message: str, *, status: int, code: int = CONNECTION_CLOSED, data: str | None = None
+) -> httpx2.Response:
+    error = {"code": code, "message": message, "data": data}
     # The SDK puts the request's own id in the place of null.
     body = {"jsonrpc": "2.0", "id": None, "error": error}
     return httpx2.Response(status, headers={"content-type": "application/json"}, content=json.dumps(body).encode())
@@ -116,10 +127,6 @@ def _json_rpc_error(code: int, message: str, *, status: int, undelivered: bool =
 
 def _speaks_json(response: httpx2.Response) -> bool:
     return str(response.headers.get("content-type", "")).lower().startswith("application/json")
-
-
-def _code(status: int) -> int:
-    return METHOD_NOT_FOUND if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else INTERNAL_ERROR
 
 
 def _reason(status: int) -> str:

@@ -105,7 +105,7 @@ async def test_a_server_that_exits_at_start_is_reported_with_code_and_last_words
     assert (server.status.state, server.status.error) == ("failed", caught.value.message)
 
 
-async def test_a_server_that_never_introduces_itself_is_given_up_after_the_deadline(connect, impatient) -> None:
+async def test_a_server_that_never_introduces_itself_is_given_up_after_the_deadline(impatient, connect) -> None:
     server = connect("raw.py", "says_nothing", deadlines=Deadlines(start=0.4, probe=0.2))
     with fail_after(15), pytest.raises(ToolError) as caught:
         await server.definitions()
@@ -181,7 +181,7 @@ async def test_a_call_past_its_time_says_so_and_tells_the_server(connect, tmp_pa
     assert server.status.state == "ready"
 
 
-async def test_a_call_that_the_server_does_not_even_read_ends_in_time(connect, impatient) -> None:
+async def test_a_call_that_the_server_does_not_even_read_ends_in_time(impatient, connect) -> None:
     server = connect("raw.py", "deaf", timeout=0.3)
     for arguments in ({}, {"filler": "x" * 5_000_000}):
         with fail_after(4), pytest.raises(ToolError, match=r"did not answer 'tools/call' of 'ok' within 0.3 s"):
@@ -247,7 +247,7 @@ async def test_closing_ends_open_calls_with_an_error_that_says_so(connect, tmp_p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups and signals")
-async def test_closing_ends_a_server_that_refuses_and_all_that_it_started(connect, tmp_path, impatient) -> None:
+async def test_closing_ends_a_server_that_refuses_and_all_that_it_started(impatient, connect, tmp_path) -> None:
     notes = tmp_path / "notes"
     server = connect("raw.py", "refuses_to_leave", notes)
     await server.definitions()
@@ -258,7 +258,7 @@ async def test_closing_ends_a_server_that_refuses_and_all_that_it_started(connec
             await gone(pid)
 
 
-async def test_closing_during_the_start_ends_it(connect, impatient) -> None:
+async def test_closing_during_the_start_ends_it(impatient, connect) -> None:
     server = connect("raw.py", "says_nothing")
     async with anyio.create_task_group() as tasks:
 

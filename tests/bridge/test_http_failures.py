@@ -23,7 +23,7 @@ class HandWritten(ThreadingHTTPServer):
         self.sessions: set[str] = set()
         self.calls = 0
         self.refuse: int | None = None
-        self.hang_up = False
+        self.hang_up: int | None = None
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -51,8 +51,10 @@ class Answers(BaseHTTPRequestHandler):
             self._answer(message, result, session)
         elif self.headers["mcp-session-id"] not in self.server.sessions:
             self._send(404, b"{}", type="application/json")
-        elif self.server.hang_up:
+        elif self.server.hang_up is not None:
             self.server.calls += 1
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+            self.wfile.write(head[: self.server.hang_up])
             self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.server.calls += 1
@@ -140,15 +142,20 @@ async def test_a_call_whose_session_was_forgotten_is_made_in_a_new_one(web: Hand
         await server.aclose()
 
 
-async def test_a_write_that_was_cut_off_is_not_repeated(web: HandWritten) -> None:
+@pytest.mark.parametrize("sent", [0, 20, 1000])
+async def test_a_write_whose_answer_breaks_off_is_not_repeated_and_costs_nothing_else(
+    web: HandWritten, sent: int
+) -> None:
     server = downstream(web.url)
     with fail_after(10):
         await server.connect()
-        web.hang_up = True
-        with pytest.raises(ToolError) as caught:
+        web.hang_up = sent
+        with pytest.raises(ToolError, match=r"Server 'web' was lost during 'tools/call' of 'write'") as caught:
             await server.call(WRITE)
         assert caught.value.outcome_unknown
-        assert web.calls == 1
+        web.hang_up = None
+        assert (await server.call(WRITE)).value == "written"
+        assert (web.calls, server.status.counters.starts) == (2, 1)
         await server.aclose()
 
 

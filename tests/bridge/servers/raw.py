@@ -97,6 +97,8 @@ def call_tool(request):
     if CASE == "grows":
         TOOLS["grows"] = [GOOD, {**GOOD, "name": "new"}]
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    if CASE == "asks_stateless":
+        return ask_in_the_result(request["params"])
     if CASE == "asks":
         return {"content": [{"type": "text", "text": json.dumps([ask(m) for m in QUESTIONS])}]}
     if CASE == "half_emoji":
@@ -114,13 +116,23 @@ def ask(method):
     return json.loads(sys.stdin.readline()).get("error", {}).get("message", "answered")
 
 
+def ask_in_the_result(params):
+    if "inputResponses" in params:
+        return {"content": [{"type": "text", "text": json.dumps([params["inputResponses"], params["requestState"]])}]}
+    question = {"method": "elicitation/create", "params": {"message": "Sure?"}}
+    return {"resultType": "input_required", "inputRequests": {"q": question}, "requestState": "sealed"}
+
+
 def discover(request):
     if CASE == "dies_on_probe":
         sys.exit(1)
+    if CASE == "asks_stateless":
+        return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "_meta": {}}
     if CASE == "silent_on_probe":
         note("probed")
-        return
-    send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32601, "message": "Method not found"}})
+    else:
+        send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32601, "message": "Method not found"}})
+    return None
 
 
 ANSWERS = {"initialize": initialize, "server/discover": discover, "tools/list": list_tools, "tools/call": call_tool}

@@ -1,0 +1,376 @@
+"""One connection to a server: opened and closed in one task, used from any.
+
+Results are read raw, as the JSON objects that the server sent: what a typed client would reject because of one
+field is judged by `translate`, tool by tool. Every await has a deadline, and every error names the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import anyio
+import anyio.abc
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.transport_context import TransportContext
+from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
+
+from planact_bridge.eras import (
+    DISCOVER,
+    INITIALIZE,
+    PROBE_SECONDS,
+    Era,
+    NoCommonRevision,
+    Peer,
+    argument_headers,
+    discover,
+    initialize,
+)
+from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout, StartError
+from planact_bridge.listing import ToolList, read_pages
+from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
+from planact_bridge.specs import CALL_SECONDS, ServerSpec
+from planact_bridge.streamable import BROKEN_STREAM, LOST, UNDELIVERED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from mcp.shared._stream_protocols import ReadStream, WriteStream
+    from mcp.shared.dispatcher import CallOptions, DispatchContext, ProgressFnT
+    from mcp.shared.message import SessionMessage
+
+    from planact_tools import JSONObject, JSONValue, Progress
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 60.0
+"""How long a server may take to start and introduce itself: `npx` and `uvx` download first."""
+
+LIST_SECONDS = 30.0
+"""How long one page of a list may take."""
+
+NOTICE_SECONDS = 5.0
+"""How long a notification may take to be written."""
+
+SETTLE_SECONDS = 0.2
+"""How long the end of a connection may take to be known everywhere."""
+
+LISTEN_SECONDS = 1.0
+"""A stream of notices that ends sooner was none."""
+
+LISTEN_AGAIN_SECONDS = 60.0
+"""Longest wait before a broken stream of notices is asked for again."""
+
+MAX_ROUNDS = 8
+"""How often a server may ask something in the course of one call."""
+
+_UNCANCELLABLE = frozenset({DISCOVER, INITIALIZE})
+_LIST_CHANGED = "notifications/tools/list_changed"
+_LISTEN = "subscriptions/listen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long each step with a server may take, in seconds."""
+
+    start: float = START_SECONDS
+    probe: float = PROBE_SECONDS
+    page: float = LIST_SECONDS
+    call: float = CALL_SECONDS
+    """For servers whose entry does not say."""
+
+
+class Link(Protocol):
+    """An open way to a server: messages out of it, messages into it, and why it ended."""
+
+    @property
+    def read(self) -> ReadStream[SessionMessage | Exception]: ...
+    @property
+    def write(self) -> WriteStream[SessionMessage]: ...
+    @property
+    def failure(self) -> str | None:
+        """Why it is of no more use, where that is known already."""
+        ...
+
+    @property
+    def last_words(self) -> str:
+        """What the server wrote of late, to be put behind a reason; or nothing."""
+        ...
+
+    async def obituary(self) -> str:
+        """Say why it ended, once it has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """What a connection reports on its own."""
+
+    tools_changed: Callable[[], Awaitable[None]]
+    questions: Questions = field(default_factory=NoQuestions)
+
+
+class Connection:
+    """A server that has introduced itself."""
+
+    def __init__(self, spec: ServerSpec, link: Link, callbacks: Callbacks) -> None:
+        self._spec = spec
+        self._link = link
+        self._callbacks = callbacks
+        self._dispatcher = JSONRPCDispatcher[TransportContext](link.read, link.write)
+        self._header_maps: Mapping[str, Mapping[tuple[str, ...], str]] = {}
+        self.peer: Peer | None = None
+        self.closed = anyio.Event()
+        """Set once nothing more can be asked over this connection."""
+
+    @property
+    def alive(self) -> bool:
+        return not self.closed.is_set()
+
+    async def list_tools(self, *, seconds: float = LIST_SECONDS) -> ToolList:
+        """Return the server's tools, read leniently. Raises BridgeErrors only where not even one page came."""
+
+        async def page(cursor: str | None) -> JSONObject:
+            return await self.request("tools/list", {} if cursor is None else {"cursor": cursor}, seconds=seconds)
+
+        stateless = self.peer is not None and self.peer.era == "stateless"
+        tools = await read_pages(page, mirrored_headers=stateless)
+        self._header_maps = tools.header_maps
+        return tools
+
+    async def call_tool(
+        self, name: str, arguments: Mapping[str, JSONValue], *, seconds: float, progress: Progress | None = None
+    ) -> JSONObject:
+        """Return the raw result of one tool call. Raises BridgeErrors; cancelling tells the server."""
+        params: JSONObject = {"name": name, "arguments": dict(arguments)}
+        headers = argument_headers(self._header_maps.get(name, {}), arguments)
+        return await self._answered("tools/call", params, seconds=seconds, progress=progress, headers=headers)
+
+    async def read_resource(self, uri: str, *, seconds: float) -> JSONObject:
+        """Return the raw result of reading one resource. Raises BridgeErrors."""
+        return await self._answered("resources/read", {"uri": uri}, seconds=seconds)
+
+    async def _answered(
+        self,
+        method: str,
+        params: JSONObject,
+        *,
+        seconds: float,
+        progress: Progress | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JSONObject:
+        """Send a request; where the answer is a question (stateless era), have it answered and send again."""
+        answers: JSONObject = {}
+        for _ in range(MAX_ROUNDS):
+            result = await self.request(method, params | answers, seconds=seconds, progress=progress, headers=headers)
+            if result.get("resultType") != "input_required":
+                return result
+            answers = await self._answer(result)
+        raise RequestRefused(
+            f"Server {self._spec.name!r} kept asking: {MAX_ROUNDS} rounds of questions in one request.",
+            code=METHOD_NOT_FOUND,
+            reason="too many questions",
+        )
+
+    async def request(
+        self,
+        method: str,
+        params: JSONObject,
+        *,
+        seconds: float,
+        progress: Progress | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JSONObject:
+        """Send one request as the peer's era wants it and return the raw result. Raises BridgeErrors."""
+        if self.peer is None:
+            raise StartError(f"Server {self._spec.name!r} has not introduced itself.")
+        params, stamped = self.peer.stamp(method, params)
+        return await self._send(
+            method, params, headers=stamped | dict(headers or {}), seconds=seconds, progress=progress
+        )
+
+    async def _send(
+        self,
+        method: str,
+        params: JSONObject,
+        *,
+        headers: dict[str, str],
+        seconds: float,
+        progress: Progress | None = None,
+    ) -> JSONObject:
+        options: CallOptions = {"headers": headers, "cancel_on_abandon": method not in _UNCANCELLABLE}
+        if progress is not None:
+            options["on_progress"] = _fraction_to(progress)
+        try:
+            # Around the write too: a server that no longer reads its input would block it for good.
+            with anyio.fail_after(seconds):
+                return await self._dispatcher.send_raw_request(method, params, options)
+        except TimeoutError:
+            words = "" if self.peer else self._link.last_words
+            raise RequestTimeout(
+                f"{self._it} did not answer {_called(method, params)} within {seconds:g} s{words}."
+            ) from None
+        except MCPError as error:
+            raise await self._explained(method, params, error) from error
+
+    async def _explained(self, method: str, params: JSONObject, error: MCPError) -> BridgeError:
+        code, reason, data = error.error.code, error.error.message, error.error.data
+        during = f" was lost during {_called(method, params)}:" if self.peer else ""
+        if self._link.failure is not None or await self._is_over(error):
+            self.closed.set()
+            reason = await self._link.obituary()
+        elif data not in (LOST, UNDELIVERED) and not _broke_off(error):
+            return RequestRefused(
+                f"{self._it} answered {_called(method, params)} with an error: {reason} (code {code}).",
+                code=code,
+                reason=reason,
+                data=cast("JSONValue", data),
+            )
+        kind = NotDelivered if data == UNDELIVERED else ConnectionLost
+        return kind(f"{self._subject}{during} {reason}.")
+
+    @property
+    def _subject(self) -> str:
+        """Return how an error about this server begins."""
+        name = f"Server {self._spec.name!r}"
+        return name if self.peer else f"{name} did not start:"
+
+    @property
+    def _it(self) -> str:
+        """Return the same as the subject of a verb."""
+        return self._subject if self.peer else f"{self._subject} it"
+
+    async def obituary(self) -> str:
+        """Say why the connection ended."""
+        return f"Server {self._spec.name!r} was lost: {await self._link.obituary()}."
+
+    async def _is_over(self, error: MCPError) -> bool:
+        # A server may use the SDK's "closed" code for errors of its own, so the code alone proves nothing;
+        # and whoever waits is woken a moment before `run` returns.
+        if error.error.code == CONNECTION_CLOSED:
+            with anyio.move_on_after(SETTLE_SECONDS):
+                await self.closed.wait()
+        return error.error.code == CONNECTION_CLOSED and self.closed.is_set()
+
+    async def _answer(self, result: JSONObject) -> JSONObject:
+        asked = result.get("inputRequests")
+        responses: JSONObject = {}
+        for key, request in asked.items() if isinstance(asked, dict) else ():
+            if not isinstance(request, dict):
+                continue
+            method, params = request.get("method"), request.get("params")
+            try:
+                responses[key] = await self._callbacks.questions.ask(
+                    self._spec.name, str(method), params if isinstance(params, dict) else {}
+                )
+            except QuestionRefused as refusal:
+                raise RequestRefused(
+                    f"Server {self._spec.name!r} asked something in the middle of the call. {refusal.message}",
+                    code=refusal.code,
+                    reason=refusal.message,
+                ) from refusal
+        state = result.get("requestState")
+        answers: JSONObject = {"inputResponses": responses}
+        return answers | ({"requestState": state} if isinstance(state, str) else {})
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Read messages until the connection ends."""
+        try:
+            await self._dispatcher.run(self._on_request, self._on_notify, task_status=task_status)
+        finally:
+            self.closed.set()
+
+    async def introduce(self, *, known: Era | None, deadlines: Deadlines) -> Peer:
+        """Find out who is there and in which era. Raises BridgeErrors; ConnectionLost may mean: died of the probe."""
+        ours = self._callbacks.questions.capabilities
+        peer = None
+        if known != "handshake":
+            peer = await self._probe(ours, min(deadlines.probe, deadlines.start))
+        if peer is None:
+            peer = await self._shake_hands(ours, deadlines)
+        self.peer = peer
+        return peer
+
+    async def _probe(self, ours: JSONObject, seconds: float) -> Peer | None:
+        try:
+            return await discover(self._send, ours=ours, seconds=seconds)
+        except NoCommonRevision as error:
+            raise StartError(f"{self._it} {error}.") from error
+
+    async def _shake_hands(self, ours: JSONObject, deadlines: Deadlines) -> Peer:
+        try:
+            peer = await initialize(self._send, ours=ours, seconds=deadlines.start)
+        except RequestRefused as error:
+            # A server that was slow to answer the probe has since settled on the newer era.
+            if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+                raise
+            late = await self._probe(ours, deadlines.probe)
+            if late is None:
+                raise
+            return late
+        with anyio.move_on_after(NOTICE_SECONDS):
+            await self._dispatcher.notify("notifications/initialized", None)
+        return peer
+
+    async def listen(self) -> None:
+        """Hear of changed tools in the stateless era, where a server tells only those who asked. Ends with the link.
+
+        The request stays open; over HTTP it breaks now and then, and what happened meanwhile is not told again.
+        """
+        if self.peer is None or self.peer.era != "stateless" or not self.peer.announces_changes:
+            return
+        params, headers = self.peer.stamp(_LISTEN, {"notifications": {"toolsListChanged": True}})
+        for attempt in count():
+            options: CallOptions = {
+                "headers": headers,
+                "request_id": f"listen-{attempt}",
+                "cancel_on_abandon": False,
+            }
+            began = anyio.current_time()
+            try:
+                await self._dispatcher.send_raw_request(_LISTEN, params, options)
+                if anyio.current_time() - began < LISTEN_SECONDS:
+                    return  # it answers, but does not listen
+            except MCPError as error:
+                if error.error.code != CONNECTION_CLOSED or not self.alive:
+                    logger.info("server %r does not announce changed tools: %s", self._spec.name, error)
+                    return
+            await anyio.sleep(min(2.0**attempt, LISTEN_AGAIN_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311
+            await self._callbacks.tools_changed()
+
+    async def _on_request(
+        self, _context: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        if method == "ping":
+            return {}
+        try:
+            return await self._callbacks.questions.ask(self._spec.name, method, dict(params or {}))
+        except QuestionRefused as refusal:
+            raise MCPError(code=refusal.code, message=refusal.message) from refusal
+
+    async def _on_notify(
+        self, _context: DispatchContext[TransportContext], method: str, _params: Mapping[str, Any] | None
+    ) -> None:
+        if method == _LIST_CHANGED:
+            await self._callbacks.tools_changed()
+
+
+def _called(method: str, params: JSONObject) -> str:
+    name = params.get("name", params.get("uri"))
+    return f"{method!r} of {name!r}" if isinstance(name, str) else f"{method!r}"
+
+
+def _broke_off(error: MCPError) -> bool:
+    return error.error.code == CONNECTION_CLOSED and error.error.message.startswith(BROKEN_STREAM)
+
+
+def _fraction_to(report: Progress) -> ProgressFnT:
+    async def forward(progress: float, total: float | None, message: str | None) -> None:
+        fraction = progress / total if total else None
+        await report(message or "", None if fraction is None else min(max(fraction, 0.0), 1.0))
+
+    return forward
