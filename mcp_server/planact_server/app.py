@@ -16,8 +16,8 @@ from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.policy import Policy, UndecidedServer
 from planact_server.runs import Runs
-from planact_server.sandbox import Engine, EngineError
-from planact_server.sandbox.host import open_engine
+from planact_server.sandbox import EngineError
+from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sessions import Sessions
 from planact_server.store import Store
 from planact_server.toolbox import Toolbox
@@ -40,7 +40,7 @@ class App:
 
     config: Config
     toolbox: Toolbox
-    engine: Engine
+    engine: PooledEngine
     runs: Runs
     executor: Executor
     rights: PlanRights
@@ -60,6 +60,11 @@ class App:
         servers = self.toolbox.catalog.servers.values()
         facts = [facts_of(self.rights, tool) for server in servers for tool in server.tools.values()]
         return self.rights.policy.undecided(facts)
+
+    def warm_up(self) -> None:
+        """Start in the background what the first plan will need: the servers and a worker. May be called often."""
+        self.toolbox.connect()
+        self.engine.warm_up()
 
     async def probe_layers(self) -> JSONObject:
         """Start one worker and return which isolation layers took."""
@@ -105,7 +110,6 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
             config.sandbox.engine, limits=config.sandbox.limits, warm_workers=config.sandbox.warm_workers
         )
         stack.push_async_callback(engine.aclose)
-        engine.warm_up()
         sessions = await stack.enter_async_context(
             Sessions(engine, store=store, idle_seconds=config.sandbox.idle_seconds, most_workers=MOST_WORKERS)
         )

@@ -6,6 +6,7 @@ means that Planact itself failed.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -44,6 +45,9 @@ LOCAL_CLIENT = "local"
 CONTENT_BYTES = 8 * 1024 * 1024
 """Most bytes of images, sounds and files that one answer carries."""
 
+WARM_UP_SECONDS = 0.05
+"""From the first answer to starting what the first plan will need."""
+
 INSTRUCTIONS = (
     "Send one Python plan to run_python_actions instead of many tool calls: every connected tool is a function in it."
 )
@@ -52,10 +56,13 @@ INSTRUCTIONS = (
 class PlanactServer:
     """The low-level MCP server around an executor."""
 
-    def __init__(self, executor: Executor, runs: Runs, describe: Callable[[], str]) -> None:
+    def __init__(
+        self, executor: Executor, runs: Runs, *, describe: Callable[[], str], warm_up: Callable[[], None]
+    ) -> None:
         self._executor = executor
         self._runs = runs
         self._describe = describe
+        self._warm_up = warm_up
         self._bus = InMemorySubscriptionBus()
         self._legacy: dict[str, ServerSession] = {}
         self.mcp: Server[dict[str, Any]] = Server(
@@ -94,6 +101,8 @@ class PlanactServer:
                 title="Run Python actions", read_only_hint=False, destructive_hint=True, open_world_hint=True
             ),
         )
+        # Once this answer is out; starting servers and workers would hold it up.
+        asyncio.get_running_loop().call_later(WARM_UP_SECONDS, self._warm_up)
         return types.ListToolsResult(tools=[tool])
 
     async def _call_tool(

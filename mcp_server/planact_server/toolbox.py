@@ -63,12 +63,10 @@ class Toolbox:
         self.catalog = self._build(previous=None)
 
     async def __aenter__(self) -> Self:
-        """Serve the cached catalog at once and ask every server for its tools in the background."""
         for name, toolset in self._toolsets.items():
             if name not in self._definitions:
                 self._pending[name] = asyncio.Event()
             _watch(toolset, lambda name=name: self._load(name))
-            self._loading.append(asyncio.create_task(self._load(name), name=f"tools of {name}"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,8 +97,18 @@ class Toolbox:
         """Say whether the server named so has not answered yet and nothing is remembered of it."""
         return server in self._pending
 
+    def connect(self) -> None:
+        """Ask every server for its tools, all at once, in the background. Only the first time counts.
+
+        Not done on opening: starting ten servers takes every core for a second or more, and the first answer to a
+        host should not wait for that.
+        """
+        if not self._loading:
+            self._loading = [asyncio.create_task(self._load(name), name=f"tools of {name}") for name in self._toolsets]
+
     async def settle(self, servers: Sequence[str] | None = None, *, seconds: float) -> None:
         """Wait until the servers named so (all, if none are named) have answered or failed, `seconds` at most."""
+        self.connect()
         waiting = [self._pending[name] for name in (servers or self._toolsets) if name in self._pending]
         if not waiting:
             return

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planact_server.cli.terminal import ConfigOption, UsageError, VerboseOption, complain, log_to_stderr, read_config
 from planact_server.config import Config
+
+if TYPE_CHECKING:
+    from planact_server.app import App
+    from planact_server.server import PlanactServer
+
+PATIENCE_SECONDS = 2.0
+"""After so long the servers are started even if nobody has asked for the tools."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,33 +46,50 @@ async def _serve_stdio(settings: Config) -> None:
     from mcp.server.stdio import stdio_server
 
     from planact_server.app import open_app
-    from planact_server.server import PlanactServer
 
     # The transport takes standard output over before anything else may write there.
     async with stdio_server() as (read, write), open_app(settings) as opened:
-        server = PlanactServer(opened.executor, opened.runs, opened.describe_tool)
-        opened.toolbox.on_changed(server.tools_changed)
-        _announce(opened.problems)
+        server = _server(opened)
         await server.mcp.run(read, write, server.initialization())
 
 
 async def _serve_http(settings: Config, address: str) -> None:
     from planact_server.app import open_app
     from planact_server.http import PATH, AddressError, parse_address, serve_http
-    from planact_server.server import PlanactServer
 
     try:
         host, port = parse_address(address)
         async with open_app(settings) as opened:
-            server = PlanactServer(opened.executor, opened.runs, opened.describe_tool)
-            opened.toolbox.on_changed(server.tools_changed)
-            _announce(opened.problems)
+            server = _server(opened)
             complain(f"serving http://{host}:{port}{PATH}")
             await serve_http(server, host=host, port=port, token=os.environ.get("PLANACT_HTTP_TOKEN"))
     except AddressError as error:
         raise UsageError(str(error)) from None
 
 
-def _announce(problems: tuple[str, ...]) -> None:
-    for problem in problems:
+def _server(app: App) -> PlanactServer:
+    """Return the MCP server over an app, having said what a person should know."""
+    from planact_server.server import PlanactServer
+
+    server = PlanactServer(app.executor, app.runs, describe=app.describe_tool, warm_up=app.warm_up)
+    app.toolbox.on_changed(server.tools_changed)
+    app.toolbox.on_changed(_Undecided(app).announce)
+    for problem in app.problems:
         complain(problem)
+    # For hosts that do not ask for the tools first.
+    asyncio.get_running_loop().call_later(PATIENCE_SECONDS, app.warm_up)
+    return server
+
+
+class _Undecided:
+    """Says once of every server that the user has not decided on it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._said: set[str] = set()
+
+    async def announce(self) -> None:
+        for server in self._app.undecided():
+            if server.server not in self._said:
+                self._said.add(server.server)
+                complain(f"undecided: {server}" + (f" Add to planact.toml:\n{server.toml}" if server.toml else ""))
