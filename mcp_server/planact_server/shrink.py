@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from planact_server.plain_json import plain_text
-from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from planact_tools import JSONObject, JSONValue
 
 LEAST_CHARS = 220
 """The smallest budget: room for the status, the handles, and a word about the first error."""
@@ -64,12 +65,13 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
         earlier=cast("list[JSONValue]", whole.get("truncated", [])),
     )
     room = max(budget // 3 if budget < _FEW_NOTES * 3 else _FEW_NOTES, min(budget // 5, 4_000))
-    cutter, entries = _Cutter(), list[JSONValue]()
+    parts = [part for part in _entries(whole) if part.key != "truncated"]
     body: JSONObject = {}
+    entries: list[JSONValue] = []
     # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
     for _ in range(2):
         cutter = _Cutter()
-        body = _body(whole, budget - room, cutter)
+        body = _body(parts, budget - room, cutter)
         entries = notes.within(cutter.cut_paths, room)
         room = max(_LEAST_NOTE, _noted_size(entries))
     return {**body, "truncated": entries}
@@ -157,26 +159,26 @@ class _Cutter:
         return short
 
 
-def _body(whole: JSONObject, room: int, cutter: _Cutter) -> JSONObject:
-    """Return everything but `truncated` in at most `room`."""
-    parts = {part.key: part for part in _entries(whole) if part.key != "truncated"}
-    shares = [(parts.pop(key), _LONGEST_ESSENTIAL) for key in _ESSENTIAL if key in parts]
+def _body(parts: Sequence[_Part], room: int, cutter: _Cutter) -> JSONObject:
+    """Return the answer's parts in at most `room`, cut or left out as that takes."""
+    waiting = {part.key: part for part in parts}
+    shares = [(waiting.pop(key), _LONGEST_ESSENTIAL) for key in _ESSENTIAL if key in waiting]
     room -= 2 + sum(part.overhead + min(part.size, share) for part, share in shares)
 
-    urgent = [parts.pop(key) for key in _URGENT if key in parts]
+    urgent = [waiting.pop(key) for key in _URGENT if key in waiting]
     shares += _fill(urgent, len(urgent), max(room // 2, min(room, 160)))
     room -= sum(part.overhead + min(part.size, share) for part, share in shares if part.key in _URGENT)
 
-    order = [parts.pop(key) for key in _BY_IMPORTANCE if key in parts]
-    rest = [*order, *parts.values()]
+    rest = [waiting.pop(key) for key in _BY_IMPORTANCE if key in waiting]
+    rest += waiting.values()
     shares += _fill(rest, len(rest), room)
 
     room_of = {part.key: share for part, share in shares}
     body: JSONObject = {}
-    for part in (*_entries(whole),):
+    for part in parts:
         if part.key in room_of:
             body[part.label] = cutter.cut(part.value, part.size, room_of[part.key], (part.key,))
-        elif part.key != "truncated":
+        else:
             cutter.cut_paths[(part.key,)] = part.size
     return body
 

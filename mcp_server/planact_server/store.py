@@ -6,27 +6,24 @@ a thread; one Store may be used from any thread, and any number of processes may
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sqlite3
-import stat
-import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
+from planact_server.database import Database, StoreError
 from planact_server.plain_json import json_text
 from planact_server.sessions import SavedSession
 from planact_tools import JSONObject, JSONValue, ToolDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["RememberedDecision", "Retention", "Store", "StoreError", "StoredRun"]
 
 FILE_NAME = "planact.db"
-BUSY_SECONDS = 5.0
-
 DAY = 86_400.0
 
 
@@ -68,13 +65,6 @@ class RememberedDecision:
     verdict: Literal["allow", "deny"]
 
 
-class StoreError(Exception):
-    """The store cannot be used; the message names the file and says what to do."""
-
-
-Rows: TypeAlias = "list[tuple[Any, ...]]"
-T = TypeVar("T")
-
 # One entry per version of the file; entries are never changed, only added.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -101,14 +91,9 @@ class Store:
     def __init__(
         self, folder: Path, *, retention: Retention = Retention(), clock: Callable[[], float] = time.time
     ) -> None:
-        self._folder = folder
-        self._path = folder / FILE_NAME
         self._clock = clock
-        self._lock = threading.RLock()
-        self._notices: list[str] = []
-        self._identity: tuple[int, int] | None = None
-        self._connection = self._attempt_open()
-        self._write(lambda db: _prune(db, retention, clock()))
+        self._database = Database(folder / FILE_NAME, _MIGRATIONS, clock)
+        self._database.write(lambda db: _prune(db, retention, clock()))
 
     @classmethod
     def open(cls, folder: Path, *, retention: Retention = Retention(), clock: Callable[[], float] = time.time) -> Self:
@@ -126,12 +111,11 @@ class Store:
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences that a person should see."""
-        return tuple(self._notices)
+        return tuple(self._database.notices)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -145,16 +129,16 @@ class Store:
         """Keep a run's whole answer; saving it again replaces it."""
         text = json_text(answer)
         row = (run, client, session, str(answer.get("status", "")), self._clock(), len(text.encode()), text)
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row))
 
     def load_run(self, run: str) -> tuple[str, JSONObject] | None:
         """Return (client, whole answer)."""
-        rows = self._read("SELECT client, answer FROM runs WHERE run = ?", run)
+        rows = self._database.read("SELECT client, answer FROM runs WHERE run = ?", run)
         return (rows[0][0], json.loads(rows[0][1])) if rows else None
 
     def list_runs(self, limit: int = 50) -> tuple[StoredRun, ...]:
         """Return the newest runs, newest first."""
-        rows = self._read(
+        rows = self._database.read(
             "SELECT run, client, session, status, ended FROM runs ORDER BY ended DESC, rowid DESC LIMIT ?", limit
         )
         return tuple(StoredRun(run=r, client=c, session=s, status=t, ended=e) for r, c, s, t, e in rows)
@@ -170,10 +154,10 @@ class Store:
             json_text(dict(saved.variables)),
             json_text(list(saved.unsaved)),
         )
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", row))
 
     def load_session(self, session: str) -> SavedSession | None:
-        rows = self._read("SELECT client, variables, unsaved FROM sessions WHERE session = ?", session)
+        rows = self._database.read("SELECT client, variables, unsaved FROM sessions WHERE session = ?", session)
         if not rows:
             return None
         client, variables, unsaved = rows[0]
@@ -183,7 +167,9 @@ class Store:
 
     def forget_session(self, session: str) -> bool:
         """Remove a session; say whether there was one."""
-        return self._write(lambda db: db.execute("DELETE FROM sessions WHERE session = ?", (session,)).rowcount > 0)
+        return self._database.write(
+            lambda db: db.execute("DELETE FROM sessions WHERE session = ?", (session,)).rowcount > 0
+        )
 
     # Catalogues
 
@@ -191,11 +177,11 @@ class Store:
         """Keep the tools of the server with this identity for the next start."""
         text = json_text([cast("JSONValue", asdict(definition)) for definition in definitions])
         row = (identity, era, self._clock(), text)
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?)", row))
 
     def cached_definitions(self, identity: str) -> tuple[ToolDefinition, ...] | None:
         """Return a server's tools as last saved; None also when another version wrote them in another shape."""
-        rows = self._read("SELECT definitions FROM catalogues WHERE identity = ?", identity)
+        rows = self._database.read("SELECT definitions FROM catalogues WHERE identity = ?", identity)
         try:
             return tuple(ToolDefinition(**definition) for definition in json.loads(rows[0][0])) if rows else None
         except TypeError:
@@ -203,7 +189,7 @@ class Store:
 
     def cached_era(self, identity: str) -> str | None:
         """Return the protocol revision that a server spoke when its tools were saved."""
-        rows = self._read("SELECT era FROM catalogues WHERE identity = ?", identity)
+        rows = self._database.read("SELECT era FROM catalogues WHERE identity = ?", identity)
         return rows[0][0] if rows else None
 
     # Trust in folders
@@ -211,19 +197,19 @@ class Store:
     def trust_folder(self, folder: str, fingerprint: Mapping[str, str]) -> None:
         """Remember that the user trusts a folder with these contents."""
         row = (folder, self._clock(), json_text(dict(fingerprint)))
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO trusted_folders VALUES (?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO trusted_folders VALUES (?, ?, ?)", row))
 
     def trusted_folder(self, folder: str) -> Mapping[str, str] | None:
         """Return the contents with which a folder was trusted."""
-        rows = self._read("SELECT fingerprint FROM trusted_folders WHERE folder = ?", folder)
+        rows = self._database.read("SELECT fingerprint FROM trusted_folders WHERE folder = ?", folder)
         return cast("dict[str, str]", json.loads(rows[0][0])) if rows else None
 
     def trusted_folders(self) -> tuple[str, ...]:
-        return tuple(row[0] for row in self._read("SELECT folder FROM trusted_folders ORDER BY folder"))
+        return tuple(row[0] for row in self._database.read("SELECT folder FROM trusted_folders ORDER BY folder"))
 
     def distrust_folder(self, folder: str) -> bool:
         """Forget a folder's trust; say whether there was any."""
-        return self._write(
+        return self._database.write(
             lambda db: db.execute("DELETE FROM trusted_folders WHERE folder = ?", (folder,)).rowcount > 0
         )
 
@@ -232,11 +218,11 @@ class Store:
     def save_decision(self, decision: RememberedDecision) -> None:
         """Remember an answer; it replaces an earlier one about the same tool."""
         row = (decision.identity, decision.tool, decision.definition_hash, decision.verdict, self._clock())
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row))
 
     def decisions(self, identity: str) -> tuple[RememberedDecision, ...]:
         """Return what was decided about a server and its tools."""
-        rows = self._read(
+        rows = self._database.read(
             "SELECT tool, definition_hash, verdict FROM decisions WHERE identity = ? ORDER BY tool", identity
         )
         return tuple(
@@ -247,144 +233,7 @@ class Store:
     def forget_decision(self, identity: str, tool: str) -> bool:
         """Remove an answer; say whether there was one."""
         sql = "DELETE FROM decisions WHERE identity = ? AND tool = ?"
-        return self._write(lambda db: db.execute(sql, (identity, tool)).rowcount > 0)
-
-    # The file
-
-    def _read(self, sql: str, *values: object) -> Rows:
-        return self._attempt(lambda: self._connection.execute(sql, values).fetchall())
-
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def transaction() -> T:
-            with _transaction(self._connection):
-                return work(self._connection)
-
-        return self._attempt(transaction)
-
-    def _attempt(self, work: Callable[[], T]) -> T:
-        """Do `work`, once more on a fresh file when this one turns out to be damaged."""
-        with self._lock:
-            try:
-                return work()
-            except sqlite3.Error as error:
-                if not _is_damage(error):
-                    raise self._error(error) from error
-                self._connection.close()
-                self._move_aside(error)
-                self._connection = self._attempt_open()
-            try:
-                return work()
-            except sqlite3.Error as error:
-                raise self._error(error) from error
-
-    def _attempt_open(self) -> sqlite3.Connection:
-        try:
-            self._notices += _prepare_folder(self._folder)
-            try:
-                return self._open_file()
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                self._move_aside(error)
-                return self._open_file()
-        except (OSError, sqlite3.Error) as error:
-            raise self._error(error) from error
-
-    def _open_file(self) -> sqlite3.Connection:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            opened = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        self._identity = (opened.st_dev, opened.st_ino)
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # In WAL mode a crash of the machine may cost the last transactions, never the file.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            self._migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        known = len(_MIGRATIONS)
-        if _version(connection) == known:
-            return
-        with _transaction(connection):
-            # Asked again: another process may have been faster.
-            version = _version(connection)
-            if version > known:
-                raise StoreError(
-                    f"{self._path} was written by a newer Planact (version {version}; this one knows {known})."
-                    " Upgrade Planact, or set PLANACT_HOME to another folder."
-                )
-            for statements in _MIGRATIONS[version:]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {known}")
-
-    def _move_aside(self, error: sqlite3.Error) -> None:
-        """Rename the damaged file, unless another process has done so already."""
-        try:
-            now = self._path.stat()
-        except FileNotFoundError:
-            return
-        if self._identity != (now.st_dev, now.st_ino):
-            return
-        aside = _free_name(self._path, int(self._clock()))
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
-        self._notices.append(
-            f"{self._path} was damaged ({error}). It is kept as {aside.name!r}; runs, sessions and the trust in"
-            " folders start anew."
-        )
-
-    def _error(self, error: OSError | sqlite3.Error) -> StoreError:
-        return StoreError(f"The state in {self._path} cannot be used: {error}. PLANACT_HOME names another folder.")
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    # IMMEDIATE waits for other writers here, where waiting works; upgrading a reader later would fail at once.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        # Some errors end the transaction by themselves.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return connection.execute("PRAGMA user_version").fetchone()[0]
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    # The lowest byte is the error, the others say more about it.
-    return isinstance(code, int) and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _prepare_folder(folder: Path) -> list[str]:
-    """Create the folder for its owner only; say when an existing one lets others write."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return [f"Other users may write to the state folder {folder}: chmod 700 {folder}"]
-    return []
-
-
-def _free_name(path: Path, now: int) -> Path:
-    names = (
-        path.with_name(f"{path.name}.damaged-{now}{suffix}") for suffix in ("", *(f"-{n}" for n in range(1, 1000)))
-    )
-    return next(name for name in names if not name.exists())
+        return self._database.write(lambda db: db.execute(sql, (identity, tool)).rowcount > 0)
 
 
 def _prune(db: sqlite3.Connection, retention: Retention, now: float) -> None:

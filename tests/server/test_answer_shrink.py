@@ -251,7 +251,7 @@ def test_a_key_of_its_own_that_looks_like_the_marker_counts_as_left_out() -> Non
 letters = st.sampled_from(["a", '"', "\\", "\n", "\0", "é", "…", "🐍", "\u2028", "/", "%"])
 short_texts = st.text(letters, max_size=12)
 texts = st.one_of(
-    short_texts, st.builds(lambda s, n: s * n, st.text(letters, min_size=1, max_size=5), st.integers(0, 150))
+    short_texts, st.builds(lambda s, n: s * n, st.text(letters, min_size=1, max_size=5), st.integers(0, 100))
 )
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.sampled_from([10**1200, -(10**900)]), st.floats(), texts
@@ -263,13 +263,13 @@ def containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     lists = st.lists(children, max_size=6)
     return st.one_of(
         lists,
-        st.builds(lambda items, n: items * n, lists, st.integers(0, 12)),
+        st.builds(lambda items, n: items * n, lists, st.integers(0, 8)),
         st.dictionaries(keys, children, max_size=8),
-        st.builds(lambda child, n: {f"k{i}": child for i in range(n)}, children, st.integers(0, 12)),
+        st.builds(lambda child, n: {f"k{i}": child for i in range(n)}, children, st.integers(0, 8)),
     )
 
 
-values = st.recursive(scalars, containers, max_leaves=8)
+values = st.recursive(scalars, containers, max_leaves=6)
 deep = st.builds(lambda levels, tail: _wrap(tail, levels), st.integers(0, 200), values)
 any_value = st.one_of(values, deep)
 some_errors = st.lists(
@@ -307,13 +307,7 @@ def _wrap(value: JSONValue, levels: int) -> JSONValue:
     return value
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(answers, st.one_of(st.integers(0, 1_500), st.integers(0, 20_000)))
-@example(answer(), 0)
-@example(answer(variables={"k" * 100_000: {"…" * 50_000: 1}}), 200)
-@example(answer(function_results={"\0" * 5_000: ["\0" * 5_000] * 50}), 200)
-@example(answer(variables={"a": [{}] * 10_000, "b": {"…": "x" * 9_000, "……": 2}}), 300)
-def test_every_answer_fits_every_budget(whole: JSONObject, budget: int) -> None:
+def check_the_cut(whole: JSONObject, budget: int) -> None:
     before = repr(whole)
     short = shrink(whole, budget, link)
     sent = text(short)
@@ -335,7 +329,24 @@ def test_every_answer_fits_every_budget(whole: JSONObject, budget: int) -> None:
     assert shrink(whole, budget, link) == short
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(answers, st.one_of(st.integers(0, 1_500), st.integers(0, 20_000)))
+@example(answer(), 0)
+@example(answer(variables={"k" * 100_000: {"…" * 50_000: 1}}), 200)
+@example(answer(function_results={"\0" * 5_000: ["\0" * 5_000] * 50}), 200)
+@example(answer(variables={"a": [{}] * 10_000, "b": {"…": "x" * 9_000, "……": 2}}), 300)
+def test_every_answer_fits_every_budget(whole: JSONObject, budget: int) -> None:
+    check_the_cut(whole, budget)
+
+
+@pytest.mark.check
+@settings(max_examples=3_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(answers, st.one_of(st.integers(0, 1_500), st.integers(0, 40_000)))
+def test_thousands_of_answers_fit_their_budgets(whole: JSONObject, budget: int) -> None:
+    check_the_cut(whole, budget)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(answers)
 def test_what_was_cut_is_listed_at_its_place_or_above(whole: JSONObject) -> None:
     short = shrink(whole, 2_000, link)
