@@ -16,11 +16,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Self, cast
 
 import anyio
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCRequest
+from mcp_types import CONNECTION_CLOSED, JSONRPCRequest
 
 from planact_bridge.environment import child_environment, find_program
-from planact_bridge.errors import StartError
+from planact_bridge.errors import UNDELIVERED, StartError
 from planact_bridge.log_tail import LogTail
 from planact_bridge.wire import read_messages
 
@@ -125,14 +126,16 @@ class Child(asyncio.SubprocessProtocol):
     # What the dispatcher writes.
 
     async def send(self, item: SessionMessage) -> None:
-        """Write one message. Raises anyio.BrokenResourceError when the server no longer listens."""
-        pipe = self._stdin()
+        """Write one message. Raises MCPError for a request, and else BrokenResourceError, when nobody listens."""
+        pipe, is_request = self._stdin(), isinstance(item.message, JSONRPCRequest)
         if pipe is None or pipe.is_closing() or self._exited.is_set():
-            self._failure = self._failure or ("it closed its input" if not self._exited.is_set() else None)
+            self._failure = self._failure or "it closed its input"
+            if is_request:
+                raise MCPError(CONNECTION_CLOSED, self._failure, data=UNDELIVERED)
             raise anyio.BrokenResourceError
         pipe.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
         # Only requests wait for room: word that a request is cancelled must never wait behind it.
-        if isinstance(item.message, JSONRPCRequest):
+        if is_request:
             await self._writable.wait()
 
     async def __aenter__(self) -> Self:
@@ -159,15 +162,14 @@ class Child(asyncio.SubprocessProtocol):
     @property
     def failure(self) -> str | None:
         """Why it is of no more use; None while it is."""
-        if self._failure is None and not self._ended and not self._exited.is_set():
-            return None
-        return self._failure or self._exit_text()
+        over = self._failure is not None or self._ended or self._exited.is_set()
+        return self._cause() if over else None
 
     async def obituary(self) -> str:
         """Say why the server is gone: its exit code and last words. Waits a moment for them to arrive."""
         with anyio.move_on_after(OUTPUT_GRACE_SECONDS):
             await self._exited.wait()
-        return (self._failure or self._exit_text()) + self.last_words
+        return self._cause() + self.last_words
 
     @property
     def last_words(self) -> str:
@@ -176,11 +178,11 @@ class Child(asyncio.SubprocessProtocol):
         words = " | ".join(self.log.lines(last=8))
         return garbage + (f"; its last words: {words}" if words else "")
 
-    def _exit_text(self) -> str:
+    def _cause(self) -> str:
         code = self._transport.get_returncode() if self._transport is not None else None
         if code is None:
-            return "it closed its output"
-        return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it exited with code {code}"
+            return self._failure or "it closed its output"
+        return f"it was killed by {_signal_name(-code)}" if code < 0 else f"it exited with code {code}"
 
     # Splitting.
 
@@ -294,6 +296,13 @@ async def start_child(spec: StdioSpec) -> Child:
     except (OSError, ValueError) as error:
         raise StartError(f"Server {spec.name!r} did not start: {spec.command!r}: {error}.") from error
     return child
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # the real-time signals have no names of their own
+        return f"signal {number}"
 
 
 async def _end_windows_tree(pid: int) -> None:

@@ -30,11 +30,20 @@ from planact_bridge.eras import (
     discover,
     initialize,
 )
-from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout, StartError
+from planact_bridge.errors import (
+    LOST,
+    UNDELIVERED,
+    BridgeError,
+    ConnectionLost,
+    NotDelivered,
+    RequestRefused,
+    RequestTimeout,
+    StartError,
+)
 from planact_bridge.listing import ToolList, read_pages
 from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
 from planact_bridge.specs import CALL_SECONDS, ServerSpec
-from planact_bridge.streamable import BROKEN_STREAM, LOST, UNDELIVERED
+from planact_bridge.streamable import BROKEN_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -202,6 +211,8 @@ class Connection:
         seconds: float,
         progress: Progress | None = None,
     ) -> JSONObject:
+        if not self.alive:
+            raise NotDelivered(await self.obituary())
         options: CallOptions = {"headers": headers, "cancel_on_abandon": method not in _UNCANCELLABLE}
         if progress is not None:
             options["on_progress"] = _fraction_to(progress)

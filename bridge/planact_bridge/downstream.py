@@ -12,7 +12,7 @@ from planact_bridge.client import connect
 from planact_bridge.connection import Callbacks, Connection, Deadlines, Link
 from planact_bridge.eras import Eras
 from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
-from planact_bridge.ownership import OwnedConnection
+from planact_bridge.ownership import CLOSE_SECONDS, OwnedConnection
 from planact_bridge.questions import NoQuestions, Questions
 from planact_bridge.status import Counters, DownstreamStatus, State
 from planact_bridge.translate import ToolSaidNo, read_contents, read_result
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from planact_bridge.specs import ServerSpec
 
 logger = logging.getLogger(__name__)
+
+MAX_READINGS = 3
+"""How often a list is read that changes while it is read."""
+
+NOTICE_PAUSE_SECONDS = 1.0
+"""Shortest time between two notices to listeners."""
 
 T = TypeVar("T")
 Listener = Callable[[], Awaitable[None]]
@@ -62,7 +68,7 @@ class Downstream:
         self._leaving: list[OwnedConnection] = []
         self._link: Link | None = None
         self._list: ToolList | None = None
-        self._list_lock = asyncio.Lock()
+        self._listing: asyncio.Task[BridgeError | None] | None = None
         self._list_version = 0
         self._listeners: list[Listener] = []
         self._telling: asyncio.Task[None] | None = None
@@ -112,18 +118,14 @@ class Downstream:
 
     async def definitions(self) -> Sequence[ToolDefinition]:
         """Return the tools as the server lists them, asking it once. Raises ToolError naming the server."""
-        async with self._list_lock:
-            while self._list is None:
-                version = self._list_version
-                try:
-                    listed = await self._with_reconnect(
-                        lambda connection: connection.list_tools(seconds=self._deadlines.page)
-                    )
-                except BridgeError as error:
-                    raise ToolError(error.message, server=self.name) from error
-                if version == self._list_version:
-                    self._adopt(listed)
-            return self._list.definitions
+        while self._list is None:
+            if self._listing is None or self._listing.done():
+                self._listing = asyncio.create_task(self._read_list(), name=f"tools of {self.name}")
+            # All who come at once share one reading and its failure; one who gives up does not end it.
+            failure = await asyncio.shield(self._listing)
+            if failure is not None:
+                raise ToolError(failure.message, server=self.name) from failure
+        return self._list.definitions
 
     async def call(self, call: ToolCall, *, progress: Progress | None = None, retry: bool | None = None) -> ToolResult:
         """Run one tool. Raises ToolError; cancelling the await cancels the call.
@@ -168,6 +170,9 @@ class Downstream:
             await asyncio.wait([self._telling])
         owned = [*self._leaving, self._owned] if self._owned is not None else self._leaving
         await asyncio.gather(*(connection.aclose() for connection in owned))
+        if self._listing is not None:
+            # It has lost its connection and ends by itself; cancelled, it would cancel those who wait for it.
+            await asyncio.wait([self._listing], timeout=CLOSE_SECONDS)
 
     # Connecting.
 
@@ -236,6 +241,21 @@ class Downstream:
 
     # The list.
 
+    async def _read_list(self) -> BridgeError | None:
+        """Read the list until it did not change meanwhile. Returns what went wrong, for nobody may be waiting."""
+        for reading in range(MAX_READINGS):
+            version = self._list_version
+            try:
+                listed = await self._with_reconnect(
+                    lambda connection: connection.list_tools(seconds=self._deadlines.page)
+                )
+            except BridgeError as error:
+                return error
+            if version == self._list_version or reading == MAX_READINGS - 1:
+                self._adopt(listed)
+                break
+        return None
+
     def _adopt(self, listed: ToolList) -> None:
         self._list = listed
         self._known = {definition.name: definition for definition in listed.definitions}
@@ -252,7 +272,7 @@ class Downstream:
         self._forget_list()
 
     async def _tell(self) -> None:
-        # A burst of notices is one change; what comes while listeners read is another.
+        # A burst of notices is one change, and a server that answers each reading with a notice stays bearable.
         told = None
         while told != self._list_version:
             told = self._list_version
@@ -261,6 +281,7 @@ class Downstream:
                     await listener()
                 except Exception:  # a listener's defect must not end the connection
                     logger.exception("a listener for changed tools of server %r failed", self.name)
+            await asyncio.sleep(NOTICE_PAUSE_SECONDS)
 
     # Errors.
 

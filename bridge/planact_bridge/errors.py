@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planact_tools import JSONValue
 
+UNDELIVERED = "planact: the server never saw this request"
+LOST = "planact: the server may have seen this request"
+"""Data of the errors that our transports raise for a request that was not sent, and for one that got no answer."""
+
 
 class BridgeError(Exception):
     """A server could not be used; the message is a whole sentence."""

@@ -17,6 +17,8 @@ import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
 
+from planact_bridge.errors import LOST, UNDELIVERED
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -25,14 +27,11 @@ if TYPE_CHECKING:
 
     from planact_bridge.specs import HttpSpec
 
+
 CONNECT_SECONDS = 10.0
 SEND_SECONDS = 60.0
 GOODBYE_SECONDS = 2.0
 """Longest wait for a server to take note that a session is over."""
-
-UNDELIVERED = "planact: the server never saw this request"
-LOST = "planact: the server may have seen this request"
-"""Data of the errors that stand for a request that could not be sent, and for one that got no answer."""
 
 BROKEN_STREAM = "SSE stream"
 """How the SDK's messages begin when a response broke off."""

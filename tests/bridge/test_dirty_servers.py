@@ -64,6 +64,14 @@ async def test_a_list_that_turns_in_circles_ends(connect) -> None:
     assert server.status.problems == ("its list does not end; the rest was left out",)
 
 
+async def test_a_server_that_announces_a_change_at_every_reading_is_read_a_few_times_only(connect, tmp_path) -> None:
+    notes = tmp_path / "notes"
+    server = connect("raw.py", "restless", notes)
+    with fail_after(10):
+        assert [tool.name for tool in await server.definitions()] == ["ok"]
+    assert notes.read_text().count("listed") <= 3
+
+
 async def test_what_is_printed_on_standard_output_is_passed_over_and_counted(connect) -> None:
     server = connect("raw.py", "prints")
     assert (await server.call(call("ok"))).value == "ok"

@@ -105,6 +105,23 @@ async def test_a_server_that_exits_at_start_is_reported_with_code_and_last_words
     assert (server.status.state, server.status.error) == ("failed", caught.value.message)
 
 
+async def test_all_who_wait_for_a_server_that_fails_share_one_start(connect) -> None:
+    server = connect("raw.py", "exits_at_start")
+    failures: list[str] = []
+
+    async def use() -> None:
+        with pytest.raises(ToolError) as caught:
+            await server.definitions()
+        failures.append(caught.value.message)
+
+    with fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(use)
+    assert failures == [server.status.error] * 3
+    assert server.status.counters.starts == 1
+
+
 async def test_a_server_that_never_introduces_itself_is_given_up_after_the_deadline(impatient, connect) -> None:
     server = connect("raw.py", "says_nothing", deadlines=Deadlines(start=0.4, probe=0.2))
     with fail_after(15), pytest.raises(ToolError) as caught:

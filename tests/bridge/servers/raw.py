@@ -68,6 +68,9 @@ def list_tools(request):
     if CASE == "paged":
         page = int((request.get("params") or {}).get("cursor", "0"))
         return {"tools": [{**GOOD, "name": f"tool_{page}"}], **({"nextCursor": str(page + 1)} if page < 3 else {})}
+    if CASE == "restless":
+        send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        note("listed")
     if CASE == "endless":
         return {"tools": [{**GOOD, "name": "same"}], "nextCursor": "again"}
     return {"tools": TOOLS.get(CASE, [GOOD])}
