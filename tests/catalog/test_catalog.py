@@ -123,6 +123,24 @@ def test_a_raw_call_of_nothing_says_what_there_is(
     assert str(caught.value) == message
 
 
+def test_a_dotted_raw_name_that_means_two_tools_means_none() -> None:
+    catalog = Catalog.build({"a": [define("b.c")], "a.b": [define("c"), define("d")]})
+
+    assert named(catalog.resolve("a.b.d")) == "a_b.d"
+    assert catalog.resolve("a.b.c") is None
+    assert named(catalog.resolve("a.b_c")) == "a.b_c"
+
+
+def test_names_without_end_are_not_looked_for() -> None:
+    catalog = Catalog.build({"s": [define("f")]})
+    endless = "s." * 5_000_000
+
+    assert (catalog.resolve(endless), catalog.closest(endless)) == (None, None)
+    with pytest.raises(ToolNotFoundError) as caught:
+        catalog.by_raw(endless, "s")
+    assert len(str(caught.value)) < 300
+
+
 def test_an_empty_catalog_finds_nothing() -> None:
     empty = Catalog.build({})
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from catalog.making import define, taking
@@ -88,9 +85,3 @@ def test_a_catalog_without_words_finds_nothing(servers: dict[str, list[object]])
 )
 def test_text_is_split_into_words(text: str, words: list[str]) -> None:
     assert list(tokens(text)) == words
-
-
-def test_nothing_heavy_is_imported_before_the_first_search() -> None:
-    code = "import sys, planact_server.catalog.search; print(any(name in sys.modules for name in ('numpy', 'bm25s')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout == "False\n"

@@ -186,6 +186,10 @@ def test_a_description_names_raw_parameters_and_defects() -> None:
     ]
 
 
+def test_a_tool_whose_plain_name_is_taken_says_how_it_is_called() -> None:
+    assert stub(only(define("print"))) == '# called as demo.print(...)\ndef print() -> Any:\n    """Call print."""'
+
+
 def test_a_tool_without_a_description_still_has_a_docstring() -> None:
     assert stub(only(define("get-it"))) == 'def get_it() -> Any:\n    """Call get-it."""'
 

@@ -242,6 +242,16 @@ def test_a_pattern_that_explodes_elsewhere_takes_no_time() -> None:
     assert refusal(tool, a="a" * 50_000 + "!")[1] == "a"
 
 
+def test_a_keyword_without_end_is_refused_briefly() -> None:
+    message, parameter = refusal(only(taking("f", a=STRING)), **{"a" * 1_000_000: 1})
+    assert (len(message) < 300, parameter) == (True, "a" * 200)
+
+
+@pytest.mark.parametrize("schema", [{"enum": ["a"]}, {"multipleOf": 0.5}, {"maximum": 5}, STRING, {"const": 1}])
+def test_a_number_too_large_to_write_down_is_refused_as_calmly(schema: Any) -> None:
+    assert refusal(only(taking("f", a=schema)), a=10**5_000)[0].startswith("f()")
+
+
 def test_definitions_that_unfold_without_end_are_let_through() -> None:
     """Every level doubles the work. The server checks again, and a plan cannot hold up ours."""
     twice: Any = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}

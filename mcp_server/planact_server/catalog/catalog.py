@@ -5,7 +5,6 @@ Pure: definitions in, a `Catalog` out. A changed server gives a new catalog; who
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING, Self
 from planact_server.catalog.members import Members, members
 from planact_server.catalog.naming import RESERVED, parameter_names, server_names, tool_names
 from planact_server.catalog.schemas import CleanSchema, Schema, clean
+from planact_server.catalog.suggestions import closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from planact_tools import JSONValue, ToolDefinition
 
-CLOSE_ENOUGH = 0.6
-"""Similarity from which a name is worth suggesting, as difflib measures it."""
+LONGEST_NAME = 1_000
+"""What is longer is not looked for."""
 
 
 class ToolNotFoundError(LookupError):
@@ -158,7 +158,7 @@ class Catalog:
         Python spellings win; raw names are accepted where they mean one thing only.
         """
         found = self.plain.get(name) or self.servers.get(name)
-        if found is not None:
+        if found is not None or len(name) > LONGEST_NAME:
             return found
         server, _, tool = name.partition(".")
         if server in self.servers and tool in self.servers[server].tools:
@@ -171,21 +171,21 @@ class Catalog:
             return self._on_any_server(raw_tool)
         found = self.servers.get(server) or self._raw_servers.get(server)
         if found is None:
-            raise ToolNotFoundError(f"There is no server {server!r}.{self._servers_hint(server)}")
+            raise ToolNotFoundError(f"There is no server {quoted(server)}.{self._servers_hint(server)}")
         tool = found.by_raw.get(raw_tool) or found.tools.get(raw_tool)
         if tool is None:
-            closest = _closest(raw_tool, [*found.by_raw, *found.tools])
-            raise ToolNotFoundError(f"Server {server!r} has no tool {raw_tool!r}.{_did_you_mean(closest)}")
+            hint = did_you_mean(raw_tool, {*found.by_raw, *found.tools})
+            raise ToolNotFoundError(f"Server {server!r} has no tool {quoted(raw_tool)}.{hint}")
         return tool
 
     def closest(self, name: str) -> str | None:
         """Return the name that was probably meant, spelled so that a plan can use it."""
         server, dot, tool = name.partition(".")
         if dot and (found := self.resolve(server)) and isinstance(found, CatalogServer):
-            close = _closest(tool, found.tools)
+            close = closest(tool, found.tools)
             if close is not None:
                 return f"{found.name}.{close}"
-        close = _closest(name, self._suggestions)
+        close = closest(name, self._suggestions)
         return None if close is None else self._suggestions[close]
 
     @cached_property
@@ -213,13 +213,16 @@ class Catalog:
         tools = self._raw_tools.get(name, ())
         if len(tools) == 1 and tools[0].definition.name == name:
             return tools[0]
-        # Raw names may hold dots themselves, so any of them may be the one between server and tool.
+        dotted = list(self._split_anywhere(name))
+        return dotted[0] if len(dotted) == 1 else None
+
+    def _split_anywhere(self, name: str) -> Iterator[CatalogTool]:
+        """Raw names may hold dots themselves, so any of them may be the one between server and tool."""
         for position in (index for index, char in enumerate(name) if char == "."):
             head = name[:position]
             server = self.servers.get(head) or self._raw_servers.get(head)
             if server and (tool := server.tool(name[position + 1 :])):
-                return tool
-        return None
+                yield tool
 
     def _on_any_server(self, raw_tool: str) -> CatalogTool:
         tools = self._raw_tools.get(raw_tool, ())
@@ -231,14 +234,14 @@ class Catalog:
             dotted = self.resolve(raw_tool)
             if isinstance(dotted, CatalogTool):
                 return dotted
-            hint = _did_you_mean(_closest(raw_tool, self._raw_tools)) or self._servers_hint(raw_tool)
-            raise ToolNotFoundError(f"There is no tool {raw_tool!r}.{hint}")
+            hint = did_you_mean(raw_tool, self._raw_tools) or self._servers_hint(raw_tool)
+            raise ToolNotFoundError(f"There is no tool {quoted(raw_tool)}.{hint}")
         return exact[0]
 
     def _servers_hint(self, name: str) -> str:
-        closest = _closest(name, [*self._raw_servers, *self.servers])
+        close = did_you_mean(name, {*self._raw_servers, *self.servers})
         known = ", ".join(repr(raw) for raw in self._raw_servers) or "none"
-        return f"{_did_you_mean(closest)} Connected servers: {known}."
+        return f"{close} Connected servers: {known}."
 
 
 def _server(
@@ -327,21 +330,3 @@ def _with_functions(server: CatalogServer, plain: frozenset[str]) -> CatalogServ
 def _with_function(tool: CatalogTool, plain: frozenset[str]) -> CatalogTool:
     function = tool.name if tool.name in plain else tool.full_name
     return tool if tool.function == function else replace(tool, function=function)
-
-
-def _closest(name: str, candidates: Iterable[str]) -> str | None:
-    candidates = list(candidates)
-    folded = _folded(name)
-    same = sorted(candidate for candidate in candidates if folded and _folded(candidate) == folded)
-    if same:
-        return same[0]
-    found = difflib.get_close_matches(name, candidates, n=1, cutoff=CLOSE_ENOUGH)
-    return found[0] if found else None
-
-
-def _folded(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
-
-
-def _did_you_mean(closest: str | None) -> str:
-    return f" Did you mean {closest!r}?" if closest is not None else ""

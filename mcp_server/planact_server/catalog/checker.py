@@ -27,10 +27,6 @@ HANDLE_KEY = "$planact"
 """A value with this key stands for content that the plan does not hold itself. It becomes text when the call leaves."""
 
 
-class TooInvolved(Exception):
-    """The schema asks for more work than a check is worth."""
-
-
 class Checker:
     """Checks values against one schema."""
 
@@ -41,9 +37,20 @@ class Checker:
         self._validator: Any = _Validator({**kept, "$defs": dict(schema.definitions)}, registry=_NOTHING_ELSE)
 
     def first_error(self, value: Mapping[str, JSONValue]) -> ValidationError | None:
-        """Return what is wrong first, or None. Raises TooInvolved, or RecursionError for a value that is too deep."""
+        """Return what is wrong first, or None: also where finding out would be more work than it is worth.
+
+        Raises RecursionError for a value that is nested too deeply, OverflowError and ValueError for numbers that
+        are too large to be divided or written down.
+        """
         _references_left.set(MAX_REFERENCES)
-        return next(self._validator.iter_errors(value), None)
+        try:
+            return next(self._validator.iter_errors(value), None)
+        except _TooInvolvedError:
+            return None
+
+
+class _TooInvolvedError(Exception):
+    """The schema asks for more work than a check is worth."""
 
 
 _references_left: ContextVar[int] = ContextVar("references_left", default=MAX_REFERENCES)
@@ -94,7 +101,7 @@ def _unique_items(validator: Any, unique: bool, instance: object, schema: object
 def _ref(validator: Any, ref: str, instance: object, schema: object) -> _Errors:
     left = _references_left.get()
     if left <= 0:
-        raise TooInvolved
+        raise _TooInvolvedError
     _references_left.set(left - 1)
     yield from Draft202012Validator.VALIDATORS["$ref"](validator, ref, instance, schema)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.catalog.schemas import Schema
+from planact_server.catalog.suggestions import closest, did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -66,13 +66,6 @@ def complain(error: ValidationError, annotate: Annotate) -> Complaint:
         case _:
             text = _bound(keyword, error.validator_value, value)
     return Complaint(path=path, text=text, value=value)
-
-
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return a sentence with a leading space, or nothing."""
-    folded = {candidate.casefold(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def shown(value: JSONValue) -> str:
@@ -135,7 +128,7 @@ def _missing(error: ValidationError, path: tuple[str | int, ...]) -> Complaint:
     missing = next(name for name in cast("list[str]", error.validator_value) if name not in instance)
     known = cast("dict[str, Any]", cast("dict[str, Any]", error.schema).get("properties", {}))
     strange = [name for name in instance if name not in known]
-    close = next((name for name in strange if did_you_mean(name, [missing])), None)
+    close = closest(missing, strange)
     text = f"is missing (it has {close!r})." if close else "is missing."
     return Complaint(path=(*path, missing), text=text, value=cast("JSONValue", error.instance), hint=_keys(known))
 

@@ -23,6 +23,9 @@ NAME_WEIGHT = 3
 DESCRIPTION_CHARS = 2_000
 """How much of a description is read. Some servers put a manual there."""
 
+QUESTION_CHARS = 2_000
+"""How much of a question is read."""
+
 _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"  # kana and ideographs, which are written without spaces
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}]+|\d+")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -50,7 +53,7 @@ class _Index:
     def rank(self, words: str, *, limit: int) -> list[CatalogTool]:
         if not words.strip():
             return list(self._tools[:limit])
-        query = list(dict.fromkeys(tokens(words)))
+        query = list(dict.fromkeys(tokens(words[:QUESTION_CHARS])))
         if not query or self._bm25 is None:
             return []
         scores: list[float] = self._bm25.get_scores(query).tolist()

@@ -47,12 +47,13 @@ def stub(tool: CatalogTool) -> str:
     classes = annotator.classes | (returns.classes if returns else {})
     heading = f"def {tool.name}({', '.join(parameters)}) -> {returns.annotation if returns else 'Any'}:"
     blocks = [_typed_dict(name, fields) for name, fields in classes.items()]
-    return "\n\n".join([*blocks, f"{heading}\n{_docstring(tool)}"])
+    called = f"# called as {tool.function}(...)\n" if tool.function != tool.name else ""
+    return "\n\n".join([*blocks, f"{called}{heading}\n{_docstring(tool)}"])
 
 
 def describe(tool: CatalogTool) -> str:
     """Return the stub and, as comments, what it cannot say: limits, formats, raw names, marks, defects."""
-    lines = [f"# {tool.full_name}" + (f", or just {tool.function}" if tool.function != tool.full_name else "")]
+    lines = [f"# {tool.full_name}, or just {tool.function}"] if tool.function != tool.full_name else []
     if tool.definition.name != tool.name:
         lines.append(f"# raw name: {tool.definition.name!r} on server {tool.raw_server!r}")
     lines += [f"# {each.name} is {each.raw!r} on the wire" for each in tool.parameters if each.name != each.raw]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from planact_server.catalog.annotations import Annotator
-from planact_server.catalog.checker import Checker, TooInvolved
-from planact_server.catalog.complaints import Complaint, complain, did_you_mean
+from planact_server.catalog.complaints import Complaint, complain
 from planact_server.catalog.signatures import LINE_CHOICES
+from planact_server.catalog.suggestions import LONGEST, closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
     from planact_server.catalog.catalog import CatalogTool, Parameter
+    from planact_server.catalog.checker import Checker
     from planact_server.catalog.schemas import Schema
     from planact_tools import JSONValue
 
@@ -81,10 +82,10 @@ class _Call:
         parameter = self._tool.parameter(name)
         if parameter is None and not self._tool.open_keywords:
             close = did_you_mean(name, self._names())
-            raise self._error(f"has no parameter {name!r}.{close}", parameter=name, sentence=False)
+            raise self._error(f"has no parameter {quoted(name)}.{close}", parameter=name[:LONGEST], sentence=False)
         raw = name if parameter is None else parameter.raw
         if raw in self._arguments:
-            raise self._error(f"got two values for {name!r}", parameter=name)
+            raise self._error(f"got two values for {quoted(name)}", parameter=name[:LONGEST])
         self._arguments[raw] = value
 
     def _refuse_missing(self, keywords: Mapping[str, JSONValue]) -> None:
@@ -93,7 +94,7 @@ class _Call:
             return
         names = ", ".join(repr(self._spelled(each)) for each in missing)
         unknown = [name for name in keywords if self._tool.parameter(name) is None]
-        close = next((name for name in unknown if did_you_mean(name, [self._spelled(missing[0])])), None)
+        close = closest(self._spelled(missing[0]), unknown)
         instead = f" Did you mean it by {close!r}?" if close else ""
         plural = "s" if len(missing) > 1 else ""
         raise self._error(
@@ -103,8 +104,6 @@ class _Call:
     def _check(self) -> None:
         try:
             error = _checker(self._tool).first_error(self._arguments)
-        except TooInvolved:
-            return
         except RecursionError:
             raise self._error("got a value that is nested too deeply") from None
         except (OverflowError, ValueError):
@@ -165,6 +164,9 @@ _checkers: WeakKeyDictionary[CatalogTool, Checker] = WeakKeyDictionary()
 
 def _checker(tool: CatalogTool) -> Checker:
     if tool not in _checkers:
+        # jsonschema takes 70 ms to load, and a server starts without it.
+        from planact_server.catalog.checker import Checker  # noqa: PLC0415
+
         _checkers[tool] = Checker(tool.schema)
     return _checkers[tool]
 

@@ -1,0 +1,44 @@
+"""What was probably meant by a name that nothing has. Pure; names may come from a plan and be of any length."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CLOSE_ENOUGH = 0.6
+"""Similarity from which a name is worth suggesting, as difflib measures it."""
+
+LONGEST = 200
+"""Longer names are nobody's typing error, and comparing them takes long."""
+
+
+def closest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that is most like the name: first one that differs in case and punctuation only."""
+    if len(name) > LONGEST:
+        return None
+    ordered = sorted(candidates)
+    folded = _folded(name)
+    same = next((each for each in ordered if folded and _folded(each) == folded), None)
+    if same is not None:
+        return same
+    lowered = {each.casefold(): each for each in reversed(ordered)}
+    found = difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=CLOSE_ENOUGH)
+    return lowered[found[0]] if found else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return a sentence with a leading space, or nothing."""
+    close = closest(name, candidates)
+    return f" Did you mean {close!r}?" if close is not None else ""
+
+
+def quoted(name: str) -> str:
+    """Return a name as messages show it."""
+    return repr(name) if len(name) <= LONGEST else f"{name[:LONGEST]!r}…"
+
+
+def _folded(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())

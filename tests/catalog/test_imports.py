@@ -1,0 +1,15 @@
+"""A server starts without what only a search or a call needs."""
+
+import subprocess
+import sys
+
+HEAVY = ("numpy", "bm25s", "jsonschema", "referencing")
+
+
+def test_nothing_heavy_is_loaded_before_the_first_search_or_call() -> None:
+    code = (
+        "import sys; from planact_server.catalog import search, signatures, validation;"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "[]\n"
