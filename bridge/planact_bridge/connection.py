@@ -231,7 +231,7 @@ class Connection:
     async def _explained(self, method: str, params: JSONObject, error: MCPError) -> BridgeError:
         code, reason, data = error.error.code, error.error.message, error.error.data
         during = f" was lost during {_called(method, params)}:" if self.peer else ""
-        if self._link.failure is not None or await self._is_over(error):
+        if code == CONNECTION_CLOSED and await self._is_over():
             self.closed.set()
             reason = await self._link.obituary()
         elif data not in (LOST, UNDELIVERED) and not _broke_off(error):
@@ -259,13 +259,14 @@ class Connection:
         """Say why the connection ended."""
         return f"Server {self._spec.name!r} was lost: {await self._link.obituary()}."
 
-    async def _is_over(self, error: MCPError) -> bool:
+    async def _is_over(self) -> bool:
         # A server may use the SDK's "closed" code for errors of its own, so the code alone proves nothing;
         # and whoever waits is woken a moment before `run` returns.
-        if error.error.code == CONNECTION_CLOSED:
-            with anyio.move_on_after(SETTLE_SECONDS):
-                await self.closed.wait()
-        return error.error.code == CONNECTION_CLOSED and self.closed.is_set()
+        if self._link.failure is not None:
+            return True
+        with anyio.move_on_after(SETTLE_SECONDS):
+            await self.closed.wait()
+        return self.closed.is_set()
 
     async def _answer(self, result: JSONObject) -> JSONObject:
         asked = result.get("inputRequests")

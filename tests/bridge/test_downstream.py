@@ -211,6 +211,15 @@ async def test_a_dead_server_is_noticed_though_its_own_child_keeps_the_pipe_open
         await server.call(call("ok"))
 
 
+async def test_an_error_that_was_answered_counts_though_the_server_left_right_after(connect) -> None:
+    with fail_after(5), pytest.raises(ToolError) as caught:
+        await connect("raw.py", "errs_and_leaves").call(call("ok"))
+    assert not caught.value.outcome_unknown
+    assert caught.value.message == (
+        "Server 'errs_and_leaves' answered 'tools/call' of 'ok' with an error: bad day (code -32602)."
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 async def test_a_server_that_is_killed_while_idle_is_started_again_when_used(connect, tmp_path) -> None:
     server = connect("raw.py", "tells_its_process", tmp_path / "pid")

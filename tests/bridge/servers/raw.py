@@ -84,6 +84,9 @@ def call_tool(request):
             sys.stderr.write("out of cheese\n")
             sys.stderr.flush()
             os._exit(9)
+    if CASE == "errs_and_leaves":
+        send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": "bad day"}})
+        os._exit(0)
     if CASE == "deaf":
         time.sleep(600)
     if CASE == "leaves_a_child":
