@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from catalog.making import define, only, taking
 from catalog.schema_strategies import DEFINITIONS, dirty_schemas, plain_values, values, well_formed_schemas
+from planact_server.catalog.signatures import signature
 from planact_server.catalog.validation import ArgumentsError, bind
 
 if TYPE_CHECKING:
@@ -127,6 +128,20 @@ def test_none_for_an_optional_parameter_gets_the_hint_to_leave_it_out(weather: C
     with pytest.raises(ArgumentsError) as caught:
         bind(weather, (BERLIN,), {"days": None})
     assert caught.value.hint == "Leave 'days' out to use the server's own default."
+
+
+@pytest.mark.parametrize("schema", [STRING, {"enum": ["a"], "type": "string"}, {"type": ["string", "integer"]}])
+def test_none_for_a_parameter_whose_default_is_null_leaves_it_out(schema: Any) -> None:
+    """Servers that are written `key: str = None` refuse an explicit null, and mean the same by it."""
+    tool = only(taking("f", a=STRING, key={**schema, "default": None}))
+
+    assert bind(tool, ("x", None), {}) == bind(tool, ("x",), {"key": None}) == {"a": "x"}
+    assert signature(tool).endswith(" | None = None)")
+
+
+def test_a_null_that_the_type_admits_is_sent() -> None:
+    tool = only(taking("f", key={"type": ["string", "null"], "default": None}, other={"default": None}))
+    assert bind(tool, (None, None), {}) == {"key": None, "other": None}
 
 
 def test_positional_arguments_go_in_schema_order() -> None:
@@ -316,4 +331,5 @@ def test_nothing_but_an_arguments_error_comes_out_of_a_dirty_schema(
         bound = bind(tool, positional, keywords)
     except ArgumentsError:
         return
-    assert len(bound) == len(positional) + len(keywords)
+    left_out = [value for value in (*positional, *keywords.values()) if value is None]
+    assert len(positional) + len(keywords) - len(left_out) <= len(bound) <= len(positional) + len(keywords)

@@ -19,7 +19,7 @@ from planact_server.catalog.suggestions import closest, did_you_mean, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from planact_tools import JSONValue, ToolDefinition
+    from planact_tools import JSONObject, JSONValue, ToolDefinition
 
 LONGEST_NAME = 1_000
 """What is longer is not looked for."""
@@ -48,6 +48,8 @@ class Parameter:
     has_default: bool = False
     default: JSONValue = None
     description: str = ""
+    null_is_absence: bool = False
+    """True where the default is null and the type forgets to say so: a None then means that it is left out."""
 
 
 # Compared by identity: a tool belongs to one generation, and what is worked out from it is kept per tool.
@@ -291,6 +293,7 @@ def _parameters(taken: Members) -> tuple[Parameter, ...]:
 
 def _parameter(name: str, raw: str, schema: Schema, required: bool) -> Parameter:
     said = schema if isinstance(schema, dict) else {}
+    null_is_absence = not required and said.get("default", ...) is None and not _admits_null(said)
     return Parameter(
         name=name,
         raw=raw,
@@ -299,7 +302,14 @@ def _parameter(name: str, raw: str, schema: Schema, required: bool) -> Parameter
         has_default="default" in said,
         default=said.get("default"),
         description=str(said.get("description", "")),
+        null_is_absence=null_is_absence,
     )
+
+
+def _admits_null(schema: JSONObject) -> bool:
+    """Say whether null fits, as far as the type tells; without one it may."""
+    types = schema.get("type", "null")
+    return types == "null" or (isinstance(types, list) and "null" in types)
 
 
 def _is_open(taken: Members) -> bool:

@@ -98,7 +98,8 @@ def _parameters(tool: CatalogTool, annotated: dict[str, str], *, default_chars: 
             written.append("*")
         optional_before = optional_before or not parameter.required
         default = "" if parameter.required else f" = {_default(parameter, default_chars)}"
-        written.append(f"{parameter.name}: {annotated[parameter.name]}{default}")
+        null = " | None" if parameter.null_is_absence else ""
+        written.append(f"{parameter.name}: {annotated[parameter.name]}{null}{default}")
     if tool.open_keywords:
         written.append(f"**{_unused('others', annotated)}: Any")
     return written

@@ -76,7 +76,7 @@ class _Call:
             takes = f"at most {len(parameters)} positional argument{'' if len(parameters) == 1 else 's'}"
             raise self._error(f"takes {takes}, and {len(positional)} were given")
         for parameter, value in zip(parameters, positional, strict=False):
-            self._arguments[parameter.raw] = value
+            self._put(parameter.raw, parameter, value)
 
     def _take_keyword(self, name: str, value: JSONValue) -> None:
         parameter = self._tool.parameter(name)
@@ -86,7 +86,11 @@ class _Call:
         raw = name if parameter is None else parameter.raw
         if raw in self._arguments:
             raise self._error(f"got two values for {quoted(name)}", parameter=name[:LONGEST])
-        self._arguments[raw] = value
+        self._put(raw, parameter, value)
+
+    def _put(self, raw: str, parameter: Parameter | None, value: JSONValue) -> None:
+        if value is not None or parameter is None or not parameter.null_is_absence:
+            self._arguments[raw] = value
 
     def _refuse_missing(self, keywords: Mapping[str, JSONValue]) -> None:
         missing = [each for each in self._tool.parameters if each.required and each.raw not in self._arguments]
@@ -120,12 +124,17 @@ class _Call:
     def _refusal(self, error: ValidationError) -> ArgumentsError:
         complaint = complain(error, self._annotated)
         path = self._path(complaint)
-        value = complaint.value
-        hint = None
-        if value is None and len(complaint.path) == 1 and (parameter := self._tool.parameter(str(complaint.path[0]))):
-            hint = None if parameter.required else f"Leave {path!r} out to use the server's own default."
         subject = f"{self._tool.function}()" + (f": {path}" if path else "")
-        return ArgumentsError(f"{subject} {complaint.text}", path or None, hint or complaint.hint or self._hint())
+        hint = self._leave_out(complaint) or complaint.hint or self._hint()
+        return ArgumentsError(f"{subject} {complaint.text}", path or None, hint)
+
+    def _leave_out(self, complaint: Complaint) -> str | None:
+        if complaint.value is not None or len(complaint.path) != 1:
+            return None
+        parameter = self._tool.parameter(str(complaint.path[0]))
+        if parameter is None or parameter.required:
+            return None
+        return f"Leave {self._spelled(parameter)!r} out to use the server's own default."
 
     def _path(self, complaint: Complaint) -> str:
         if not complaint.path:
