@@ -14,14 +14,14 @@ from planact_bridge.specs import CALL_SECONDS
 from planact_server.calls import PlanRights, facts_of
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
-from planact_server.policy import Policy, UndecidedServer
+from planact_server.policy import Policy, ToolFacts, UndecidedServer
 from planact_server.runs import Runs
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sessions import Sessions
 from planact_server.store import Store
 from planact_server.toolbox import Toolbox
-from planact_tools import JSONObject, PackError, Toolset, load_pack
+from planact_tools import JSONObject, Toolset, load_packs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -57,9 +57,14 @@ class App:
 
     def undecided(self) -> tuple[UndecidedServer, ...]:
         """Return the servers that the user has not decided on."""
-        servers = self.toolbox.catalog.servers.values()
-        facts = [facts_of(self.rights, tool) for server in servers for tool in server.tools.values()]
-        return self.rights.policy.undecided(facts)
+        return self.rights.policy.undecided(self._facts())
+
+    def _facts(self) -> list[ToolFacts]:
+        return [facts_of(self.rights, tool) for tool in self.toolbox.catalog]
+
+    def unmatched_patterns(self) -> tuple[str, ...]:
+        """Return the patterns of the policy that cover no tool: misspelt, or their server is gone."""
+        return self.rights.policy.unmatched(self._facts())
 
     def warm_up(self) -> None:
         """Start in the background what the first plan will need: the servers and a worker. May be called often."""
@@ -138,14 +143,11 @@ def _packs(config: Config) -> tuple[list[Toolset], frozenset[str], list[str]]:
     shipped: set[str] = set()
     problems: list[str] = []
     for spec in config.packs:
-        try:
-            pack = load_pack(spec.spec, base=spec.base, state=config.state)
-        except PackError as error:
-            problems.append(f"{error} (packs in {spec.origin})")
-            continue
-        packs.append(pack)
+        loaded = load_packs(spec.spec, base=spec.base, state=config.state)
+        packs += loaded.packs
+        problems += [f"{problem} (packs in {spec.origin})" for problem in loaded.problems]
         if spec.path is None:
-            shipped.add(pack.name)
+            shipped.update(pack.name for pack in loaded.packs)
     return packs, frozenset(shipped), problems
 
 

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from planact_server.database import StoreError
+
 if TYPE_CHECKING:
     from planact_tools import JSONObject
 
@@ -113,9 +115,12 @@ class Runs:
         run.snapshot = run.interrupt = None
         run.done.set()
         if self._store is not None:
-            await asyncio.to_thread(
-                self._store.save_run, run.handle, client=run.client, session=run.session, answer=answer
-            )
+            try:
+                await asyncio.to_thread(
+                    self._store.save_run, run.handle, client=run.client, session=run.session, answer=answer
+                )
+            except StoreError as error:  # a full disk: the answer is still here
+                logger.warning("run %s is not kept: %s", run.handle, error)
 
     async def cancel(self, run: Run) -> None:
         """Stop a run; its partial results stay. Returns when it has ended."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from planact_server.content import Contents
+from planact_server.database import StoreError
 from planact_tools import JSONValue
 
 if TYPE_CHECKING:
@@ -130,8 +131,12 @@ class Sessions:
 
     async def keep(self, session: Session) -> None:
         """Write the session's data to the store."""
-        if self._store is not None:
+        if self._store is None:
+            return
+        try:
             await asyncio.to_thread(self._store.save_session, session.saved())
+        except StoreError as error:  # a full disk: the session goes on in this process
+            logger.warning("session %s is not kept: %s", session.handle, error)
 
     async def drop_worker(self, session: Session) -> None:
         worker, session.worker = session.worker, None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from planact_server.catalog.catalog import Catalog, CatalogTool
+from planact_server.database import StoreError
 from planact_tools import JSONValue, Progress, ToolCall, ToolDefinition, ToolError, ToolResult, Toolset
 
 if TYPE_CHECKING:
@@ -172,7 +173,10 @@ class Toolbox:
             return
         self._definitions[name] = list(definitions)
         if self._cache is not None:
-            self._cache.save_definitions(self._toolsets[name].identity, definitions)
+            try:
+                self._cache.save_definitions(self._toolsets[name].identity, definitions)
+            except StoreError as error:  # a full disk: the next start asks the server instead
+                logger.warning("the tools of %r are not kept: %s", name, error)
         self.catalog = self._build(previous=self.catalog)
         # Whoever waits for this server may go on before the listeners have been told.
         if event := self._pending.pop(name, None):

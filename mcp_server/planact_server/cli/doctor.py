@@ -83,6 +83,15 @@ def _configuration(app: App) -> list[Finding]:
             )
         )
     found += [Finding(level="note", subject="configuration", text=notice) for notice in config.notices]
+    found += [
+        Finding(
+            level="note",
+            subject="policy",
+            text=f"{pattern!r} covers no tool",
+            advice="Misspelt, or its server is gone?",
+        )
+        for pattern in app.unmatched_patterns()
+    ]
     found += [Finding(level="problem", subject="configuration", text=problem) for problem in app.problems]
     return found
 

@@ -97,11 +97,22 @@ def _show(files: FolderFiles, store: Store) -> None:
     for name, content in ((SETTINGS_NAME, files.settings), (SERVERS_NAME, files.servers)):
         if content is not None:
             out.print(f"[bold]{name}[/bold]")
-            out.print(content.decode("utf-8", "replace"), markup=False)
+            out.print(_visible(content.decode("utf-8", "replace")), markup=False)
     if files.packs:
-        out.print(f"It loads Python from: {', '.join(files.packs)}", markup=False)
-    if before is not None and (changed := changes(files, before)):
-        out.print(f"Since you trusted it: {', '.join(changed)}", markup=False)
+        out.print(_visible(f"It loads Python from: {', '.join(files.packs)}"), markup=False)
+    if before is None:
+        return
+    try:
+        changed = changes(files, before)
+    except TrustError as error:
+        raise UsageError(str(error)) from None
+    if changed:
+        out.print(_visible(f"Since you trusted it: {', '.join(changed)}"), markup=False)
+
+
+def _visible(text: str) -> str:
+    """Spell out control characters, which could rewrite what a person sees on the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _agreed(question: str, settings: Config) -> bool:

@@ -1,0 +1,100 @@
+"""The catalog of all toolsets: at once from the cache, then settled; one broken server costs only itself."""
+
+import anyio
+import pytest
+
+from planact_server.calls import PlanCalls, PlanRights
+from planact_server.config import PolicySettings
+from planact_server.content import Contents
+from planact_server.policy import Policy
+from planact_server.sandbox import ResolvedServer, ResolvedTool, Unresolved
+from planact_server.store import Store
+from planact_server.toolbox import Toolbox
+from planact_tools import ToolDefinition, ToolError
+from planact_tools.testing import MemoryToolset
+
+
+def toolset(name: str, *tools: str) -> MemoryToolset:
+    made = MemoryToolset(name)
+    for tool in tools:
+        made.add(ToolDefinition(name=tool, read_only=True), tool.upper())
+    return made
+
+
+async def report(_: str, __: float | None) -> None:
+    """Nobody listens."""
+
+
+def calls(toolbox: Toolbox) -> PlanCalls:
+    rights = PlanRights(toolbox=toolbox, policy=Policy(PolicySettings(trust=("*",))), start_seconds=5)
+    return PlanCalls(rights, Contents(), report)
+
+
+async def test_nothing_is_asked_before_connect() -> None:
+    one = toolset("one", "go")
+    async with Toolbox([one]) as toolbox:
+        assert (len(toolbox.catalog), list(toolbox.catalog.servers)) == (0, ["one"])
+        assert [state.state for state in toolbox.states()] == ["pending"]
+        await toolbox.settle(seconds=5)
+        assert len(toolbox.catalog) == 1
+        assert [state.state for state in toolbox.states()] == ["ready"]
+
+
+async def test_a_broken_server_costs_only_itself() -> None:
+    broken = toolset("broken", "go")
+    broken.fail("no power")
+    async with Toolbox([broken, toolset("one", "run")]) as toolbox:
+        await toolbox.settle(seconds=5)
+        assert {state.name: state.state for state in toolbox.states()} == {"broken": "failed", "one": "ready"}
+        assert toolbox.error("broken") == "Server 'broken' failed: no power"
+        assert list(toolbox.catalog.plain) == ["run"]
+
+
+async def test_a_failed_server_is_asked_again_when_a_plan_wants_it() -> None:
+    shaky = toolset("shaky", "go")
+    shaky.fail("no power")
+    async with Toolbox([shaky]) as toolbox:
+        await toolbox.settle(seconds=5)
+        failed = await calls(toolbox).resolve(["shaky.go"])
+        shaky.fail(None)
+        found = await calls(toolbox).resolve(["shaky.go"])
+    assert failed == {"shaky.go": Unresolved(hint="Server 'shaky' failed: no power")}
+    assert found == {"shaky.go": ResolvedTool(server="shaky", tool="go", parameters=())}
+
+
+async def test_the_cache_answers_before_the_server_does(tmp_path) -> None:
+    with Store.open(tmp_path) as store:
+        async with Toolbox([toolset("one", "go")], cache=store) as toolbox:
+            await toolbox.settle(seconds=5)
+        again = toolset("one", "go", "stop")
+        async with Toolbox([again], cache=store) as toolbox:
+            assert list(toolbox.catalog.plain) == ["go"]
+            assert [state.state for state in toolbox.states()] == ["cached"]
+            changed = anyio.Event()
+
+            async def listener() -> None:
+                changed.set()
+
+            toolbox.on_changed(listener)
+            toolbox.connect()
+            with anyio.fail_after(5):
+                await changed.wait()
+            assert list(toolbox.catalog.plain) == ["go", "stop"]
+            assert toolbox.catalog.generation == 2
+
+
+async def test_a_server_name_waits_for_its_server_and_a_bare_name_for_all() -> None:
+    async with Toolbox([toolset("one", "go"), toolset("two", "run")]) as toolbox:
+        resolved = await calls(toolbox).resolve(["one", "one.go", "run", "nothing"])
+    assert resolved == {
+        "one": ResolvedServer(server="one"),
+        "one.go": ResolvedTool(server="one", tool="go", parameters=()),
+        "run": ResolvedTool(server="two", tool="run", parameters=()),
+        "nothing": Unresolved(hint='search_tools("words") finds tools by what they do.'),
+    }
+
+
+async def test_a_resource_that_no_server_has_names_those_that_were_asked() -> None:
+    async with Toolbox([toolset("one", "go")]) as toolbox:
+        with pytest.raises(ToolError, match="memo://1"):
+            await toolbox.read_resource("memo://1")
