@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from planact_bridge.child import Child
@@ -43,7 +43,7 @@ class Downstream:
         *,
         eras: Eras | None = None,
         known: Sequence[ToolDefinition] = (),
-        raw: Collection[str] = (),
+        raw: Container[str] = (),
         questions: Questions | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class Downstream:
         self._spec = spec
         self._eras = eras or Eras()
         self._known = {definition.name: definition for definition in known}
-        self._raw = frozenset(raw)
+        self._raw = raw
         self._questions = questions or NoQuestions()
         self._deadlines = deadlines or Deadlines()
         self._call_seconds = spec.timeout or self._deadlines.call

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Container
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge import Deadlines, Downstream, Eras, ServerSpec, read_mcp_json
-from planact_bridge.specs import CALL_SECONDS
 from planact_server.calls import PlanRights, facts_of
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
-from planact_server.policy import Policy, ToolFacts, UndecidedServer
+from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
 from planact_server.runs import Runs
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.host import PooledEngine, open_engine
@@ -107,10 +107,10 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
         store = stack.enter_context(Store.open(config.state))
         packs, shipped, pack_problems = _packs(config)
         specs, spec_problems = _specs(config, servers)
-        eras = Eras()
-        downstreams = [_downstream(spec, config, eras) for spec in specs if not spec.disabled]
+        eras = _eras(specs, store)
+        downstreams = [_downstream(spec, config, eras=eras, store=store) for spec in specs if not spec.disabled]
         toolsets, name_problems = _by_name([*packs, *downstreams])
-        toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store))
+        toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store, era_of=_era_of))
         engine = open_engine(
             config.sandbox.engine, limits=config.sandbox.limits, warm_workers=config.sandbox.warm_workers
         )
@@ -175,11 +175,36 @@ def _by_name(toolsets: Iterable[Toolset]) -> tuple[list[Toolset], list[str]]:
     return list(named.values()), problems
 
 
-def _downstream(spec: ServerSpec, config: Config, eras: Eras) -> Downstream:
+def _downstream(spec: ServerSpec, config: Config, *, eras: Eras, store: Store) -> Downstream:
     patience = config.servers
-    if spec.timeout == CALL_SECONDS:  # the entry has no timeout of its own
-        spec = replace(spec, timeout=patience.call_timeout_seconds)
-    return Downstream(spec, eras=eras, deadlines=Deadlines(start=patience.start_timeout_seconds))
+    return Downstream(
+        spec,
+        eras=eras,
+        known=store.cached_definitions(spec.identity) or (),
+        raw=_RawTools(spec.name, config.results.raw),
+        deadlines=Deadlines(start=patience.start_timeout_seconds, call=patience.call_timeout_seconds),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RawTools(Container[str]):
+    """The tools of one server whose text stays text: those that `[results] raw` covers."""
+
+    server: str
+    patterns: Sequence[str]
+
+    def __contains__(self, tool: object) -> bool:
+        return any(matches(pattern, f"{self.server}.{tool}") for pattern in self.patterns)
+
+
+def _eras(specs: Iterable[ServerSpec], store: Store) -> Eras:
+    """Return what is remembered of the protocol eras of these servers."""
+    found = {spec.identity: store.cached_era(spec.identity) for spec in specs}
+    return Eras({identity: era for identity, era in found.items() if era in ("handshake", "stateless")})
+
+
+def _era_of(toolset: Toolset) -> str | None:
+    return toolset.status.era if isinstance(toolset, Downstream) else None
 
 
 def _skipped(toolset: Toolset) -> Iterable[str]:

@@ -6,6 +6,7 @@ known tool, valid arguments, policy, then the toolset, then the record, then the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from planact_server.catalog.catalog import (
     ToolNotFoundError,
 )
 from planact_server.catalog.search import rank
-from planact_server.catalog.signatures import describe, signature
+from planact_server.catalog.signatures import describe, one_line, signature
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import SLICE_CHARS, ContentError, Contents
 from planact_server.policy import Decision, Policy, ToolFacts
@@ -274,7 +275,9 @@ class PlanCalls:
         await self._settle_all()
         limit = arguments.get("limit")
         limit = min(limit, MOST_FOUND) if isinstance(limit, int) and limit > 0 else 10
-        return [_line(tool) for tool in rank(self._catalog, str(arguments.get("words", "")), limit=limit)]
+        # The first search of a catalog builds its index, which takes a third of a second with its imports.
+        found = await asyncio.to_thread(rank, self._catalog, str(arguments.get("words", "")), limit=limit)
+        return [_line(tool) for tool in found]
 
     async def _describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         name = str(arguments.get("name", ""))
@@ -328,7 +331,7 @@ def facts_of(rights: PlanRights, tool: CatalogTool) -> ToolFacts:
 
 
 def _line(tool: CatalogTool) -> str:
-    summary = tool.definition.description.strip().partition("\n")[0][:100]
+    summary = one_line(tool.definition.description.strip().partition("\n")[0])[:100]
     return f"{signature(tool)}  # {summary}" if summary else signature(tool)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import calendar
 import decimal
+import functools
 import re
 import string
 import textwrap
@@ -81,6 +82,10 @@ def kind_of(value: object) -> type:
     return type(value)
 
 
+_private_names: set[str] = set()
+"""Names like `_x` that were read before: on a plan's own objects they need no second look."""
+
+
 class PolicyError(AttributeError):
     """The language policy says no, whatever the object has."""
 
@@ -108,6 +113,8 @@ def is_method_name(name: str) -> bool:
 
 def guarded_getattr(target: Any, name: str) -> Any:
     """What `target.name` becomes where the name alone does not settle it, and what `getattr` does."""
+    if name in _private_names and type(target) in plan_classes:
+        return getattr(target, name)
     verdict = judge(name)
     if verdict == "plain":
         return getattr(target, name)
@@ -115,6 +122,8 @@ def guarded_getattr(target: Any, name: str) -> Any:
         raise PolicyError(f"Attribute {name!r} is not available in a plan.")
     if not name.startswith("_"):
         return _watched(target, name)
+    if _PRIVATE.match(name):
+        _private_names.add(name)
     if not _may_read_private(target, name):
         raise PolicyError(f"Attribute {name!r} of {_kind(target)} is not available in a plan.")
     if name == "__setattr__":
@@ -283,6 +292,15 @@ def _split_field(field_name: str) -> tuple[int | str, list[tuple[bool, Any]]]:
 _FORMATTER = _PlanFormatter()
 
 
+@functools.lru_cache(maxsize=512)
+def _reads_nothing(template: str) -> bool:
+    """True for a template without attributes, items and nested fields: `str.format` itself is safe with it."""
+    for _, name, spec, _ in _FORMATTER.parse(template):
+        if "." in (name or "") or "[" in (name or "") or "{" in (spec or ""):
+            return False
+    return True
+
+
 class _Format:
     """A bound `format` or `format_map` of one string."""
 
@@ -293,6 +311,8 @@ class _Format:
         self._mapping = mapping
 
     def __call__(self, *args: Any, **kwargs: Any) -> str:
+        if not self._mapping and _reads_nothing(self._template):
+            return self._template.format(*args, **kwargs)
         if self._mapping:
             return _FORMATTER.vformat(self._template, (), *args, **kwargs)
         return _FORMATTER.vformat(self._template, args, kwargs)

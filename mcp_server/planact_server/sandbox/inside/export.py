@@ -85,9 +85,8 @@ class Snapshot:
     used_bytes: int
 
 
-def snapshots(values: Mapping[str, Any], interrupts: Interrupts) -> dict[str, Snapshot]:
+def snapshots(values: Mapping[str, Any], representer: Representer) -> dict[str, Snapshot]:
     """Take a bounded picture of each variable. The bounds are fixed, so that equal data give equal pictures."""
-    representer = _Representer(interrupts)
     taken: dict[str, Snapshot] = {}
     for name, value in values.items():
         one = _Exporter(representer, max_bytes=_SNAPSHOT_BYTES, max_nodes=_SNAPSHOT_NODES)
@@ -98,14 +97,13 @@ def snapshots(values: Mapping[str, Any], interrupts: Interrupts) -> dict[str, Sn
 
 
 def export(
-    values: Mapping[str, Any], interrupts: Interrupts, *, max_bytes: int, known: Mapping[str, Snapshot]
+    values: Mapping[str, Any], representer: Representer, *, max_bytes: int, known: Mapping[str, Snapshot]
 ) -> Exported:
     """Export all values within one budget: first an even share for each, then the rest for those that need more.
 
     `known` are fresh snapshots of some of them, used where they are whole.
     """
     exported = Exported()
-    representer = _Representer(interrupts)
     share = max(1000, max_bytes // max(1, len(values)))
     left, nodes = max_bytes, _MAX_NODES
     wanting: dict[str, int] = {}
@@ -137,32 +135,32 @@ def digest(value: Any) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def short_repr(value: Any, interrupts: Interrupts, limit: int = _MAX_REPR) -> str:
-    """A bounded text of any value, for hints."""
-    return _Representer(interrupts).text(value, limit)
-
-
-class _Representer:
+class Representer:
     """Bounded `repr` that never trusts what it looks at."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
-        self._trusting = True
+        self._distrusted: set[type] = set()
 
     def text(self, value: Any, limit: int = _MAX_REPR) -> str:
         plain = _plain_repr(value, limit)
         if plain is not None:
             return plain[:limit]
-        if self._trusting:
-            try:
-                text = self._interrupts.foreign(lambda: repr(value), seconds=_REPR_SECONDS)
-            except PlanStopped:
-                self._trusting = False
-            except Exception:  # noqa: BLE001, S110 - a plan's __repr__ may raise anything; the fallback tells its type
-                pass
-            else:
-                return str.__str__(text)[:limit]  # type: ignore[arg-type]
-        return f"<{type(value).__name__} object>"
+        kind = kind_of(value)
+        if kind in self._distrusted:
+            return f"<{kind.__name__} object>"
+        text = self.call(lambda: repr(value), seconds=_REPR_SECONDS)
+        if text is None:
+            self._distrusted.add(kind)
+            return f"<{kind.__name__} object>"
+        return text[:limit]
+
+    def call(self, make_text: Callable[[], str], *, seconds: float) -> str | None:
+        """Call a plan's own code for a text. Nothing when it fails or takes too long."""
+        try:
+            return str.__str__(self._interrupts.foreign(make_text, seconds=seconds))
+        except (Exception, PlanStopped):  # noqa: BLE001 - a plan's __repr__ may raise anything
+            return None
 
 
 def _plain_repr(value: Any, limit: int) -> str | None:
@@ -206,7 +204,7 @@ def _plain_collection(value: Any, limit: int) -> str | None:
 class _Exporter:
     """One value's way out."""
 
-    def __init__(self, representer: _Representer, *, max_bytes: int, max_nodes: int) -> None:
+    def __init__(self, representer: Representer, *, max_bytes: int, max_nodes: int) -> None:
         self._representer = representer
         self._max_bytes = max_bytes
         self._max_nodes = max_nodes

@@ -52,6 +52,7 @@ from planact_server.sandbox.inside.attributes import (
     getattr_in_plan,
     plan_classes,
 )
+from planact_server.sandbox.inside.handles import LargeText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,9 +132,8 @@ def _dataclass(cls: type | None = None, /, **options: Any) -> Any:
 
 def _json_loads(text: Any, **options: Any) -> Any:
     """`json.loads`. A value that is parsed already comes back as it is: tool results are."""
-    whole = getattr(text, "_planact_text", None)
-    if whole is not None:
-        text = whole()
+    if isinstance(text, LargeText):
+        text = text.text()
     if not isinstance(text, str | bytes | bytearray):
         return text
     return json.loads(text, **options)

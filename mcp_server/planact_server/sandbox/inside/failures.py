@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from planact_server.sandbox.inside import hints
-from planact_server.sandbox.inside.export import short_repr
-from planact_server.sandbox.inside.interrupts import PlanStopped
 from planact_server.sandbox.inside.source import Problem, Text
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from planact_server.sandbox.inside.channel import Channel
-    from planact_server.sandbox.inside.interrupts import Interrupts
+    from planact_server.sandbox.inside.export import Representer
 
 _MESSAGE_CHARACTERS = 2000
 _MESSAGE_SECONDS = 0.25
 _Position = tuple[int | None, int | None, int | None, int | None]
 
 
-def describe(error: BaseException, texts: dict[str, Text], current: Text, link: Channel, stops: Interrupts) -> Problem:
+def describe(error: BaseException, texts: dict[str, Text], current: Text, link: Channel, show: Representer) -> Problem:
     """Say what went wrong, where in the plan, and what may help. Never runs longer than a moment."""
     place = _innermost(error.__traceback__, {current.filename}) or _innermost(error.__traceback__, set(texts))
-    message = _message(error, stops)
+    message = _message(error, show)
     fault = link.fault(error)
     if place is None:
         return Problem(type=_type_name(error), message=message, hint=fault.hint if fault else None)
@@ -40,7 +38,7 @@ def describe(error: BaseException, texts: dict[str, Text], current: Text, link: 
         call=fault.call if fault else None,
         function=fault.function if fault else None,
         parameter=fault.parameter if fault else None,
-        hint=(fault.hint if fault else None) or _hint(error, texts, stops),
+        hint=(fault.hint if fault else None) or _hint(error, texts, show),
     )
 
 
@@ -57,14 +55,14 @@ def _innermost(trace: TracebackType | None, filenames: set[str]) -> tuple[FrameT
     return found.tb_frame, positions[found.tb_lasti // 2]
 
 
-def _hint(error: BaseException, texts: dict[str, Text], stops: Interrupts) -> str | None:
+def _hint(error: BaseException, texts: dict[str, Text], show: Representer) -> str | None:
     place = _innermost(error.__traceback__, set(texts))
     if place is None:
         return None
     frame, position = place
     node = _node_at(texts[frame.f_code.co_filename], position)
     try:
-        return hints.hint(hints.Failure(error, frame, node), lambda value: short_repr(value, stops, 200))
+        return hints.hint(hints.Failure(error, frame, node), lambda value: show.text(value, 200))
     except Exception:  # noqa: BLE001 - a hint is a courtesy; hostile values must not turn it into a failure
         return None
 
@@ -85,12 +83,11 @@ def _node_at(text: Text, position: _Position) -> ast.AST | None:
     return None
 
 
-def _message(error: BaseException, stops: Interrupts) -> str:
-    try:
-        text: Any = stops.foreign(lambda: str(error), seconds=_MESSAGE_SECONDS)
-    except (Exception, PlanStopped):  # noqa: BLE001 - an exception class of the plan may do anything in __str__
-        return ""
-    return str.__str__(text)[:_MESSAGE_CHARACTERS]
+def _message(error: BaseException, show: Representer) -> str:
+    text = show.call(lambda: str(error), seconds=_MESSAGE_SECONDS)
+    if text is None:
+        return f"{type(error).__name__} cannot be shown: its __str__ fails."
+    return text[:_MESSAGE_CHARACTERS]
 
 
 def _type_name(error: BaseException) -> str:

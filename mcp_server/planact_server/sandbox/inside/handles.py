@@ -78,17 +78,28 @@ class LargeText:
 
     def _chunks(self) -> Iterator[str]:
         for start in range(0, self.size, _CHUNK):
-            yield self._read(start, min(start + _CHUNK, self.size))
+            yield self._fetch(start, min(start + _CHUNK, self.size))
+
+    def _fetch(self, start: int, stop: int) -> str:
+        """Read a piece; the host may give less than it is asked for at a time."""
+        pieces: list[str] = []
+        while start < stop:
+            piece = self._read(start, stop)
+            if not piece:
+                break
+            pieces.append(piece)
+            start += len(piece)
+        return "".join(pieces)
 
     def _slice(self, start: int, stop: int) -> str:
         if stop <= start:
             return ""
         if stop - start > _CHUNK:
-            return self._read(start, stop)
+            return self._fetch(start, stop)
         end = self._chunk_start + len(self._chunk)
         if start < self._chunk_start or stop > end:
             self._chunk_start = start
-            self._chunk = self._read(start, min(start + _CHUNK, self.size))
+            self._chunk = self._fetch(start, min(start + _CHUNK, self.size))
         return self._chunk[start - self._chunk_start : stop - self._chunk_start]
 
 

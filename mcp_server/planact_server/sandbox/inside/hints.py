@@ -50,6 +50,8 @@ def hint(failure: Failure, show: Callable[[Any], str]) -> str | None:
         return _about_type(failure, show)
     if isinstance(error, RecursionError):
         return "A function calls itself without an end, or too deeply: use a loop."
+    if isinstance(error, MemoryError):
+        return "The plan needs more memory than it may use: work in smaller pieces."
     return None
 
 

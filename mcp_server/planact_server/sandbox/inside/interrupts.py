@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+_T = TypeVar("_T")
 
 Stop: TypeAlias = Literal["timeout", "limit", "cancelled"]
 
@@ -74,7 +76,7 @@ class Interrupts:
             self._waiting = False
             self._raise()
 
-    def foreign(self, call: Callable[[], object], *, seconds: float) -> object:
+    def foreign(self, call: Callable[[], _T], *, seconds: float) -> _T:
         """Call a plan's own code (a `__repr__`) after the plan has ended. Raises PlanStopped when it takes too long."""
         self._in_foreign_code = True
         self._raised = 0

@@ -29,8 +29,8 @@ class Place:
 
     line: int | None
     names: tuple[str, ...] = ()
-    waiting: list[tuple[int, tuple[str, ...]]] | None = None
-    """Where to put the names until their statement has completed."""
+    statement: tuple[FrameType, int] | None = None
+    """What must complete before the names are bound, where anything can still fail."""
 
 
 class Observer:
@@ -38,7 +38,8 @@ class Observer:
 
     def __init__(self) -> None:
         self._tables: dict[str, Table] = {}
-        self._open: dict[tuple[int, int], list[tuple[int, tuple[str, ...]]]] = {}
+        # By the frame itself, not its id: a frame that is kept cannot be mistaken for a later one.
+        self._open: dict[tuple[FrameType, int], list[tuple[int, tuple[str, ...]]]] = {}
         self._bound: dict[int, list[str]] = {}
         self._current = ""
 
@@ -60,27 +61,28 @@ class Observer:
             return Place(line=line)
         if site.statement is None:
             return Place(line=line, names=site.names)
-        waiting = self._open.get((id(_statement_frame(frame, site.comprehensions)), site.statement))
-        return Place(line=line, names=site.names, waiting=waiting)
+        key = (_statement_frame(frame, site.comprehensions), site.statement)
+        return Place(line=line, names=site.names, statement=key)
 
     def succeeded(self, call: int, place: Place) -> None:
         """The call has returned a value to the plan."""
         if not place.names:
             return
-        if place.waiting is None:
+        if place.statement is None:
             self._report(call, place.names)
         else:
-            place.waiting.append((call, place.names))
+            self._open.setdefault(place.statement, []).append((call, place.names))
 
     def begin(self, statement: int) -> None:
-        """Marker before a statement."""
-        self._open[id(current_frame(1)), statement] = []
+        """Marker before a statement: what an earlier, failed run of it left is void."""
+        if self._open:
+            self._open.pop((current_frame(1), statement), None)
 
     def commit(self, statement: int, _begun: None = None, value: Any = None) -> Any:
         """Marker after a statement, or around the value of a walrus."""
-        waiting = self._open.pop((id(current_frame(1)), statement), ())
-        for call, names in waiting:
-            self._report(call, names)
+        if self._open:
+            for call, names in self._open.pop((current_frame(1), statement), ()):
+                self._report(call, names)
         return value
 
     def take(self) -> list[tuple[int, list[str]]]:

@@ -86,6 +86,7 @@ class Policy(RestrictingNodeTransformer):
         self._statements = statements
         self._deferred: dict[ast.AST, ast.expr | None] = {}
         self._in_class_body = False
+        self._class_name = ""
 
     # ---- saying no -------------------------------------------------------------------------------------------------
 
@@ -143,12 +144,18 @@ class Policy(RestrictingNodeTransformer):
             visited = self.node_contents_visit(node)
             if verdict == "plain":
                 return visited
-            return _call(GETATTR, [visited.value, ast.Constant(node.attr)], at=node)
+            return _call(GETATTR, [visited.value, ast.Constant(self._mangled(node.attr))], at=node)
         if not attributes.is_ordinary_name(node.attr):
             self.refuse(node, f"Attribute {node.attr!r} cannot be set in a plan.", _HINTS.get(node.attr))
         visited = self.node_contents_visit(node)
         visited.value = _call(WRITABLE, [visited.value], at=visited.value)
         return visited
+
+    def _mangled(self, name: str) -> str:
+        """`self.__x` in a class, as the compiler would spell it."""
+        owner = self._class_name.lstrip("_")
+        is_private = name.startswith("__") and not name.endswith("__")
+        return f"_{owner}{name}" if owner and is_private else name
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         return self.node_contents_visit(node)
@@ -327,8 +334,10 @@ class Policy(RestrictingNodeTransformer):
         seen = [self.visit(part) for part in outside]
         body = copy.copy(node)
         body.decorator_list, body.bases, body.keywords = [], [], []
+        outer, self._class_name = self._class_name, node.name
         with self._inside(class_body=True):
             visited = self.node_contents_visit(body)
+        self._class_name = outer
         visited.decorator_list = seen[:decorators]
         visited.bases = seen[decorators : decorators + bases]
         visited.keywords = seen[len(seen) - keywords :] if keywords else []

@@ -26,6 +26,9 @@ class Names:
     read: dict[str, list[ast.Name]] = field(default_factory=dict[str, "list[ast.Name]"])
     """Names read as globals."""
 
+    read_in_functions: set[ast.Name] = field(default_factory=set[ast.Name])
+    """Those of `read` that happen when a function is called, by then with the plan's own names bound."""
+
     dotted: dict[tuple[str, str], list[ast.Attribute]] = field(
         default_factory=dict[tuple[str, str], "list[ast.Attribute]"]
     )
@@ -44,7 +47,8 @@ class Names:
         """True when some read of the name may happen before the plan itself has bound it."""
         if name not in self.bound:
             return True
-        return any((node.lineno, node.col_offset) < self.bound[name] for node in self.read.get(name, ()))
+        early = (node for node in self.read.get(name, ()) if node not in self.read_in_functions)
+        return any((node.lineno, node.col_offset) < self.bound[name] for node in early)
 
 
 def analyse(tree: ast.Module) -> Names:
@@ -63,8 +67,12 @@ class _Scope:
     kind: str
     bound: set[str] = field(default_factory=set[str])
     globals: set[str] = field(default_factory=set[str])
+    nonlocals: set[str] = field(default_factory=set[str])
     definitions: set[str] = field(default_factory=set[str])
     assignments: set[str] = field(default_factory=set[str])
+
+    def is_in_function(self) -> bool:
+        return self.kind == "function" or (self.parent is not None and self.parent.is_in_function())
 
     def reads_global(self, name: str) -> bool:
         """True when a read of `name` here reaches the module's scope."""
@@ -83,8 +91,7 @@ class _Scope:
 def _collect(body: Iterable[ast.AST], scope: _Scope, names: Names) -> None:
     """Find what the statements bind in their own scope, without entering nested scopes."""
     for statement in body:
-        end = (getattr(statement, "end_lineno", 0) or 0, getattr(statement, "end_col_offset", 0) or 0)
-        for node in _own_nodes(statement):
+        for node, end in _own_nodes(statement, _end(statement)):
             for name, is_definition in _bindings(node):
                 (scope.definitions if is_definition else scope.assignments).add(name)
                 scope.bound.add(name)
@@ -94,24 +101,41 @@ def _collect(body: Iterable[ast.AST], scope: _Scope, names: Names) -> None:
                 scope.globals.update(node.names)
                 for name in node.names:
                     names.bound.setdefault(name, end)
-                    scope.bound.discard(name)
             elif isinstance(node, ast.Nonlocal):
-                scope.bound.difference_update(node.names)
-    scope.bound -= scope.globals
+                scope.nonlocals.update(node.names)
+    scope.bound -= scope.globals | scope.nonlocals
 
 
-def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk a statement without going into functions, classes and comprehension targets."""
-    yield node
+def _own_nodes(node: ast.AST, end: Position) -> Iterator[tuple[ast.AST, Position]]:
+    """Walk a statement without going into functions, classes and comprehension targets.
+
+    With each node comes the place from which on a name that it binds is bound.
+    """
+    if isinstance(node, ast.stmt | ast.ExceptHandler | ast.pattern):
+        end = _end(node)
+    yield node, end
     if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
         for outer in _evaluated_outside(node):
-            yield from _own_nodes(outer)
+            yield from _own_nodes(outer, end)
         return
     for child in ast.iter_child_nodes(node):
         if isinstance(node, _COMPREHENSIONS):
-            yield from (inner for inner in ast.walk(child) if isinstance(inner, ast.NamedExpr))
+            yield from ((inner, end) for inner in ast.walk(child) if isinstance(inner, ast.NamedExpr))
         else:
-            yield from _own_nodes(child)
+            yield from _own_nodes(child, _end(node.context_expr) if isinstance(node, ast.withitem) else end)
+
+
+def _end(node: ast.AST) -> Position:
+    """Where a statement has bound its own names: after its head, for those that have a body."""
+    match node:
+        case ast.For(iter=head) | ast.AsyncFor(iter=head) | ast.ExceptHandler(type=ast.expr() as head):
+            return _end(head)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.ExceptHandler():
+            return node.lineno, node.col_offset
+        case ast.stmt() | ast.expr() | ast.pattern():
+            return node.end_lineno or 0, node.end_col_offset or 0
+        case _:
+            return 0, 0
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, bool]]:
@@ -168,6 +192,8 @@ class _Reader(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load) and self._scope.reads_global(node.id):
             self._names.read.setdefault(node.id, []).append(node)
+            if self._scope.is_in_function():
+                self._names.read_in_functions.add(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.value, ast.Name) and self._scope.reads_global(node.value.id):

@@ -31,15 +31,21 @@ from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
 from planact_server.sandbox.inside.source import Problem, Refused, Text
 from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
+from planact_server.sandbox.inside.wire import Frame, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import CodeType
 
-    from planact_server.sandbox.inside.wire import Frame, Wire
+    from planact_server.sandbox.inside.wire import Wire
 
 _NOTHING: Any = object()
 _RESULT = "result."
+_NO_STATE: Frame = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
+_LEAST_STATE_BYTES = 2_000
+_FRAME_MARGIN = 100_000
+"""Room for errors and names beside the state."""
+
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
 
 
@@ -62,19 +68,20 @@ class Session:
         self._loop = Loop(pump=self.channel.pump, expects_frames=self.channel.expects_answers)
         self._link = tools.Link(self.channel, self._observer, self._loop)
         self._builtins = self._make_builtins()
-        self._own_builtins = frozenset(self._builtins)
+        self._own_builtins = frozenset(self._builtins) | {"__name__"}
         self._globals: dict[str, Any] = {"__builtins__": self._builtins, "__name__": "__main__"}
         self._texts: dict[str, Text] = {}
         self._digests: dict[str, bytes] = {}
         self._result: Any = _NOTHING
-        self._state_bytes = 0
+        self._representer = export.Representer(self._interrupts)
+        self._state_bytes = self._frame_bytes = 0
 
     # ---- what the host asks for ------------------------------------------------------------------------------------
 
     def run(self, frame: Frame) -> Frame:
         """Run one plan and return the `done` frame."""
         text = Text(frame["source"], f"<plan {len(self._texts) + 1}>")
-        self._state_bytes = frame["state_bytes"]
+        self._state_bytes, self._frame_bytes = frame["state_bytes"], frame["frame_bytes"]
         self._result = _NOTHING
         before = self._variables()
         prepared: _Prepared | None = None
@@ -159,7 +166,7 @@ class Session:
         """False for calls that certainly reach no tool: their statements need no marker."""
         if isinstance(callee, ast.Name):
             name = callee.id
-            is_python = name in self._own_builtins and not isinstance(self._builtins[name], tools.CallTool)
+            is_python = name in self._own_builtins and not isinstance(self._builtins.get(name), tools.CallTool)
             return not is_python and name not in names.defined and not export.is_plain_code(self._globals.get(name))
         base = callee
         while isinstance(base, ast.Attribute):
@@ -205,7 +212,6 @@ class Session:
             return cast("Any", vars(module)[attribute])
 
         def defer(function: Any, scheduler: Any = None) -> Any:
-            scheduler = getattr(scheduler, "__func__", scheduler)
             return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
 
         def keep_result(value: Any) -> Any:
@@ -236,17 +242,16 @@ class Session:
         status = self._interrupts.status or ("ok" if failure is None else "error")
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
-        certain = _certain_stores(prepared, failure)
         try:
-            state: Frame = self._state(before, certain)
+            state = self._state(before, _certain_stores(prepared, failure))
         except MemoryError:
-            state = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
+            state = dict(_NO_STATE)
             errors.append(Problem(type="MemoryError", message="The variables do not fit into the memory that is left."))
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
 
     def _problem(self, failure: BaseException, prepared: _Prepared | None) -> Problem:
         current = Text("", "") if prepared is None else prepared.text
-        problem = failures.describe(failure, self._texts, current, self.channel, self._interrupts)
+        problem = failures.describe(failure, self._texts, current, self.channel, self._representer)
         status = self._interrupts.status
         if status is None:
             return problem
@@ -265,19 +270,32 @@ class Session:
             or self._digests.get(name) != now.digest
         }
         self._digests = {name: now.digest for name, now in snapshots.items()}
-        values = changed if self._result is _NOTHING else {**changed, _RESULT: self._result}
-        exported = export.export(values, self._interrupts, max_bytes=self._state_bytes, known=snapshots)
-        state: Frame = {
-            "variables": {name: exported.values[name] for name in changed},
+        return {
+            **self._exported(changed, snapshots),
             "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
             "functions": [name for name, value in variables.items() if export.is_code(value)],
-            "truncated": {("result" if name == _RESULT else name): n for name, n in exported.truncated.items()},
         }
-        return state if self._result is _NOTHING else {**state, "result": exported.values[_RESULT]}
+
+    def _exported(self, changed: dict[str, Any], known: Mapping[str, export.Snapshot]) -> Frame:
+        """Variables and result within the budget, and in any case small enough for one frame."""
+        values = changed if self._result is _NOTHING else {**changed, _RESULT: self._result}
+        budget = self._state_bytes
+        while True:
+            exported = export.export(values, self._representer, max_bytes=budget, known=known)
+            state: Frame = {
+                "variables": {name: exported.values[name] for name in changed},
+                "truncated": {("result" if name == _RESULT else name): n for name, n in exported.truncated.items()},
+            }
+            if self._result is not _NOTHING:
+                state["result"] = exported.values[_RESULT]
+            if budget < _LEAST_STATE_BYTES or len(encode(state)) < self._frame_bytes - _FRAME_MARGIN:
+                return state
+            budget //= 8  # control characters take six bytes each in JSON
+            known = {}
 
     def _snapshots(self) -> dict[str, export.Snapshot]:
         data = {name: value for name, value in self._variables().items() if not export.is_code(value)}
-        return export.snapshots(data, self._interrupts)
+        return export.snapshots(data, self._representer)
 
     def _variables(self) -> dict[str, Any]:
         """Everything that plans have bound, in order."""
@@ -285,9 +303,8 @@ class Session:
 
     def _refusal(self, refused: Refused) -> Frame:
         problems = [problem.as_json() for problem in refused.problems]
-        nothing: Frame = {"variables": {}, "deleted": [], "truncated": {}}
         functions = [name for name, value in self._variables().items() if export.is_code(value)]
-        return {"type": "done", "status": refused.status, "errors": problems, "functions": functions, **nothing}
+        return {"type": "done", "status": refused.status, "errors": problems, **_NO_STATE, "functions": functions}
 
     def _give_up(self, before: dict[str, Any]) -> NoReturn:
         """The plan swallows its stop: report what there is and end the worker."""
@@ -331,7 +348,7 @@ def _module_line(failure: BaseException, filename: str) -> int | None:
 
 def _is_one_of(function: Any, functions: frozenset[Any]) -> bool:
     try:
-        return function in functions
+        return function in functions or getattr(function, "__func__", None) in functions
     except TypeError:
         return False
 

@@ -1,6 +1,6 @@
 """Tools, server namespaces and helpers: the functions of a plan that reach its host.
 
-Helpers ask with these arguments: search_tools {"query", "limit"}, describe {"name"}, progress {"text", "fraction"},
+Helpers ask with these arguments: search_tools {"words", "limit"}, describe {"name"}, progress {"text", "fraction"},
 read_resource {"uri", "server"}, ask_model {"prompt", …}, text {"id", "start", "stop"} (characters of a LargeText).
 """
 
@@ -194,9 +194,9 @@ def helpers(link: Link) -> dict[str, Any]:
     """The functions that every plan has beside Python's own."""
     ask = link.channel.ask
 
-    def search_tools(query: str = "", limit: int = 10) -> Any:
+    def search_tools(words: str = "", limit: int = 10) -> Any:
         """Find tools by words; returns signatures, best first."""
-        return ask("search_tools", {"query": str(query), "limit": int(limit)})
+        return ask("search_tools", {"words": str(words), "limit": int(limit)})
 
     def describe(name: Any) -> Any:
         """The full signature and documentation of a tool."""

@@ -14,6 +14,8 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from planact_server.sandbox.inside.interrupts import PlanStopped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
 
@@ -126,22 +128,21 @@ class Task(Future):
     def __repr__(self) -> str:
         return f"<Task {self._name} {'done' if self._done else 'pending'}>"
 
-    def step(self) -> None:
-        """Run until the next await of something unfinished. The plan's own stop passes through."""
+    def step(self, error: BaseException | None = None) -> None:
+        """Run until the next await of something unfinished, with `error` raised there. A stop passes through."""
         if self._done:
             return
         self._waiting_for = None
         before, self._loop.current = self._loop.current, self
         try:
-            if self._cancel_requested:
+            if error is None and self._cancel_requested:
                 self._cancel_requested = False
-                awaited = self._coroutine.throw(CancelledError())
-            else:
-                awaited = self._coroutine.send(None)
+                error = CancelledError()
+            awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except StopIteration as finished:
             self._settle(value=finished.value)
-        except (Exception, CancelledError) as error:  # noqa: BLE001 - it belongs to whoever awaits the task
-            self._settle(error=error)
+        except (Exception, CancelledError) as failed:  # noqa: BLE001 - it belongs to whoever awaits the task
+            self._settle(error=failed)
         else:
             self._wait_for(awaited)
         finally:
@@ -196,8 +197,13 @@ class Loop:
         while not future.done():
             if self.ready:
                 self.ready.popleft().step()
-            else:
+                continue
+            try:
                 self._wait()
+            except (Deadlock, PlanStopped) as error:
+                if not isinstance(future, Task):
+                    raise
+                future.step(error)  # raised where the plan waits, so that the error has a line
         return future.result()
 
     def after(self, seconds: float) -> Future:
