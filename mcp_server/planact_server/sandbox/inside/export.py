@@ -149,10 +149,11 @@ class Representer:
         kind = kind_of(value)
         if kind in self._distrusted:
             return f"<{kind.__name__} object>"
+        self._distrusted.add(kind)  # before the call: it may never return
         text = self.call(lambda: repr(value), seconds=_REPR_SECONDS)
         if text is None:
-            self._distrusted.add(kind)
             return f"<{kind.__name__} object>"
+        self._distrusted.discard(kind)
         return text[:limit]
 
     def call(self, make_text: Callable[[], str], *, seconds: float) -> str | None:

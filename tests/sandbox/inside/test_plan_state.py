@@ -1,0 +1,147 @@
+"""What a plan leaves behind, as JSON and within budgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from sandbox.inside.plan_worker import PlanWorker
+
+EXPORTED = {
+    "plain": ("[1, 'a', None, True, 1.5, {'k': []}]", [1, "a", None, True, 1.5, {"k": []}]),
+    "tuple": ("(1, (2, 3))", [1, [2, 3]]),
+    "set": ("{1}", [1]),
+    "frozenset": ("frozenset(['a'])", ["a"]),
+    "deque": ("deque([1])", [1]),
+    "dates": ("[datetime.date(2024, 1, 2), datetime.datetime(2024, 1, 2, 3), datetime.time(4)]",
+              ["2024-01-02", "2024-01-02T03:00:00", "04:00:00"]),
+    "decimal": ("decimal.Decimal('1.10')", "1.10"),
+    "uuid": ("uuid.UUID(int=5)", "00000000-0000-0000-0000-000000000005"),
+    "not a number": ("[float('nan'), float('inf'), -float('inf')]", ["nan", "inf", "-inf"]),
+    "keys": ("{1: 'a', None: 'b', 2.5: 'c', (1, 2): 'd', datetime.date(2024, 1, 2): 'e'}",
+             {"1": "a", "None": "b", "2.5": "c", "(1, 2)": "d", "2024-01-02": "e"}),
+    "bytes": ("b'ab'", {"$type": "bytes", "repr": "b'ab'"}),
+    "object": ("P(1)", {"$type": "P", "repr": "P(x=1)"}),
+    "enum": ("E.a", {"$type": "E", "repr": "<E.a: 1>"}),
+    "int enum": ("I.a", {"$type": "I", "repr": "<I.a: 1>"}),
+    "named tuple": ("N(1, 2)", [1, 2]),
+    "counter": ("Counter('aab')", {"a": 2, "b": 1}),
+    "subclasses": ("[S('x'), L([1])]", ["x", [1]]),
+    "range": ("range(3)", {"$type": "range", "repr": "range(0, 3)"}),
+    "large int": ("2 ** 100", 2**100),
+    "huge int": ("2 ** 100_000", {"$type": "int", "repr": "<int of 100001 bits>"}),
+    "class": ("int", {"$type": "type", "repr": "<class 'int'>"}),
+    "surrogate": ("'a\\ud800'", "a?"),
+}  # fmt: skip
+
+SETUP = """
+import datetime, decimal, uuid
+from collections import Counter, deque, namedtuple
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+@dataclass
+class P:
+    x: int
+E = Enum('E', 'a')
+I = IntEnum('I', 'a')
+N = namedtuple('N', 'x y')
+class S(str):
+    def __str__(self): return 'changed'
+class L(list):
+    def __iter__(self): return iter('changed')
+"""
+
+
+@pytest.mark.parametrize(("expression", "expected"), EXPORTED.values(), ids=EXPORTED)
+def test_a_value_is_exported_as_the_contract_says(session: PlanWorker, expression: str, expected: object) -> None:
+    session.run(SETUP)
+
+    run = session.run(expression)
+
+    assert (run.status, run.result) == ("ok", expected)
+
+
+def test_a_value_that_contains_itself_ends(session: PlanWorker) -> None:
+    run = session.run("x = [1]\nx.append(x)\nd = {'x': x}\nd['d'] = d\nd")
+
+    assert run.result == {"x": [1, {"$type": "list", "repr": "[...]"}], "d": {"$type": "dict", "repr": "{...}"}}
+
+
+def test_variables_hold_what_was_made_bound_again_or_changed_in_place(worker: PlanWorker) -> None:
+    first = worker.run("a = 1\nb = [1]\nc = {'k': []}\n_d = 4\nsame = 1\nfor i in range(2): pass")
+    second = worker.run("a = 2\nb.append(2)\nc['k'].append(3)\nnew = a\nsame = 1\nunused = None")
+    third = worker.run("print(a, b)")
+
+    assert first.variables == {"a": 1, "b": [1], "c": {"k": []}, "_d": 4, "same": 1, "i": 1}
+    assert second.variables == {"a": 2, "b": [1, 2], "c": {"k": [3]}, "same": 1, "new": 2, "unused": None}
+    assert third.variables == {}
+
+
+def test_functions_classes_and_modules_are_no_variables(worker: PlanWorker) -> None:
+    run = worker.run("import math\nfrom json import dumps\ndef f(): pass\nclass A: pass\ng = lambda: 1\na = A()\nx = 1")
+
+    assert run.done["functions"] == ["math", "dumps", "f", "A", "g"]
+    assert list(run.variables) == ["a", "x"]
+
+
+def test_deleted_variables_are_named(worker: PlanWorker) -> None:
+    worker.run("a = b = 1\ndef f(): pass")
+
+    run = worker.run("del a, f")
+
+    assert (run.done["deleted"], run.done["functions"]) == (["a"], [])
+
+
+def test_restored_variables_are_there_and_unchanged(worker: PlanWorker) -> None:
+    worker.restore({"a": [1], "__builtins__": {}, "not a name": 1})
+
+    run = worker.run("a.append(2)\na")
+
+    assert (run.result, run.variables) == ([1, 2], {"a": [1, 2]})
+    assert worker.run("len(a)").variables == {}
+
+
+def test_partial_state_stays_when_a_plan_fails(worker: PlanWorker) -> None:
+    run = worker.run("x = [1]\nx.append(2)\ny = x[9]\nz = 1")
+
+    assert (run.status, run.variables) == ("error", {"x": [1, 2]})
+
+
+def test_a_large_variable_is_cut_and_the_small_ones_stay_whole(worker: PlanWorker) -> None:
+    run = worker.run("big = list(range(100_000))\ntext = 'é' * 100_000\nsmall = {'a': 1}\nsmall", state_bytes=20_000)
+
+    assert (run.result, run.variables["small"]) == ({"a": 1}, {"a": 1})
+    assert run.done["truncated"] == {"big": 100_000, "text": 100_000}
+    assert run.variables["big"][:3] == [0, 1, 2]
+    assert 4_000 < len(run.variables["text"].encode()) < 20_000
+
+
+def test_state_that_json_inflates_still_fits_into_a_frame(worker: PlanWorker) -> None:
+    run = worker.run("x = '\\x00' * 900_000\ny = 1", state_bytes=1_000_000, frame_bytes=1_500_000)
+
+    assert (run.status, run.variables["y"], run.done["truncated"]) == ("ok", 1, {"x": 900_000})
+
+
+HOSTILE = {
+    "endless": "while True: pass",
+    "raises": "raise ValueError",
+    "no text": "return 5",
+    "swallows": "while True:\n            try:\n                go()\n            finally:\n                continue",
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_repr_costs_a_moment_and_the_worker_says_what_it_can(worker: PlanWorker, body: str) -> None:
+    go = "def go():\n    for _ in range(10_000): pass"
+
+    run = worker.run(f"{go}\nclass A:\n    def __repr__(self):\n        {body}\na = A()\nok = 1", within=4)
+
+    assert (run.status, run.variables) == ("ok", {"a": {"$type": "A", "repr": "<A object>"}, "ok": 1})
+
+
+def test_after_a_hostile_repr_the_session_is_quick_again(worker: PlanWorker) -> None:
+    worker.run("class A:\n    def __repr__(self):\n        while True: pass\na = A()")
+
+    assert worker.run("1").seconds < 0.2
