@@ -116,6 +116,7 @@ class PlanWorker:
         tools: Tools | None = None,
         *,
         ask: Callable[[str, dict[str, Any]], Any] = lambda _helper, _arguments: None,
+        resolve: Callable[[str], dict[str, Any]] | None = None,
         together: int = 1,
         within: float = 10.0,
         **limits: Any,
@@ -138,7 +139,8 @@ class PlanWorker:
                     run.bound.setdefault(frame["call"], []).extend(frame["names"])
                 case "resolve":
                     run.resolved += frame["names"]
-                    answers = {name: _resolve(name, tools or {}) for name in frame["names"]}
+                    look_up = resolve or (lambda name: _resolve(name, tools or {}))
+                    answers = {name: look_up(name) for name in frame["names"]}
                     self.send({"type": "answer", "id": frame["id"], "value": answers})
                 case "ask":
                     run.asked.append((frame["helper"], frame["arguments"]))

@@ -64,6 +64,19 @@ def test_no_attribute_leads_to_the_real_type_the_real_import_or_the_namespace_of
     assert [path for path, value in reached.items() if any(value is one for one in wanted)] == []
 
 
+def test_no_class_that_a_plan_may_inherit_from_keeps_a_module_in_a_private_name() -> None:
+    classes = [value for value in _walk(_everything()).values() if isinstance(value, type)]
+    leaks = [
+        (base, name)
+        for base in classes
+        for name, value in vars(base).items()
+        if attributes.is_ordinary_name(name) and isinstance(value, FORBIDDEN)
+    ]
+
+    assert len(classes) > 150
+    assert leaks == []
+
+
 def test_no_facade_has_a_private_name_or_can_be_changed() -> None:
     for module in facades.MODULES.values():
         assert [name for name in vars(module) if name.startswith("_") and name != "__name__"] == []

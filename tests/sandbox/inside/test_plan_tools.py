@@ -157,6 +157,15 @@ def test_a_limit_answer_ends_the_plan_whatever_it_catches(session: PlanWorker) -
     assert (run.status, run.error["message"], run.variables) == ("limit", "1,000 calls", {"x": 1})
 
 
+def test_a_misspelt_tool_gets_the_hosts_advice_unless_a_variable_is_meant(session: PlanWorker) -> None:
+    hint = {"kind": "missing", "hint": "Did you mean 'add'?"}
+    missing = {"nothing.here": lambda: None}
+
+    run = session.run("totals = 1\ntotal + ad(1)", missing, resolve=lambda _name: hint)
+
+    assert [error["hint"] for error in run.done["errors"]] == ["Did you mean 'totals'?", "Did you mean 'add'?"]
+
+
 def test_tools_and_servers_show_their_names(session: PlanWorker) -> None:
     run = session.run("[repr(add), add.__name__, repr(files.echo), str(files)]", TOOLS)
 
@@ -199,6 +208,16 @@ def test_raw_calls_carry_raw_names(session: PlanWorker) -> None:
 
 
 IMAGE = {"$planact": "image", "id": "i1", "mime": "image/png", "size": 9}
+
+
+def test_copies_of_values_that_hold_tools_and_handles_work(session: PlanWorker) -> None:
+    run = session.run(
+        "import copy\nc = copy.deepcopy({'t': echo, 's': files, 'i': picture()})\n"
+        "[c['t'](1), c['s'].echo(2), c['i'].size]",
+        {**TOOLS, "demo.picture": lambda: IMAGE},
+    )
+
+    assert run.result == [1, 2, 9]
 
 
 def test_a_handle_has_mime_and_size_and_travels_back_unchanged(session: PlanWorker) -> None:

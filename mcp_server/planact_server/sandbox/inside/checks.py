@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from planact_server.sandbox.inside import facades, hints, language
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
     from planact_server.sandbox.inside.scopes import Names
     from planact_server.sandbox.inside.source import Problem, Text
@@ -42,17 +42,19 @@ def missing_imports(tree: ast.Module, text: Text) -> Iterator[Problem]:
                 yield text.problem(node, "ModuleNotFoundError", message, hint)
 
 
-def undefined(names: Names, resolved: Mapping[str, Any], text: Text, known: Iterable[str]) -> Iterator[Problem]:
+def undefined(
+    names: Names, resolved: Mapping[str, Any], text: Text, session: Iterable[str], python: Collection[str]
+) -> Iterator[Problem]:
     """Names that nothing has: neither the plan, nor the session, nor Python, nor a connected server."""
-    reachable = {*known, *names.bound}
+    own = {*session, *names.bound}
     for name, nodes in names.read.items():
-        if name in reachable:
+        if name in own or name in python:
             continue
         if name in language.UNAVAILABLE:
             message = f"{name}() is not available in a plan."
             yield text.problem(nodes[0], "PolicyError", message, language.UNAVAILABLE[name])
         elif resolved.get(name, {}).get("kind") == "missing":
-            hint = hints.about_name(name, reachable) or resolved[name].get("hint")
+            hint = hints.about_name(name, own) or resolved[name].get("hint") or hints.about_name(name, python)
             yield text.problem(nodes[0], "NameError", f"name {name!r} is not defined", hint)
 
 

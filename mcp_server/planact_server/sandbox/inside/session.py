@@ -31,7 +31,7 @@ from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
 from planact_server.sandbox.inside.source import Problem, Refused, Text
 from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
-from planact_server.sandbox.inside.wire import Frame, encode
+from planact_server.sandbox.inside.wire import Frame, HostGone, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +72,7 @@ class Session:
         self._globals: dict[str, Any] = {"__builtins__": self._builtins, "__name__": "__main__"}
         self._texts: dict[str, Text] = {}
         self._digests: dict[str, bytes] = {}
+        self._prepared: _Prepared | None = None
         self._result: Any = _NOTHING
         self._representer = export.Representer(self._interrupts)
         self._state_bytes = self._frame_bytes = 0
@@ -84,23 +85,13 @@ class Session:
         self._state_bytes, self._frame_bytes = frame["state_bytes"], frame["frame_bytes"]
         self._result = _NOTHING
         before = self._variables()
-        prepared: _Prepared | None = None
-        failure: BaseException | None = None
         self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
+        self._prepared = None
         self._interrupts.begin(frame["seconds"], give_up=lambda: self._give_up(before))
-        try:
-            prepared = self._prepare(text, max_bytes=frame["source_bytes"])
-            self._execute(prepared.code)
-        except Refused as refused:
-            self._interrupts.end()
-            return self._refusal(refused)
-        except (Exception, PlanStopped, KeyboardInterrupt, SystemExit, GeneratorExit) as error:  # noqa: BLE001
-            failure = error  # whatever a plan raises is a result
-        except CancelledError as error:
-            failure = error
-        self._finish_tasks()
-        self._interrupts.end()
-        done = self._conclude(before, prepared, failure)
+        failure = self._attempt(text, max_bytes=frame["source_bytes"])
+        if isinstance(failure, Refused):
+            return self._refusal(failure)
+        done = self._conclude(before, failure)
         self.channel.flush()
         return done
 
@@ -110,6 +101,24 @@ class Session:
             if name.isidentifier() and attributes.is_ordinary_name(name):
                 self._globals[name] = value
         self._digests = {name: one.digest for name, one in self._snapshots().items()}
+
+    def _attempt(self, text: Text, *, max_bytes: int) -> BaseException | None:
+        """Prepare and execute, until nothing of the plan can run any more. Returns what it failed with."""
+        failure: BaseException | None = None
+        try:
+            try:
+                self._prepared = self._prepare(text, max_bytes=max_bytes)
+                self._execute(self._prepared.code)
+            except HostGone:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a plan raises is a result
+                failure = error
+            self._finish_tasks()
+            self._interrupts.end()
+        except PlanStopped as stop:  # it arrived between the plan's last instruction and here
+            self._interrupts.end()
+            return failure or stop
+        return failure
 
     # ---- prepare ---------------------------------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class Session:
         wanted = checks.outside_names(names, known)
         resolved = self.channel.resolve(wanted) if wanted else {}
         problems = [
-            *checks.undefined(names, resolved, text, known),
+            *checks.undefined(names, resolved, text, self._variables(), self._own_builtins),
             *checks.wrong_uses(names, resolved, text, known),
         ]
         if problems:
@@ -237,20 +246,20 @@ class Session:
 
     # ---- conclude --------------------------------------------------------------------------------------------------
 
-    def _conclude(self, before: dict[str, Any], prepared: _Prepared | None, failure: BaseException | None) -> Frame:
-        errors = [] if failure is None else [self._problem(failure, prepared)]
+    def _conclude(self, before: dict[str, Any], failure: BaseException | None) -> Frame:
+        errors = [] if failure is None else [self._problem(failure)]
         status = self._interrupts.status or ("ok" if failure is None else "error")
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
         try:
-            state = self._state(before, _certain_stores(prepared, failure))
+            state = self._state(before, _certain_stores(self._prepared, failure))
         except MemoryError:
             state = dict(_NO_STATE)
             errors.append(Problem(type="MemoryError", message="The variables do not fit into the memory that is left."))
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
 
-    def _problem(self, failure: BaseException, prepared: _Prepared | None) -> Problem:
-        current = Text("", "") if prepared is None else prepared.text
+    def _problem(self, failure: BaseException) -> Problem:
+        current = Text("", "") if self._prepared is None else self._prepared.text
         problem = failures.describe(failure, self._texts, current, self.channel, self._representer)
         status = self._interrupts.status
         if status is None:
@@ -309,7 +318,7 @@ class Session:
     def _give_up(self, before: dict[str, Any]) -> NoReturn:
         """The plan swallows its stop: report what there is and end the worker."""
         self._interrupts.end()
-        done = self._conclude(before, None, None)
+        done = self._conclude(before, None)
         self.channel.flush()
         self._wire.send(done)
         os._exit(0)

@@ -92,6 +92,9 @@ class Tool:
         """The same tool may be held by more than one object: `git.git_status` and plain `git_status`."""
         return isinstance(other, Tool) and other.full_name() == self.full_name()
 
+    def __deepcopy__(self, _memo: object) -> Tool:
+        return self
+
     def __repr__(self) -> str:
         return f"<tool {self.full_name()}({', '.join(self._parameters)})>"
 
@@ -138,6 +141,9 @@ class Server:
             message = f"Server {self.__name__!r} has no tool {name!r}. {hint}".rstrip()
             raise AttributeError(message, name=name)
         self._tools[name] = make_tool(self._link, resolution)
+
+    def __deepcopy__(self, _memo: object) -> Server:
+        return self
 
     def __repr__(self) -> str:
         return f"<server {self.__name__}: search_tools('...') lists its tools>"
