@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.syntax import Syntax
-from rich.text import Text
 
 from planact_server.cli.report import print_answer
 from planact_server.cli.terminal import JSONOption, console, log_to_stderr, print_json
@@ -118,6 +116,8 @@ async def _play(folder: Path, acts: Sequence[_Act], *, show: bool) -> list[JSONO
 
 
 def _introduce() -> None:
+    from rich.syntax import Syntax
+
     out = console()
     out.print(
         "[bold]Planact demo[/bold]: one plan instead of many tool calls. Nothing outside a throw-away folder changes."
@@ -129,6 +129,9 @@ def _introduce() -> None:
 
 
 def _announce(act: _Act) -> None:
+    from rich.syntax import Syntax
+    from rich.text import Text
+
     out = console()
     out.print()
     out.print(Text(act.title, style="bold"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from planact_server.cli.terminal import console, print_table
 from planact_tools import JSONObject, JSONValue
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 WIDTH = 64
 """Characters of a value in a table."""
@@ -17,6 +19,8 @@ _COLOURS = {"ok": "green", "running": "yellow", "approval_required": "yellow"}
 
 def print_answer(answer: JSONObject) -> None:
     """Show an answer on standard error: output, calls, variables, result, errors."""
+    from rich.text import Text
+
     out = console()
     if output := answer.get("output"):
         out.print(Text(str(output).rstrip("\n")))
@@ -57,6 +61,8 @@ def _call(call: JSONObject, width: int) -> list[str]:
 
 
 def _error(error: JSONObject) -> Text:
+    from rich.text import Text
+
     where = f" (line {error['line']})" if "line" in error else ""
     text = Text.assemble((f"{error['type']}{where}: ", "bold red"), str(error["message"]))
     if code := error.get("code_line"):

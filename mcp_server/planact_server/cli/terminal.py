@@ -11,12 +11,9 @@ import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from planact_server.config import Config, ConfigError, load_config
 from planact_tools import JSONValue
@@ -34,6 +31,9 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what h
 SHORT_COLUMN = 12
 """Widths up to this are never cut, in characters."""
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _TERMINAL = "CON" if sys.platform == "win32" else "/dev/tty"
 
 
@@ -43,6 +43,8 @@ class UsageError(Exception):
 
 def console() -> Console:
     """Return the console for people, on standard error."""
+    from rich.console import Console  # 50 ms that `serve` need not spend
+
     return Console(stderr=True, highlight=False, emoji=False)
 
 
@@ -56,6 +58,9 @@ def print_json(value: JSONValue) -> None:
 
 
 def print_table(title: str | None, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
     cells = [list(row) for row in rows]
     table = Table(
         title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", collapse_padding=True

@@ -41,7 +41,7 @@ Count: TypeAlias = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """A table of planact.toml."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class PolicyTable(Section):
