@@ -34,6 +34,7 @@ ERRORS = {
     "own class": ("class Bad(Exception): pass\nraise Bad('x')", "Bad", 2, 1, None),
     "in library code": ("import json\n\njson.loads('{')", "JSONDecodeError", 3, 1, None),
     "after wide characters": ("x = 'é😀'; y = [][0]", "IndexError", 1, 15, None),
+    "misspelt import": ("from collections import Countr", "ImportError", 1, 1, None),
     "policy": ("getattr([], '__class__')", "PolicyError", 1, 1, None),
     "system exit": ("raise SystemExit(1)", "SystemExit", 1, 1, None),
     "keyboard interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt", 1, 1, None),
@@ -88,3 +89,7 @@ def test_an_exception_with_a_hostile_text_is_still_reported(worker: PlanWorker, 
     run = worker.run(f"class E(Exception):\n    def __str__(self):\n        {method}\nraise E()", within=4)
 
     assert (run.status, run.error["type"]) == ("error", "E")
+
+
+def test_a_misspelt_import_says_what_was_meant(session: PlanWorker) -> None:
+    assert "Did you mean 'Counter'?" in session.run("from collections import Countr").error["message"]

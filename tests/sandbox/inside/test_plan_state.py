@@ -32,6 +32,8 @@ EXPORTED = {
     "range": ("range(3)", {"$type": "range", "repr": "range(0, 3)"}),
     "large int": ("2 ** 100", 2**100),
     "huge int": ("2 ** 100_000", {"$type": "int", "repr": "<int of 100001 bits>"}),
+    "function": ("len", {"$type": "builtin_function_or_method", "repr": "<built-in function len>"}),
+    "address": ("object()", {"$type": "object", "repr": "<object object>"}),
     "class": ("int", {"$type": "type", "repr": "<class 'int'>"}),
     "surrogate": ("'a\\ud800'", "a?"),
 }  # fmt: skip

@@ -175,7 +175,7 @@ def _watched(target: Any, name: str) -> Any:
         if isinstance(target, BaseException):
             raise PolicyError("Attribute 'obj' of an exception is not available in a plan.")
         return getattr(target, name)
-    if isinstance(target, str):
+    if isinstance(target, str) and getattr(kind_of(target), name) is getattr(str, name):
         return _Format(target, mapping=name == "format_map")
     if _is_string_class(target):
         return _format_unbound if name == "format" else _format_map_unbound

@@ -16,6 +16,7 @@ import decimal
 import hashlib
 import json
 import math
+import re
 import types
 import uuid
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ _REPR_SECONDS = 0.25
 _SNAPSHOT_BYTES = 1 << 20
 _SNAPSHOT_NODES = 50_000
 _MAX_INT_BITS = 4096
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object lies in memory is nobody's business, and differs from run to run."""
+
+_ADDRESS_CHARACTERS = 40
 
 _CODE = (
     types.FunctionType,
@@ -154,7 +159,7 @@ class Representer:
         if text is None:
             return f"<{kind.__name__} object>"
         self._distrusted.discard(kind)
-        return text[:limit]
+        return _ADDRESS.sub("", text[: limit + _ADDRESS_CHARACTERS])[:limit]
 
     def call(self, make_text: Callable[[], str], *, seconds: float) -> str | None:
         """Call a plan's own code for a text. Nothing when it fails or takes too long."""

@@ -98,7 +98,7 @@ def _about_attribute(failure: Failure, show: Callable[[Any], str]) -> str | None
     if value is _UNKNOWN:
         value = error.obj
     if value is None:
-        return f"{text} is None."
+        return None if text == "None" else f"{text} is None."
     if isinstance(value, dict) and name in value:
         return f"{text} is a dict: use {text}[{name!r}]."
     meant = did_you_mean(name, dir(value)) if value is not _UNKNOWN else ""

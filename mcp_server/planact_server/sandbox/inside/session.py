@@ -20,6 +20,7 @@ from planact_server.sandbox.inside import (
     export,
     facades,
     failures,
+    hints,
     language,
     policy,
     scopes,
@@ -205,7 +206,7 @@ class Session:
         helpers = tools.helpers(self._link)
         schedulers = schedulers | {helpers["parallel"]}
 
-        def import_module(name: str, leaf: bool) -> Any:
+        def import_module(name: str, leaf: bool) -> facades.Module:
             if name not in modules:
                 message, hint = facades.missing_module(name)
                 raise ModuleNotFoundError(f"{message} {hint}", name=name)
@@ -216,7 +217,9 @@ class Session:
             if attribute not in vars(module):
                 submodule = modules.get(f"{name}.{attribute}")
                 if submodule is None:
-                    raise ImportError(f"cannot import name {attribute!r} from {name!r} in a plan", name=name)
+                    advice = hints.did_you_mean(attribute, vars(module))
+                    message = f"cannot import name {attribute!r} from {name!r} in a plan. {advice}".rstrip()
+                    raise ImportError(message, name=name)
                 return submodule
             return cast("Any", vars(module)[attribute])
 

@@ -97,7 +97,7 @@ def syntax_problem(error: SyntaxError, text: Text) -> Problem:
     hint = None
     if "```" in text.source:
         hint = "Send the code alone, without ``` fences."
-    elif "outside function" in error.msg:
+    elif error.msg == "'return' outside function":
         hint = "A plan is a script: end it with the value as an expression instead of `return`."
     return Problem(
         type="SyntaxError",
