@@ -111,10 +111,13 @@ class Executor:
     ) -> tuple[Outcome, Recovered | None]:
         try:
             worker, recovered = await self._sessions.worker(session)
+            run.interrupt = worker.interrupt
+            return await worker.run(code, host=calls, limits=limits), recovered
         except EngineError as error:
-            return Outcome(status="error", errors=(PlanError(type="EngineError", message=str(error)),)), None
-        run.interrupt = worker.interrupt
-        return await worker.run(code, host=calls, limits=limits), recovered
+            return _failed("EngineError", str(error)), None
+        except Exception:  # whatever is wrong with us, whoever waits for the run gets an answer
+            logger.exception("run %s failed", run.handle)
+            return _failed("InternalError", "Planact failed to run the plan; its log says why."), None
 
     def _answer(
         self, status: Status, run: Run, calls: PlanCalls, outcome: Outcome, *, recovered: Recovered | None = None
@@ -131,6 +134,10 @@ class Executor:
 
 
 _CANCELLED = PlanError(type="CancelledError", message="The run was cancelled.")
+
+
+def _failed(type: str, message: str) -> Outcome:
+    return Outcome(status="error", errors=(PlanError(type=type, message=message),))
 
 
 def refusal(error: Exception, *, session: str | None = None, run: str | None = None) -> JSONObject:

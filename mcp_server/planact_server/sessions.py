@@ -73,18 +73,27 @@ class Session:
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what a plan left behind."""
-        for name in (*outcome.deleted, *outcome.truncated):
+        changed = outcome.variables
+        partial = [name for name, value in changed.items() if name in outcome.truncated or _holds_object(value)]
+        for name in (*outcome.deleted, *changed):
             self.variables.pop(name, None)
-        whole = {name: value for name, value in outcome.variables.items() if name not in outcome.truncated}
-        self.variables.update(whole)
+        self.variables.update({name: value for name, value in changed.items() if name not in partial})
         if outcome.worker_lost is None:
-            self.unsaved = tuple(dict.fromkeys((*outcome.functions, *outcome.truncated)))
+            still = [name for name in self.unsaved if name not in (*outcome.deleted, *self.variables)]
+            self.unsaved = tuple(dict.fromkeys((*still, *outcome.functions, *partial)))
         self.used = time.monotonic()
 
     def saved(self) -> SavedSession:
         return SavedSession(
             session=self.handle, client=self.client, variables=dict(self.variables), unsaved=self.unsaved
         )
+
+
+def _holds_object(value: JSONValue) -> bool:
+    """Say whether something in a value was exported only as a description of itself."""
+    if isinstance(value, list):
+        return any(map(_holds_object, value))
+    return isinstance(value, dict) and ("$type" in value or any(map(_holds_object, value.values())))
 
 
 class Sessions:

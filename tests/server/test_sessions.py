@@ -1,0 +1,106 @@
+"""Sessions outlive their workers: what comes back, what does not, and that the answer says so."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from planact_server.sandbox import Limits, Outcome, Resolution, ToolRequest, Unresolved
+from planact_server.sandbox.host import open_engine
+from planact_server.sessions import Recovered, Session, SessionError, Sessions
+from planact_server.store import Store
+from planact_tools import JSONValue
+
+
+class NoTools:
+    """A host of plans that only compute."""
+
+    async def resolve(self, names: list[str]) -> dict[str, Resolution]:
+        return {name: Unresolved() for name in names}
+
+    async def call(self, request: ToolRequest) -> JSONValue:
+        raise AssertionError(request)
+
+    async def ask(self, helper: str, arguments: dict[str, JSONValue]) -> JSONValue:
+        raise AssertionError(helper, arguments)
+
+
+@asynccontextmanager
+async def opened(store: Store | None = None, *, idle: float = 900, most: int = 8) -> AsyncIterator[Sessions]:
+    engine = open_engine(limits=Limits())
+    try:
+        async with Sessions(engine, store=store, idle_seconds=idle, most_workers=most) as sessions:
+            yield sessions
+    finally:
+        await engine.aclose()
+
+
+async def run(sessions: Sessions, session: Session, code: str) -> tuple[Outcome, Recovered | None]:
+    worker, recovered = await sessions.worker(session)
+    with anyio.fail_after(20):
+        outcome = await worker.run(code, host=NoTools(), limits=Limits())
+    session.absorb(outcome)
+    return outcome, recovered
+
+
+async def test_a_lost_worker_is_replaced_and_the_data_comes_back() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "n = 1\nrows = [{'a': 1}]\nraw = b'x'\ndef f(): return 1\nimport math")
+        await sessions.drop_worker(session)
+        outcome, recovered = await run(sessions, session, "n + rows[0]['a']")
+        _, again = await run(sessions, session, "n")
+    assert outcome.result == 2
+    assert recovered is not None
+    assert recovered.kept == ("n", "rows")
+    assert sorted(recovered.lost) == ["f", "math", "raw"]
+    assert again is None
+
+
+async def test_a_deleted_variable_does_not_come_back() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "a, b = 1, 2")
+        await run(sessions, session, "del a")
+        await sessions.drop_worker(session)
+        outcome, _ = await run(sessions, session, "a")
+    assert outcome.status == "refused"
+    assert session.variables == {"b": 2}
+
+
+async def test_a_session_belongs_to_its_client(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        async with opened(store) as sessions:
+            session = sessions.create("me")
+            await run(sessions, session, "n = 1")
+            await sessions.keep(session)
+            with pytest.raises(SessionError, match="Unknown session"):
+                sessions.get(session.handle, "you")
+        async with opened(store) as sessions:
+            with pytest.raises(SessionError, match="Unknown session"):
+                sessions.get(session.handle, "you")
+            assert sessions.get(session.handle, "me").variables == {"n": 1}
+
+
+async def test_idle_workers_go_and_their_sessions_stay() -> None:
+    async with opened(idle=900) as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "n = 1")
+        await sessions.reap()
+        assert session.worker is not None
+        session.used -= 901
+        await sessions.reap()
+        assert session.worker is None
+        outcome, _ = await run(sessions, session, "n")
+    assert outcome.result == 1
+
+
+async def test_the_least_used_session_gives_its_worker_up() -> None:
+    async with opened(most=2) as sessions:
+        first, second, third = (sessions.create("me") for _ in range(3))
+        for session in (first, second, third):
+            await run(sessions, session, "n = 1")
+        workers = [session.worker is not None for session in (first, second, third)]
+    assert workers == [False, True, True]
