@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from planact_server.sandbox.inside import (
     aio,
@@ -221,7 +221,7 @@ class Session:
                     message = f"cannot import name {attribute!r} from {name!r} in a plan. {advice}".rstrip()
                     raise ImportError(message, name=name)
                 return submodule
-            return cast("Any", vars(module)[attribute])
+            return vars(module)[attribute]
 
         def defer(function: Any, scheduler: Any = None) -> Any:
             return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
