@@ -56,7 +56,7 @@ def test_variables_are_replaced_everywhere(tmp_path: Path) -> None:
           "a": {"command": "${BIN:-python}", "args": ["${workspaceFolder}/x", "${env:WHO}"], "env": {"T": "${TOKEN}"}},
           "b": {"url": "https://${HOST}/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}
         }}""",
-        workspace=Path("/work"),
+        workspace=Path("/project"),
         WHO="me",
         TOKEN="s3cret",
         HOST="h",
@@ -64,7 +64,7 @@ def test_variables_are_replaced_everywhere(tmp_path: Path) -> None:
     stdio, http = file.servers
     assert isinstance(stdio, StdioSpec)
     assert isinstance(http, HttpSpec)
-    assert (stdio.command, stdio.args, stdio.env) == ("python", ("/work/x", "me"), {"T": "s3cret"})
+    assert (stdio.command, stdio.args, stdio.env) == ("python", ("/project/x", "me"), {"T": "s3cret"})
     assert (http.url, http.headers) == ("https://h/mcp", {"Authorization": "Bearer s3cret"})
 
 
