@@ -162,7 +162,7 @@ class PlanCalls:
                 bound_to=bindings.get(call.number, ()) if call.error is None else (),
                 ok=call.error is None and call.ended is not None,
                 value=call.value,
-                error=call.error if call.ended is not None else "The plan ended before the answer came.",
+                error=call.error if call.ended is not None else "No answer yet.",
                 ms=round(((call.ended or time.perf_counter()) - call.started) * 1000, 3),
                 read_only=call.decision.read_only,
                 parallel=call.number in overlapping,

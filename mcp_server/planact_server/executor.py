@@ -92,7 +92,9 @@ class Executor:
 
     async def _carry_out(self, run: Run, session: Session, code: str, limits: Limits) -> None:
         calls = PlanCalls(self._rights, session.contents, run.report)
-        run.snapshot = lambda: self._answer("running", run, calls, Outcome(status="ok"))
+        run.snapshot = lambda: self._answer(
+            "running", run, calls, session.worker.so_far() if session.worker is not None else Outcome(status="ok")
+        )
         outcome, recovered = Outcome(status="cancelled", errors=(_CANCELLED,)), None
         try:
             outcome, recovered = await self._run_plan(run, session, calls, code, limits)

@@ -90,14 +90,16 @@ async def test_a_session_outlives_the_server(home: Home) -> None:
 async def test_a_long_plan_is_answered_with_a_handle_and_fetched_later(home: Home) -> None:
     gate = home.folder / "gate"
     async with home.serve() as client:
-        early = await act(client, f'got = wait_for(path="{gate}")\ngot', wait_seconds=0.2)
+        early = await act(client, f'print("here")\ngot = wait_for(path="{gate}")\ngot', wait_seconds=0)
+        await _appears(home, "gate.started")
         still = await act(client, run=early["run"], wait_seconds=0)
         gate.touch()
         late = await act(client, run=early["run"])
         again = await act(client, run=early["run"])
 
     assert (early["status"], early["session"]) == ("running", late["session"])
-    assert still["status"] == "running"
+    assert (still["status"], still["output"]) == ("running", "here\n")
+    assert [(call["function"], call["ok"]) for call in still["calls"]] == [("wait_for", False)]
     assert (late["status"], late["result"], late["run"]) == ("ok", "there", early["run"])
     assert again == late
 

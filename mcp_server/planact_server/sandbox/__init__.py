@@ -191,6 +191,10 @@ class Worker(Protocol):
         """Run one plan. Cancelling the await interrupts the plan, then kills the worker if it does not yield."""
         ...
 
+    def so_far(self) -> Outcome:
+        """Return what is known of the running plan: what it printed and bound. Its status means nothing yet."""
+        ...
+
     async def interrupt(self) -> None:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         ...

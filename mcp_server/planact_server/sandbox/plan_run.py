@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -95,23 +96,26 @@ class PlanRun:
             case _:
                 raise FrameError(f"The worker sent a {frame.type!r} frame while a plan was running.")
 
+    def so_far(self) -> Outcome:
+        """Return what is known while the plan goes on."""
+        bindings = {call: tuple(names) for call, names in self._bindings.items()}
+        return Outcome(status="ok", output="".join(self._output), bindings=bindings)
+
     def outcome(self, lost: Loss | None) -> Outcome:
         """Return what the plan left. `lost` says why the worker is gone, when it is."""
-        output = "".join(self._output)
-        bindings = {call: tuple(names) for call, names in self._bindings.items()}
+        so_far = self.so_far()
         reason = None if lost is None else lost.reason
         done = self._done
         if done is not None:
-            return Outcome(
+            return replace(
+                so_far,
                 status=done.status,
                 errors=tuple(done.errors),
-                output=output,
                 result=done.result,
                 has_result=done.has_result,
                 variables=done.variables,
                 deleted=tuple(done.deleted),
                 functions=tuple(done.functions),
-                bindings=bindings,
                 truncated=done.truncated,
                 worker_lost=reason,
             )
@@ -120,7 +124,7 @@ class PlanRun:
         error = PlanError(
             type="WorkerLost", message=lost.reason, hint="Output and calls up to here are kept; variables are not."
         )
-        return Outcome(status=lost.status, errors=(error,), output=output, bindings=bindings, worker_lost=reason)
+        return replace(so_far, status=lost.status, errors=(error,), worker_lost=reason)
 
     def _charge(self, size: int) -> None:
         self._frames += 1

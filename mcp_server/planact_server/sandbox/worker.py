@@ -94,6 +94,10 @@ class JailedWorker:
                     lost = await self._settle(run, limits)
         return run.outcome(lost)
 
+    def so_far(self) -> Outcome:
+        """Return what is known of the running plan."""
+        return self._run.so_far() if self._run is not None else Outcome(status="ok")
+
     async def interrupt(self) -> None:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         run = self._run
