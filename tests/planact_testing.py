@@ -71,6 +71,13 @@ async def _serving(home: Home, mode: str, options: dict[str, Any]) -> AsyncItera
             yield client
 
 
+async def appears(path: Path) -> None:
+    """Wait until somebody has made a file."""
+    with anyio.fail_after(20):
+        while not path.exists():
+            await anyio.sleep(0.01)
+
+
 async def act(client: Client, code: str | None = None, **arguments: Any) -> dict[str, Any]:
     """Call the tool and return its answer; both carriers of it must agree."""
     if code is not None:

@@ -11,7 +11,7 @@ import httpx2 as httpx
 import pytest
 from mcp import Client
 
-from planact_testing import Home, act
+from planact_testing import Home, act, appears
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -67,6 +67,20 @@ async def test_a_plan_runs_over_http_in_both_eras(home: Home, mode: str) -> None
             async with Client(address, mode=mode) as client:
                 answer = await act(client, "pair_sum(a=[1], b=[2])")
     assert answer["result"] == [3]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_cancelling_over_http_cancels_the_downstream_call(home: Home, mode: str) -> None:
+    gate = home.folder / "gate"
+    async with serving(home) as address:
+        with anyio.fail_after(40):
+            async with Client(address, mode=mode) as client:
+                await act(client, "pair_sum(a=[1], b=[2])")
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(act, client, f'wait_for(path="{gate}")')
+                    await appears(home.folder / "gate.started")
+                    tasks.cancel_scope.cancel()
+                await appears(home.folder / "gate.cancelled")
 
 
 async def test_one_clients_handles_are_unknown_to_another(home: Home) -> None:

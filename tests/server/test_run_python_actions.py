@@ -6,7 +6,7 @@ import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from planact_testing import Home, act
+from planact_testing import Home, act, appears
 
 EXAMPLE = 'x = [1, 2]\nz = pair_sum(a=x, b=[2, 3])\nprint("so far", z)\nz[5]'
 
@@ -91,7 +91,7 @@ async def test_a_long_plan_is_answered_with_a_handle_and_fetched_later(home: Hom
     gate = home.folder / "gate"
     async with home.serve() as client:
         early = await act(client, f'print("here")\ngot = wait_for(path="{gate}")\ngot', wait_seconds=0)
-        await _appears(home, "gate.started")
+        await appears(home.folder / "gate.started")
         still = await act(client, run=early["run"], wait_seconds=0)
         gate.touch()
         late = await act(client, run=early["run"])
@@ -116,23 +116,25 @@ async def test_a_busy_session_names_its_run(home: Home) -> None:
     assert early["run"] in busy["errors"][0]["message"]
 
 
-async def test_cancelling_the_request_cancels_the_downstream_call(home: Home) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_cancelling_the_request_cancels_the_downstream_call(home: Home, mode: str) -> None:
     gate = home.folder / "gate"
-    async with home.serve() as client:
+    async with home.serve(mode=mode) as client:
         await act(client, "1")
         with anyio.move_on_after(10) as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(act, client, f'before = 1\nwait_for(path="{gate}")')
-                await _appears(home, "gate.started")
+                await appears(home.folder / "gate.started")
                 tasks.cancel_scope.cancel()
         assert not scope.cancelled_caught
-        await _appears(home, "gate.cancelled")
+        await appears(home.folder / "gate.cancelled")
         after = await act(client, "2")
 
     assert after["result"] == 2
 
 
-async def test_progress_reaches_the_host(home: Home) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_progress_reaches_the_host(home: Home, mode: str) -> None:
     heard: list[tuple[float, str | None]] = []
 
     async def listen(progress: float, total: float | None, message: str | None) -> None:
@@ -141,7 +143,7 @@ async def test_progress_reaches_the_host(home: Home) -> None:
 
     gate = home.folder / "gate"
     gate.touch()
-    async with home.serve() as client:
+    async with home.serve(mode=mode) as client:
         await client.call_tool(
             "run_python_actions",
             {"code": f'progress("half", 0.5)\nwait_for(path="{gate}")\nprogress("done", 1.0)'},
@@ -160,8 +162,8 @@ async def test_calls_of_gather_overlap(home: Home) -> None:
     async with home.serve() as client:
         early = await act(client, plan, wait_seconds=0)
         # Both have begun before either may end: that is what overlapping means.
-        await _appears(home, "one.started")
-        await _appears(home, "two.started")
+        await appears(home.folder / "one.started")
+        await appears(home.folder / "two.started")
         for gate in gates:
             gate.touch()
         answer = await act(client, run=early["run"])
@@ -240,9 +242,3 @@ async def test_another_tool_name_is_a_protocol_error(home: Home) -> None:
     async with home.serve() as client:
         with pytest.raises(MCPError, match="run_python_actions"):
             await client.call_tool("pair_sum", {})
-
-
-async def _appears(home: Home, name: str) -> None:
-    with anyio.fail_after(20):
-        while not (home.folder / name).exists():
-            await anyio.sleep(0.01)
