@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,12 +93,12 @@ class PlanCalls:
         """Look up names, first waiting for the servers that they may belong to."""
         missing = [name for name in names if not self._known(name)]
         if missing:
-            await self._await_servers(missing)
+            await self._await_owners(missing)
         return {name: self._resolution(name) for name in names}
 
     async def call(self, request: ToolRequest) -> JSONValue:
         """Run one tool call."""
-        tool = self._find(request)
+        tool = await self._find(request)
         arguments = self._bind(tool, request)
         decision = self._rights.policy.decide(facts_of(self._rights, tool))
         call = _Call(
@@ -176,17 +176,20 @@ class PlanCalls:
             return not self._rights.toolbox.is_pending(found.raw_name)
         return found is not None
 
-    async def _await_servers(self, names: Sequence[str]) -> None:
-        toolbox = self._rights.toolbox
+    async def _await_owners(self, names: Iterable[str]) -> None:
+        """Wait for the servers that the names may belong to."""
         heads = {name.partition(".")[0] for name in names}
         servers = [self._catalog.servers[head].raw_name for head in heads if head in self._catalog.servers]
+        # A bare name may belong to any server, so all of them have to answer first.
+        await self._await_servers(servers, everything=len(servers) < len(heads))
+
+    async def _await_servers(self, servers: Sequence[str], *, everything: bool) -> None:
+        toolbox = self._rights.toolbox
         for server in servers:
             try:
                 await toolbox.retry(server)
             except ToolError as error:
                 logger.info("%s", error.message)
-        # A bare name may belong to any server, so all of them have to answer first.
-        everything = any(head not in self._catalog.servers for head in heads)
         await toolbox.settle(None if everything else servers, seconds=self._rights.start_seconds)
         self._catalog = toolbox.catalog
 
@@ -212,17 +215,27 @@ class PlanCalls:
         closest = self._catalog.closest(name)
         return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
 
-    def _find(self, request: ToolRequest) -> CatalogTool:
-        try:
-            if request.raw:
-                return self._catalog.by_raw(request.tool, request.server)
-        except (ToolNotFoundError, AmbiguousToolError) as error:
-            raise PlanFault(str(error), type="NameError", function=request.tool) from None
+    async def _find(self, request: ToolRequest) -> CatalogTool:
+        if request.raw:
+            return await self._find_raw(request.tool, request.server)
         name = f"{request.server}.{request.tool}" if request.server else request.tool
         found = self._catalog.resolve(name)
         if not isinstance(found, CatalogTool):
             raise PlanFault(f"There is no tool {name!r}.", type="NameError", function=name, hint=self._hint(name))
         return found
+
+    async def _find_raw(self, tool: str, server: str | None) -> CatalogTool:
+        """Find what `call_tool` names. Nobody looked it up before the plan ran: its server may be starting."""
+        owner = self._catalog.server(server) if server is not None else None
+        try:
+            try:
+                return self._catalog.by_raw(tool, server)
+            except ToolNotFoundError:
+                await self._await_servers([owner.raw_name] if owner else [], everything=server is None)
+                return self._catalog.by_raw(tool, server)
+        except (ToolNotFoundError, AmbiguousToolError) as error:
+            hint = self._rights.toolbox.error(owner.raw_name) if owner else None
+            raise PlanFault(str(error), type="NameError", function=tool, hint=hint) from None
 
     def _bind(self, tool: CatalogTool, request: ToolRequest) -> dict[str, JSONValue]:
         try:
@@ -282,7 +295,7 @@ class PlanCalls:
     async def _describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         name = str(arguments.get("name", ""))
         if not self._known(name):
-            await self._await_servers([name])
+            await self._await_owners([name])
         match self._catalog.resolve(name):
             case CatalogTool() as tool:
                 return describe(tool)

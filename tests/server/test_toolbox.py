@@ -7,7 +7,7 @@ from planact_server.calls import PlanCalls, PlanRights
 from planact_server.config import PolicySettings
 from planact_server.content import Contents
 from planact_server.policy import Policy
-from planact_server.sandbox import ResolvedServer, ResolvedTool, Unresolved
+from planact_server.sandbox import PlanFault, ResolvedServer, ResolvedTool, ToolRequest, Unresolved
 from planact_server.store import Store
 from planact_server.toolbox import Toolbox
 from planact_tools import ToolDefinition, ToolError
@@ -28,6 +28,11 @@ async def report(_: str, __: float | None) -> None:
 def calls(toolbox: Toolbox) -> PlanCalls:
     rights = PlanRights(toolbox=toolbox, policy=Policy(PolicySettings(trust=("*",))), start_seconds=5)
     return PlanCalls(rights, Contents(), report)
+
+
+def raw_call(tool: str, server: str | None) -> ToolRequest:
+    """What `call_tool(tool, server=server)` sends."""
+    return ToolRequest(call=1, server=server, tool=tool, raw=True, positional=[], keywords={}, line=1)
 
 
 async def test_nothing_is_asked_before_connect() -> None:
@@ -92,6 +97,21 @@ async def test_a_server_name_waits_for_its_server_and_a_bare_name_for_all() -> N
         "run": ResolvedTool(server="two", tool="run", parameters=()),
         "nothing": Unresolved(hint='search_tools("words") finds tools by what they do.'),
     }
+
+
+@pytest.mark.parametrize("server", [None, "two-fold", "two_fold"])
+async def test_call_tool_waits_for_a_server_that_is_still_starting(server: str | None) -> None:
+    async with Toolbox([toolset("one", "go"), toolset("two-fold", "run-it")]) as toolbox:
+        assert await calls(toolbox).call(raw_call("run-it", server)) == "RUN-IT"
+
+
+async def test_call_tool_says_why_its_server_has_no_tools() -> None:
+    broken = toolset("broken", "go")
+    broken.fail("no power")
+    async with Toolbox([broken]) as toolbox:
+        with pytest.raises(PlanFault, match="Server 'broken' has no tool 'go'") as caught:
+            await calls(toolbox).call(raw_call("go", "broken"))
+    assert caught.value.hint == "Server 'broken' failed: no power"
 
 
 async def test_a_resource_that_no_server_has_names_those_that_were_asked() -> None:

@@ -167,11 +167,15 @@ class Catalog:
             return self.servers[server].tools[tool]
         return self._by_raw_name(name)
 
+    def server(self, name: str) -> CatalogServer | None:
+        """Find a server by its Python spelling or its raw name."""
+        return self.servers.get(name) or self._raw_servers.get(name)
+
     def by_raw(self, raw_tool: str, server: str | None) -> CatalogTool:
         """Find a tool by its raw name, for `call_tool`. Raises ToolNotFoundError or AmbiguousToolError."""
         if server is None:
             return self._on_any_server(raw_tool)
-        found = self.servers.get(server) or self._raw_servers.get(server)
+        found = self.server(server)
         if found is None:
             raise ToolNotFoundError(f"There is no server {quoted(server)}.{self._servers_hint(server)}")
         tool = found.by_raw.get(raw_tool) or found.tools.get(raw_tool)
@@ -222,7 +226,7 @@ class Catalog:
         """Raw names may hold dots themselves, so any of them may be the one between server and tool."""
         for position in (index for index, char in enumerate(name) if char == "."):
             head = name[:position]
-            server = self.servers.get(head) or self._raw_servers.get(head)
+            server = self.server(head)
             if server and (tool := server.tool(name[position + 1 :])):
                 yield tool
 
