@@ -13,6 +13,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from planact_server.server import PlanactServer
@@ -46,8 +48,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def serve_http(server: PlanactServer, *, host: str, port: int, token: str | None) -> None:
-    """Serve until interrupted. Raises AddressError without a token where others can reach the address."""
+async def serve_http(
+    server: PlanactServer, *, host: str, port: int, token: str | None, announce: Callable[[str], None]
+) -> None:
+    """Serve until interrupted. Raises AddressError without a token where others can reach the address.
+
+    `announce` is told the URL once requests are answered.
+    """
     if not is_loopback(host) and not token:
         raise AddressError(
             f"{host!r} can be reached from other machines: set PLANACT_HTTP_TOKEN to a secret that clients send as"
@@ -60,7 +67,22 @@ async def serve_http(server: PlanactServer, *, host: str, port: int, token: str 
         app = _Bearer(app, token)
     settings = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
     with _listening(host, port) as listener:
-        await uvicorn.Server(settings).serve(sockets=[listener])
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}{PATH}"
+        await _AnnouncedServer(settings, lambda: announce(url)).serve(sockets=[listener])
+
+
+class _AnnouncedServer(uvicorn.Server):
+    """Says when it has started: from then on an interrupt ends it in order."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
 
 
 def _listening(host: str, port: int) -> socket.socket:

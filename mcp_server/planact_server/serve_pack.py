@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import mcp.types as types
 from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 
 from planact_server import __version__
 from planact_tools import Attachment, JSONObject, JSONValue, ToolCall, ToolDefinition, ToolError, Toolset
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
+    from mcp.shared._stream_protocols import ReadStream, WriteStream
+    from mcp.shared.message import SessionMessage
 
 
-async def serve_pack(toolset: Toolset) -> None:
-    """Serve a toolset over standard input and output until the client closes them."""
+async def serve_pack(
+    toolset: Toolset, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
+) -> None:
+    """Serve a toolset to one client until it closes the streams."""
     server = pack_server(toolset)
     try:
-        async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+        await server.run(read, write, server.create_initialization_options())
     finally:
         await toolset.aclose()
 

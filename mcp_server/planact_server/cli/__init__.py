@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+import typer.core
 
 from planact_server.cli import demo, doctor, packs, run, serve, servers, tools, trust
+from planact_server.cli.interrupt import INTERRUPTED
 from planact_server.cli.terminal import UsageError, complain
 
 OK, FAILED, WRONG, APPROVAL = 0, 1, 2, 3
-INTERRUPTED = 130
+
+EPILOG = """\
+\b
+Begin with:
+  planact demo                   two plans at work, in a throw-away folder
+  planact doctor                 what is in force, and how to add Planact to a host
+  planact run --code plan.py     a plan of your own
+
+\b
+Exit codes: 0 ok, 1 the plan failed or something is broken, 2 wrong usage or
+configuration, 3 approval needed, 130 stopped by Ctrl-C."""
+
+ORDER = ("demo", "run", "serve", "tools", "servers", "packs", "trust", "init", "doctor")
+"""Of the commands in the help: as a newcomer meets them."""
+
+
+class _InOrder(typer.core.TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: self.commands[name] for name in ORDER}
+
 
 app = typer.Typer(
     name="planact",
     help="One MCP tool that runs Python plans over all your other MCP tools, in a process of their own.",
-    epilog="Try it: planact demo · Add it to a host: planact serve · Check it: planact doctor",
-    no_args_is_help=True,
+    epilog=EPILOG,
+    cls=_InOrder,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -52,21 +75,28 @@ doctor.register(app)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 ok, 1 the plan failed, 2 wrong usage, 3 approval needed."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="planact", standalone_mode=False)
+        code = app(args=arguments or ["--help"], prog_name="planact", standalone_mode=False)
     except UsageError as error:
         complain(str(error))
         return WRONG
     except typer.Exit as stop:
         return stop.exit_code
     except typer.TyperException as error:
-        complain(
-            f"{error.format_message()} `planact --help` lists the commands, `planact COMMAND --help` their options."
-        )
+        complain(_explained(error))
         return WRONG
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else OK
+
+
+def _explained(error: typer.TyperException) -> str:
+    """Return what was wrong with the command line, and whose help to read."""
+    context = getattr(error, "ctx", None)  # only usage errors have one
+    command = getattr(context, "command_path", "planact")
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} `{command} --help` shows what there is."
 
 
 def entry_point() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,39 +11,30 @@ from pathlib import Path
 
 import typer
 
+from planact_server.cli.place import as_typed, host_entry
 from planact_server.cli.report import print_answer
-from planact_server.cli.terminal import JSONOption, console, log_to_stderr, print_json
+from planact_server.cli.terminal import JSONOption, console, examples, log_to_stderr, print_json, waiting
 from planact_server.config import Config, PackSpec, PolicySettings
 from planact_tools import JSONObject
 
 # The scenario of the article that introduced Dria-Agent, with the check that a booking needs.
 BOOKING = """\
-day, start, end = "2026-12-01", "10:00", "12:00"
-if check_availability(day=day, start_time=start, end_time=end):
-    appointment = make_appointment(
-        day=day, start_time=start, end_time=end, title="Meeting with Thomas"
-    )
-    note = f"{day} {start}: {appointment['title']}"
-    reminder = add_to_reminders(reminder_text=note)
-else:
-    appointment = None
-appointment
+slot = {"day": "2026-12-01", "start_time": "10:00", "end_time": "12:00"}
+if check_availability(**slot):
+    appointment = make_appointment(**slot, title="Meeting with Thomas")
+    reminder = add_to_reminders(f"{appointment['title']}, {slot['day']}")
 """
 
+# The second plan of the same session: `slot` is still there.
 FAN_OUT = """\
-import asyncio
-
-days = [f"2026-12-{number:02}" for number in range(1, 6)]
+import asyncio, json
+days = [f"2026-12-0{number}" for number in range(1, 6)]
 free = await asyncio.gather(
-    *[
-        check_availability(day=day, start_time="10:00", end_time="12:00")
-        for day in days
-    ]
+    *[check_availability(**slot | {"day": day}) for day in days]
 )
 agenda = {day: "free" if ok else "busy" for day, ok in zip(days, free)}
-lines = [f"- {day}: {state}" for day, state in agenda.items()]
-saved = files.write_text(path="agenda.md", text="\\n".join(lines))
-files.read_text(path="agenda.md")
+saved = files.write_text("agenda.json", json.dumps(agenda))
+agenda
 """
 
 ALLOWED = ("calendar.make_appointment", "calendar.add_to_reminders", "files.write_text")
@@ -58,18 +48,19 @@ class _Act:
 
 ACTS = (
     _Act(title="Book a meeting, but only if the time is free", plan=BOOKING),
-    _Act(title="Look at five days at once and write the agenda down", plan=FAN_OUT),
+    _Act(title="Look at five days at once, and write down how they stand (same session)", plan=FAN_OUT),
 )
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo")(demo)
+    app.command("demo", epilog=examples("planact demo", "planact demo --json"))(demo)
 
 
 def demo(as_json: JSONOption = False) -> int:
-    """Run two plans over a real MCP server (calendar, over stdio) and a local pack (files).
+    """Show two plans at work, on real tools in a throw-away folder.
 
-    Uses a throw-away folder, ignores all configuration, needs no network.
+    The tools are those of an MCP server over stdio (calendar) and of a pack of Python functions (files). All
+    configuration is ignored, nothing outside the folder is changed, no network is needed.
     """
     log_to_stderr(verbose=False)
     # Programs get one object, so for them both plans are one.
@@ -78,6 +69,8 @@ def demo(as_json: JSONOption = False) -> int:
         answers = asyncio.run(_play(Path(folder), acts, show=not as_json))
     if as_json:
         print_json(answers[0])
+    else:
+        _say_what_is_next()
     return 0 if all(answer["status"] == "ok" for answer in answers) else 1
 
 
@@ -104,38 +97,55 @@ async def _play(folder: Path, acts: Sequence[_Act], *, show: bool) -> list[JSONO
     answers: list[JSONObject] = []
     async with open_app(config, servers=(calendar,)) as app:
         session: str | None = None
-        for act in acts:
+        for number, act in enumerate(acts, 1):
             if show:
-                _announce(act)
-            reply = await app.executor.execute(PlanRequest(code=act.plan, session=session), client=LOCAL_CLIENT)
+                _announce(number, act)
+            async with waiting(lambda: "Starting the calendar server"):
+                reply = await app.executor.execute(PlanRequest(code=act.plan, session=session), client=LOCAL_CLIENT)
             answers.append(with_plan(reply.answer, act.plan))
             session = str(reply.answer.get("session"))
             if show:
-                print_answer(reply.answer)
+                print_answer(reply.answer, handles=False)
     return answers
 
 
 def _introduce() -> None:
-    from rich.syntax import Syntax
-
     out = console()
-    out.print(
-        "[bold]Planact demo[/bold]: one plan instead of many tool calls. Nothing outside a throw-away folder changes."
-    )
-    out.print("The calendar is a real MCP server over stdio; files is a local pack. The policy in force:")
-    out.print(
-        Syntax(f'[policy]\ntrust = ["calendar"]\nallow = {json.dumps(ALLOWED)}', "toml", background_color="default")
-    )
+    out.print("[bold]Planact[/bold] runs plans in Python over the tools of other MCP servers.")
+    out.print("In this demo, in a folder that is thrown away afterwards:\n")
+    out.print("  calendar  an MCP server, started over stdio as any other")
+    out.print("  files     a pack: Python functions as tools, one folder as their world\n")
+    out.print("Reads run freely, and of the writes exactly these (in planact.toml):\n")
+    allowed = "".join(f'    "{pattern}",\n' for pattern in ALLOWED)
+    _print_code(f'[policy]\ntrust = ["calendar"]   # what it marks as read-only is\nallow = [\n{allowed}]', "toml")
 
 
-def _announce(act: _Act) -> None:
+def _announce(number: int, act: _Act) -> None:
+    console().print(f"\n[bold]{number}. {act.title}[/bold]")
+    _print_code(act.plan, "python", numbered=True)
+
+
+def _print_code(text: str, language: str, *, numbered: bool = False) -> None:
     from rich.syntax import Syntax
     from rich.text import Text
 
+    # Colours by name, so that they are readable on light and on dark terminals.
+    code = Syntax("", language, theme="ansi_dark", background_color="default").highlight(text.rstrip())
+    for number, line in enumerate(code.split(), 1):
+        console().print(Text.assemble((f"  {number} " if numbered else "  ", "dim"), line))
+
+
+def _say_what_is_next() -> None:
     out = console()
-    out.print()
-    out.print(Text(act.title, style="bold"))
-    out.print(Syntax(act.plan.rstrip(), "python", line_numbers=True, word_wrap=True, background_color="default"))
+    out.print("\nA host gets this as one JSON object, from one tool: [bold]run_python_actions[/bold].\n")
+    for text, line in (
+        ("Add Planact to a host (docs/hosts.md says where):", host_entry()),
+        ("See what is in force, and which folder your servers' mcp.json belongs in:", as_typed("doctor")),
+        ("See the object:", as_typed("demo", "--json")),
+    ):
+        out.print(text)
+        # Whole, however long: it is to be copied.
+        out.print(f"  {line}\n", style="cyan", markup=False, soft_wrap=True)
 
 
 def with_plan(answer: JSONObject, plan: str) -> JSONObject:

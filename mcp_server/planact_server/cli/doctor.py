@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from planact_server.cli.terminal import ConfigOption, JSONOption, console, log_to_stderr, print_json, read_config
+from planact_server.cli.place import host_entry
+from planact_server.cli.terminal import (
+    ConfigOption,
+    JSONOption,
+    console,
+    examples,
+    log_to_stderr,
+    print_json,
+    read_config,
+    visible,
+)
 from planact_server.cli.tools import with_app
 from planact_server.config import user_folder
 from planact_tools import JSONObject
@@ -30,11 +40,14 @@ class Finding:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog=examples("planact doctor", "planact doctor --json"))(doctor)
 
 
 def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
-    """Check the installation, the configuration and every server. Exit code 1 when something is broken."""
+    """Check the installation, the configuration and every server.
+
+    Says what is in force, what is broken, and what to do about it. Exit code 1 when something is broken.
+    """
     log_to_stderr(verbose=False)
     settings = read_config(config, quietly=True)
     findings, report = with_app(settings, _examine)
@@ -65,7 +78,10 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
 
 
 def _machine() -> list[Finding]:
-    return [Finding(level="ok", subject="python", text=f"{platform.python_version()} at {sys.executable}")]
+    return [
+        Finding(level="ok", subject="python", text=f"{platform.python_version()} at {sys.executable}"),
+        Finding(level="ok", subject="for a host", text=host_entry()),
+    ]
 
 
 def _configuration(app: App) -> list[Finding]:
@@ -143,6 +159,7 @@ def _print(findings: list[Finding]) -> None:
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]•[/yellow]", "problem": "[red]✗[/red]"}
     for finding in findings:
         out.print(f"{marks[finding.level]} [bold]{finding.subject}[/bold]", end=" ")
-        out.print(finding.text, markup=False)
+        # Whole lines: paths and entries are copied from here.
+        out.print(visible(finding.text), markup=False, soft_wrap=True)
         for line in finding.advice.splitlines():
-            out.print(f"    {line}", markup=False, style="dim")
+            out.print(f"    {visible(line)}", markup=False, style="dim", soft_wrap=True)

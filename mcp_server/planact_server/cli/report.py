@@ -5,79 +5,139 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from planact_server.cli.terminal import console, print_table
+from planact_server.cli.terminal import console, cut, visible
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
-WIDTH = 64
-"""Characters of a value in a table."""
+ARGUMENT = 40
+"""Characters of one argument of a call."""
+
+MOST_LINES = 40
+"""Lines of a result that is a text; `--json` has all of it."""
+
+NARROW = 60
+"""Below so many columns a call has a line for itself."""
 
 _COLOURS = {"ok": "green", "running": "yellow", "approval_required": "yellow"}
 
 
-def print_answer(answer: JSONObject) -> None:
+def print_answer(answer: JSONObject, *, handles: bool = True) -> None:
     """Show an answer on standard error: output, calls, variables, result, errors."""
-    from rich.text import Text
-
     out = console()
     if output := answer.get("output"):
-        out.print(Text(str(output).rstrip("\n")))
+        _print_block(out, "output", str(output).rstrip("\n"))
     if calls := _objects(answer.get("calls")):
-        headers = ["#", "line", "ms", "", "call", "value", "bound to"]
-        print_table("calls", headers, [_call(call, out.width) for call in calls])
+        overlapped = any(call.get("parallel") for call in calls)
+        _print_title(out, "calls", "∥: at the same time as another" if overlapped else "")
+        for call in calls:
+            _print_call(out, call)
     variables = answer.get("variables")
     if isinstance(variables, dict) and variables:
-        print_table(
-            "variables", ["name", "value"], [[name, _short(value, out.width - 16)] for name, value in variables.items()]
-        )
+        _print_title(out, "variables")
+        widest = min(max(map(len, variables)), out.width // 3)
+        for name, value in variables.items():
+            _print_line(out, f"  {name:{widest}} = {_json(value, out.width)}")
+    if "result" in answer:
+        _print_result(out, answer["result"])
     for error in _objects(answer.get("errors")):
         out.print(_error(error))
-    if "result" in answer:
-        out.print(Text.assemble(("result ", "bold"), json.dumps(answer["result"], ensure_ascii=False)))
     for warning in _strings(answer.get("warnings")):
-        out.print(Text(f"note: {warning}", style="dim"))
-    status = str(answer["status"])
-    session = f"  session {answer['session']}" if "session" in answer else ""
-    out.print(Text.assemble((status, _COLOURS.get(status, "red")), (session, "dim")))
+        out.print(f"note: {visible(warning)}", style="dim", markup=False)
+    out.print(_status(answer, handles=handles))
 
 
-def _call(call: JSONObject, width: int) -> list[str]:
+def _print_title(out: Console, title: str, note: str = "") -> None:
+    from rich.text import Text
+
+    out.print(Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim")))
+
+
+def _print_line(out: Console, text: str, *, style: str = "") -> None:
+    out.print(visible(text), style=style, markup=False, no_wrap=True, overflow="ellipsis")
+
+
+def _print_call(out: Console, call: JSONObject) -> None:
+    line, milliseconds = call.get("line"), call.get("ms")
+    where = f"line {line}" if line else ""
+    took = f"{milliseconds:.1f} ms" if isinstance(milliseconds, int | float) else ""
+    start = f"  {where:8} {took:>9} {'∥' if call.get('parallel') else ' '} "
+    style = "" if call.get("ok") else "red"
+    if out.width < NARROW:
+        _print_line(out, start.rstrip(), style="dim")
+        start = "    "
+    _print_line(out, start + _call(call, out.width - len(start)), style=style)
+
+
+def _call(call: JSONObject, room: int) -> str:
+    """Return a call as `name = function(argument=…) → value`, in `room` characters."""
+    names = _strings(call.get("bound_to"))
+    head = f"{', '.join(names)} = " if names else ""
+    function = f"{call.get('function')}"
+    outcome = f"→ {_json(call.get('value'), room)}" if call.get("ok") else f"✗ {call.get('error')}"
     arguments = call.get("arguments")
-    given = ", ".join(f"{k}={_short(v)}" for k, v in arguments.items()) if isinstance(arguments, dict) else ""
-    value = call.get("value") if call.get("ok") else call.get("error")
-    bound = ", ".join(_strings(call.get("bound_to")))
-    milliseconds = call.get("ms")
-    return [
-        str(call.get("call")),
-        str(call.get("line") or ""),
-        f"{milliseconds:.1f}" if isinstance(milliseconds, float) else "",
-        "∥" if call.get("parallel") else "",
-        _cut(f"{call.get('function')}({given})", width * 45 // 100),
-        ("" if call.get("ok") else "✗ ") + _short(value, width // 4),
-        bound,
-    ]
+    given = [f"{k}={_json(v, ARGUMENT)}" for k, v in arguments.items()] if isinstance(arguments, dict) else []
+    rest = room - len(f"{head}{function}() ")
+    # The outcome may push the arguments out to half of the room: they stand in the plan as well.
+    listed = _fitting(given, max(rest - len(outcome), rest // 2))
+    return f"{head}{function}({listed}) {cut(outcome, max(rest - len(listed), 8))}"
+
+
+def _fitting(parts: list[str], room: int) -> str:
+    """Join as many parts as fit, with … for the others."""
+    whole = ", ".join(parts)
+    if len(whole) <= room:
+        return whole
+    for count in range(len(parts) - 1, 0, -1):
+        some = ", ".join([*parts[:count], "…"])
+        if len(some) <= room:
+            return some
+    return cut(whole, max(room, 1))
+
+
+def _print_result(out: Console, result: JSONValue) -> None:
+    if isinstance(result, str) and "\n" in result.strip("\n"):
+        _print_block(out, "result", result.rstrip("\n"))
+        return
+    from rich.text import Text
+
+    out.print(Text.assemble(("result ", "bold"), visible(json.dumps(result, ensure_ascii=False))))
+
+
+def _print_block(out: Console, title: str, text: str) -> None:
+    _print_title(out, title)
+    lines = text.split("\n")
+    for line in lines[:MOST_LINES]:
+        out.print(f"  {visible(line)}", markup=False)
+    if len(lines) > MOST_LINES:
+        _print_line(out, f"  … {len(lines) - MOST_LINES} more lines", style="dim")
 
 
 def _error(error: JSONObject) -> Text:
     from rich.text import Text
 
-    where = f" (line {error['line']})" if "line" in error else ""
-    text = Text.assemble((f"{error['type']}{where}: ", "bold red"), str(error["message"]))
+    where = f" in line {error['line']}" if "line" in error else ""
+    text = Text.assemble((f"{error['type']}{where}: ", "bold red"), visible(str(error["message"])))
     if code := error.get("code_line"):
-        text.append(f"\n    {code}")
+        text.append(visible(f"\n  {str(code).strip()}"), style="dim")
     if hint := error.get("hint"):
-        text.append(f"\n  hint: {hint}", style="yellow")
+        first, *others = visible(str(hint)).split("\n")
+        text.append("\n".join([f"\n  hint: {first}", *(f"  {line}" for line in others)]), style="yellow")
     return text
 
 
-def _short(value: JSONValue, width: int = WIDTH) -> str:
-    return _cut(json.dumps(value, ensure_ascii=False), width)
+def _status(answer: JSONObject, *, handles: bool) -> Text:
+    from rich.text import Text
+
+    status = str(answer["status"])
+    session = f"  session {answer['session']}" if handles and "session" in answer else ""
+    return Text.assemble((status, _COLOURS.get(status, "red")), (session, "dim"))
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _json(value: JSONValue, width: int) -> str:
+    return cut(json.dumps(value, ensure_ascii=False), width)
 
 
 def _objects(value: JSONValue) -> list[JSONObject]:

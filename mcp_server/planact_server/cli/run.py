@@ -9,16 +9,18 @@ from typing import Annotated
 
 import typer
 
+from planact_server.cli.interrupt import on_interrupt
 from planact_server.cli.report import print_answer
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
     UsageError,
     VerboseOption,
+    examples,
     log_to_stderr,
-    on_interrupt,
     print_json,
     read_config,
+    waiting,
 )
 from planact_server.config import Config
 from planact_server.request import PlanRequest, RequestError, read_request
@@ -28,7 +30,14 @@ USAGE_ERRORS = ("RequestError", "SessionError")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("run")(run)
+    app.command(
+        "run",
+        epilog=examples(
+            "planact run --code plan.py",
+            "echo '2 + 2' | planact run --code - --json",
+            "planact run --code next.py --session s_…   # goes on with the variables of an earlier plan",
+        ),
+    )(run)
 
 
 def run(
@@ -38,17 +47,19 @@ def run(
     task: Annotated[
         str | None, typer.Option("--task", metavar="TEXT", help="A goal for the on-device planner.")
     ] = None,
-    session: Annotated[str | None, typer.Option("--session", help="Go on with this session.")] = None,
+    session: Annotated[str | None, typer.Option("--session", metavar="HANDLE", help="Go on with this session.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: writes are only recorded.")] = False,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Deadline of the plan.")] = None,
-    max_chars: Annotated[int | None, typer.Option("--max-chars", help="Budget of the answer.")] = None,
+    max_chars: Annotated[int | None, typer.Option("--max-chars", metavar="N", help="Budget of the answer.")] = None,
     config: ConfigOption = None,
     as_json: JSONOption = False,
     verbose: VerboseOption = False,
 ) -> int:
     """Run one plan and show what it did.
 
-    Examples: planact run --code plan.py · echo '2 + 2' | planact run --code - --json
+    What it did is shown on standard error; with --json it is one object on standard output. Ctrl-C stops the
+    plan and shows what it had done. Exit codes: 0 ok, 1 the plan failed, 2 wrong usage, 3 approval needed,
+    130 stopped by Ctrl-C.
     """
     log_to_stderr(verbose=verbose)
     arguments: JSONObject = {
@@ -103,9 +114,16 @@ async def _run(settings: Config, request: PlanRequest) -> JSONObject:
     from planact_server.app import open_app
     from planact_server.server import LOCAL_CLIENT
 
+    said = "Running the plan"
+
+    async def reported(text: str, fraction: float | None) -> None:
+        nonlocal said
+        said = text if fraction is None else f"{text} ({fraction:.0%})"
+
     async with open_app(settings) as opened:
         # Ctrl-C stops the plan, not us: what it had done so far is still shown.
         with on_interrupt(opened.runs.cancel_all):
-            reply = await opened.executor.execute(request, client=LOCAL_CLIENT)
+            async with waiting(lambda: said):
+                reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
     run = reply.answer.get("run")
     return shrink(reply.answer, request.max_chars, link=lambda path: f"planact://runs/{run}/{path}")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planact_server.cli.terminal import ConfigOption, UsageError, VerboseOption, complain, log_to_stderr, read_config
+from planact_server.cli.interrupt import interruptible_stdio
+from planact_server.cli.terminal import (
+    ConfigOption,
+    UsageError,
+    VerboseOption,
+    complain,
+    examples,
+    log_to_stderr,
+    read_config,
+)
 from planact_server.config import Config
 
 if TYPE_CHECKING:
@@ -20,7 +30,7 @@ PATIENCE_SECONDS = 2.0
 
 
 def register(app: typer.Typer) -> None:
-    app.command("serve")(serve)
+    app.command("serve", epilog=examples("planact serve", "planact serve --http 127.0.0.1:8931"))(serve)
 
 
 def serve(
@@ -34,8 +44,6 @@ def serve(
 
     Over stdio (what hosts start) standard output is the protocol and nothing else. With --http, only this
     machine can connect unless PLANACT_HTTP_TOKEN is set and clients send it as a bearer token.
-
-    Examples: planact serve · planact serve --http 127.0.0.1:8931
     """
     log_to_stderr(verbose=verbose)
     settings = read_config(config)
@@ -43,26 +51,31 @@ def serve(
 
 
 async def _serve_stdio(settings: Config) -> None:
-    from mcp.server.stdio import stdio_server
-
     from planact_server.app import open_app
 
+    if sys.stdin.isatty():
+        complain("speaking MCP over standard input and output, for a host to start. Ctrl-C ends it.")
     # The transport takes standard output over before anything else may write there.
-    async with stdio_server() as (read, write), open_app(settings) as opened:
+    async with interruptible_stdio() as (read, write), open_app(settings) as opened:
         server = _server(opened)
         await server.mcp.run(read, write, server.initialization())
 
 
 async def _serve_http(settings: Config, address: str) -> None:
     from planact_server.app import open_app
-    from planact_server.http import PATH, AddressError, parse_address, serve_http
+    from planact_server.http import AddressError, parse_address, serve_http
 
     try:
         host, port = parse_address(address)
         async with open_app(settings) as opened:
             server = _server(opened)
-            complain(f"serving http://{host}:{port}{PATH}")
-            await serve_http(server, host=host, port=port, token=os.environ.get("PLANACT_HTTP_TOKEN"))
+            await serve_http(
+                server,
+                host=host,
+                port=port,
+                token=os.environ.get("PLANACT_HTTP_TOKEN"),
+                announce=lambda url: complain(f"serving {url}"),
+            )
     except AddressError as error:
         raise UsageError(str(error)) from None
 

@@ -10,6 +10,7 @@ from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
     complain,
+    examples,
     log_to_stderr,
     print_json,
     print_table,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("servers")(servers)
+    app.command("servers", epilog=examples("planact servers", "planact servers --json"))(servers)
 
 
 def servers(config: ConfigOption = None, as_json: JSONOption = False) -> None:
@@ -42,9 +43,7 @@ def servers(config: ConfigOption = None, as_json: JSONOption = False) -> None:
     if as_json:
         print_json([*reports])
     elif reports:
-        print_table(
-            None, ["server", "state", "tools", "reads trusted", "about"], [_cells(report) for report in reports]
-        )
+        print_table(["server", "state", "tools", "trusted", "about"], [_cells(report) for report in reports])
     else:
         complain("No server is configured. Put an mcp.json beside your planact.toml; `planact doctor` shows where.")
 
@@ -55,5 +54,5 @@ def _cells(report: JSONObject) -> list[str]:
         str(report["state"]),
         str(report["tools"]),
         "yes" if report["trusted"] else "no",
-        str(report["error"] or report["identity"])[:100],
+        str(report["error"] or report["identity"]),
     ]

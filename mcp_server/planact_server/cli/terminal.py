@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,24 +21,45 @@ from planact_tools import JSONValue
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="A planact.toml of your own to use as well (or PLANACT_CONFIG).", metavar="FILE"
+        "--config", "-c", help="A planact.toml to use besides your own; PLANACT_CONFIG does the same.", metavar="FILE"
     ),
 ]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens on standard error.")]
 
 
-SHORT_COLUMN = 12
-"""Widths up to this are never cut, in characters."""
+GAP = 2
+"""Spaces between the columns of a table."""
+
+NARROWEST = 12
+"""What the last column of a table keeps at least, in characters."""
+
+NOTICEABLE_SECONDS = 0.5
+"""What takes longer should say what it waits for."""
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_TERMINAL = "CON" if sys.platform == "win32" else "/dev/tty"
+_TERMINAL_IN, _TERMINAL_OUT = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: lines that can be pasted."""
+    # The first character keeps the help's writer from joining the lines.
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
 
 
 class UsageError(Exception):
     """Wrong usage or configuration: exit code 2. The message says what to do."""
+
+
+def refuse_options_before(context: typer.Context) -> None:
+    """Complain about options that were given to a group and would be lost on its subcommand."""
+    given = [name for name, value in context.params.items() if value]
+    if given:
+        option = {"as_json": "json"}.get(given[0], given[0])
+        command = f"{context.command_path} {context.invoked_subcommand}"
+        raise UsageError(f"`--{option}` belongs behind the subcommand: `{command} … --{option}`.")
 
 
 def console() -> Console:
@@ -49,30 +70,73 @@ def console() -> Console:
 
 
 def complain(message: str) -> None:
-    sys.stderr.write(f"planact: {message}\n")
+    sys.stderr.write(f"planact: {visible(message)}\n")
 
 
 def print_json(value: JSONValue) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Print a value on standard output, in letters that its encoding has."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def print_table(title: str | None, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.table import Table
+def visible(text: str) -> str:
+    """Spell out control characters, which could rewrite what a person sees on the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show rows on standard error, one line each; the last column gives way first."""
     from rich.text import Text
 
-    cells = [list(row) for row in rows]
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", collapse_padding=True
-    )
-    for header, column in zip(headers, zip(*cells, strict=True), strict=True):
-        longest = max(map(len, (header, *column)))
-        # Short columns stay whole; the long ones share what is left.
-        table.add_column(header, overflow="ellipsis", no_wrap=True, min_width=min(longest, SHORT_COLUMN))
-    for row in cells:
+    out = console()
+    lines = [headers, *([visible(cell).replace("\n", " ") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    room = out.width - GAP * (len(widths) - 1)
+    widths[-1] = min(widths[-1], max(room - sum(widths[:-1]), NARROWEST))
+    while sum(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    for number, line in enumerate(lines):
+        shown = [cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
         # Not as markup: values may hold square brackets.
-        table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+        out.print(Text((" " * GAP).join(shown).rstrip(), style="" if number else "bold"), no_wrap=True)
+
+
+def cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+@asynccontextmanager
+async def waiting(describe: Callable[[], str]) -> AsyncGenerator[None]:
+    """Show on a terminal what the block waits for, once it takes noticeably long, and for how long already."""
+    out = console()
+    if not out.is_terminal or out.is_dumb_terminal:
+        yield
+        return
+    task = asyncio.create_task(_show_waiting(out, describe))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _show_waiting(out: Console, describe: Callable[[], str]) -> None:
+    from rich.text import Text
+
+    started = time.monotonic()
+    await asyncio.sleep(NOTICEABLE_SECONDS)
+    with out.status("") as status:
+        while True:
+            # Its width less the spinner: a line that wraps would be left behind on the screen.
+            text = Text(f"{visible(describe())} · {time.monotonic() - started:.0f} s", style="dim")
+            text.truncate(out.width - 4, overflow="ellipsis")
+            status.update(text)
+            await asyncio.sleep(NOTICEABLE_SECONDS)
 
 
 def read_config(path: Path | None, *, quietly: bool = False) -> Config:
@@ -89,45 +153,31 @@ def read_config(path: Path | None, *, quietly: bool = False) -> Config:
 def ask_person(question: str) -> bool | None:
     """Ask yes or no on the controlling terminal, whatever standard input is; None where there is no terminal."""
     try:
-        with Path(_TERMINAL).open("r+", encoding="utf-8", buffering=1) as terminal:  # line by line
-            terminal.write(f"{question} [y/N] ")
-            terminal.flush()
-            return terminal.readline().strip().lower() in ("y", "yes")
-    except (OSError, UnicodeDecodeError):
+        # Two files: one that is both read and written would have to be seekable.
+        with (
+            Path(_TERMINAL_IN).open(encoding="utf-8", errors="replace") as answers,
+            Path(_TERMINAL_OUT).open("w", encoding="utf-8", errors="replace") as questions,
+        ):
+            questions.write(f"{visible(question)} [y/N] ")
+            questions.flush()
+            return answers.readline().strip().lower() in ("y", "yes")
+    except OSError:
         return None
 
 
 def log_to_stderr(*, verbose: bool) -> None:
     """Send the log to standard error: warnings, or everything."""
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[_StandardError()],
         level=logging.INFO if verbose else logging.WARNING,
         format="planact: %(message)s",
         force=True,
     )
 
 
-@contextmanager
-def on_interrupt(stop: Callable[[], Awaitable[None]]) -> Generator[None]:
-    """Within the block, the first Ctrl-C awaits `stop`; a second one ends the process as usual."""
-    loop = asyncio.get_running_loop()
-    stopping: list[asyncio.Future[None]] = []
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at the moment: above the line of `waiting`, not into it."""
 
-    def interrupted() -> None:
-        restore()
-        stopping.append(asyncio.ensure_future(stop()))
-
-    def restore() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.getsignal(signal.SIGINT)
-    if sys.platform == "win32":  # the loop there has no signal handlers: Ctrl-C ends the process
-        yield
-        return
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        if not stopping:
-            restore()
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{visible(self.format(record))}\n")
+        sys.stderr.flush()

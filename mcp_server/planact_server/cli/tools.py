@@ -13,10 +13,15 @@ from planact_server.cli.terminal import (
     JSONOption,
     UsageError,
     complain,
+    console,
+    examples,
     log_to_stderr,
     print_json,
     print_table,
     read_config,
+    refuse_options_before,
+    visible,
+    waiting,
 )
 from planact_tools import JSONObject
 
@@ -27,22 +32,23 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-tools_app = typer.Typer(help="The tools that plans can call: list, search, show.")
+tools_app = typer.Typer(help="List, search and show the tools that plans can call.")
 
 
 def register(app: typer.Typer) -> None:
-    tools_app.callback(invoke_without_command=True)(list_tools)
-    tools_app.command("search")(search)
-    tools_app.command("show")(show)
+    tools_app.callback(
+        invoke_without_command=True,
+        epilog=examples("planact tools", 'planact tools search "commit history"', "planact tools show git.git_log"),
+    )(list_tools)
+    tools_app.command("search", epilog=examples("planact tools search book a meeting --limit 3"))(search)
+    tools_app.command("show", epilog=examples("planact tools show calendar.make_appointment"))(show)
     app.add_typer(tools_app, name="tools")
 
 
 def list_tools(context: typer.Context, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """List every tool of every server.
-
-    Examples: planact tools · planact tools search "commit history" · planact tools show git.git_log
-    """
+    """List every tool of every server, as plans call them."""
     if context.invoked_subcommand is not None:
+        refuse_options_before(context)
         return
     catalog = _catalog(config)
     tools = [tool for server in catalog.servers.values() for tool in server.tools.values()]
@@ -69,7 +75,6 @@ def show(
     """Show one tool in full: signature, description, notes."""
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.catalog.signatures import describe
-    from planact_server.cli.terminal import console
 
     catalog = _catalog(config)
     tool = catalog.resolve(name)
@@ -83,7 +88,7 @@ def show(
         row["input_schema"], row["output_schema"] = dict(definition.input_schema), output
         print_json(row)
     else:
-        console().print(describe(tool), markup=False)
+        console().print(visible(describe(tool)), markup=False)
 
 
 def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> ResultT:
@@ -92,11 +97,16 @@ def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> Result
     async def opened() -> ResultT:
         from planact_server.app import open_app
 
-        async with open_app(config) as app:
+        async with open_app(config) as app, waiting(lambda: _who_starts(app)):
             await app.toolbox.settle(seconds=config.servers.start_timeout_seconds)
             return await use(app)
 
     return asyncio.run(opened())
+
+
+def _who_starts(app: App) -> str:
+    starting = [state.name for state in app.toolbox.states() if app.toolbox.is_pending(state.name)]
+    return f"Waiting for {', '.join(starting)}" if starting else "Looking"
 
 
 def _catalog(path: ConfigOption) -> Catalog:
@@ -113,7 +123,7 @@ def _print(tools: list[CatalogTool], *, as_json: bool) -> None:
     if as_json:
         print_json([_row(tool) for tool in tools])
     elif tools:
-        print_table(None, ["tool", "reads only", "what it does"], [_cells(tool) for tool in tools])
+        print_table(["tool", "read-only", "what it does"], [_cells(tool) for tool in tools])
     else:
         complain("No tool found. `planact servers` shows what is connected.")
 
@@ -136,4 +146,4 @@ def _row(tool: CatalogTool) -> JSONObject:
 def _cells(tool: CatalogTool) -> list[str]:
     marks = {True: "yes", False: "no", None: "?"}
     summary = tool.definition.description.strip().partition("\n")[0]
-    return [tool.full_name, marks[tool.definition.read_only], summary[:90]]
+    return [tool.full_name, marks[tool.definition.read_only], summary]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from planact_server.cli.terminal import UsageError, ask_person, complain, console, read_config
+from planact_server.cli.terminal import UsageError, ask_person, complain, console, examples, read_config, visible
 from planact_server.config import Config
 from planact_server.store import Store
 from planact_server.trust import SERVERS_NAME, SETTINGS_NAME, FolderFiles, TrustError, changes, examine, trust_folder
@@ -24,20 +24,19 @@ NEW_SETTINGS = """\
 
 
 def register(app: typer.Typer) -> None:
-    app.command("trust")(trust)
-    app.command("init")(init)
+    app.command("trust", epilog=examples("planact trust .", "planact trust --forget ."))(trust)
+    app.command("init", epilog=examples("planact init", "planact init ~/project"))(init)
 
 
 def trust(
     folder: Annotated[Path, typer.Argument(help="The folder whose files you trust.", metavar="FOLDER")] = Path(),
     forget: Annotated[bool, typer.Option("--forget", help="Take the trust back.")] = False,
 ) -> int:
-    """Let the planact.toml and mcp.json of a folder take effect when you work in it.
+    """Let the planact.toml and mcp.json of a folder take effect.
 
-    They can start programs and load Python, so look at them first. The trust ends when they change.
+    They hold when you work in that folder. They can start programs and load Python, so look at them first.
+    The trust ends when they change.
     It is always a person who answers: without a terminal this command refuses.
-
-    Example: planact trust .
     """
     settings = read_config(None, quietly=True)
     with Store.open(settings.state) as store:
@@ -60,10 +59,7 @@ def trust(
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to put the planact.toml.", metavar="FOLDER")] = Path(),
 ) -> int:
-    """Write a planact.toml into a folder, and trust it.
-
-    Example: planact init
-    """
+    """Write a planact.toml into a folder, and trust it."""
     settings = read_config(None, quietly=True)
     path = folder / SETTINGS_NAME
     if (folder / SERVERS_NAME).exists():
@@ -97,9 +93,9 @@ def _show(files: FolderFiles, store: Store) -> None:
     for name, content in ((SETTINGS_NAME, files.settings), (SERVERS_NAME, files.servers)):
         if content is not None:
             out.print(f"[bold]{name}[/bold]")
-            out.print(_visible(content.decode("utf-8", "replace")), markup=False)
+            out.print(visible(content.decode("utf-8", "replace")), markup=False)
     if files.packs:
-        out.print(_visible(f"It loads Python from: {', '.join(files.packs)}"), markup=False)
+        out.print(visible(f"It loads Python from: {', '.join(files.packs)}"), markup=False)
     if before is None:
         return
     try:
@@ -107,12 +103,7 @@ def _show(files: FolderFiles, store: Store) -> None:
     except TrustError as error:
         raise UsageError(str(error)) from None
     if changed:
-        out.print(_visible(f"Since you trusted it: {', '.join(changed)}"), markup=False)
-
-
-def _visible(text: str) -> str:
-    """Spell out control characters, which could rewrite what a person sees on the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+        out.print(visible(f"Since you trusted it: {', '.join(changed)}"), markup=False)
 
 
 def _agreed(question: str, settings: Config) -> bool:

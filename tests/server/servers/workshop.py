@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 from mcp.server.mcpserver import Context, Image, MCPServer
@@ -80,4 +81,6 @@ if __name__ == "__main__":
     elif "--broken" in sys.argv:
         sys.exit("workshop: the lathe is missing")
     else:
+        while "--after" in sys.argv and not Path(sys.argv[-1]).exists():  # slow to start: until this file exists
+            time.sleep(0.01)
         server.run("stdio")
