@@ -123,7 +123,7 @@ class Calendar:
         only = None if day is None else _day(day)
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM appointments WHERE ?1 IS NULL OR day = ?1 ORDER BY day, start_time", (only,)
+                "SELECT * FROM appointments WHERE ? IS NULL OR day = ? ORDER BY day, start_time", (only, only)
             )
             return [_appointment(row) for row in rows]
 

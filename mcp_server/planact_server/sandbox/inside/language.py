@@ -142,7 +142,7 @@ def plan_builtins() -> dict[str, Any]:
     return plain | _EXCEPTIONS | safe
 
 
-_NEEDED_BY_C = frozenset({"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc"})
+_NEEDED_BY_C = frozenset({"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc", "typing"})
 
 
 def _import_for_c(name: str, *_: object) -> Any:
