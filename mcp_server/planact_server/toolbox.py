@@ -129,6 +129,17 @@ class Toolbox:
         except TimeoutError:
             logger.warning("still waiting for the tools of %s", ", ".join(sorted(self._pending)))
 
+    async def refresh(self, *, seconds: float) -> None:
+        """Wait until every server has answered or failed in this process, whatever is remembered of it."""
+        self.connect()
+        if self._loading:
+            await asyncio.wait(self._loading, timeout=seconds)
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """The servers that have neither answered nor failed in this process."""
+        return tuple(name for name in self._toolsets if name not in self._fresh and name not in self._errors)
+
     async def retry(self, server: str) -> None:
         """Ask a server again that has failed. Raises ToolError when it fails once more."""
         if server in self._toolsets and server in self._errors:

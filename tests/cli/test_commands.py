@@ -1,10 +1,38 @@
 """The command line as a person and as a program use it: exit codes, tables, JSON."""
 
 import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from planact_server.cli import app
 from planact_testing import Home, workshop
+
+
+def commands(application: typer.Typer) -> Iterator[list[str]]:
+    """Every command's path, the groups' own included."""
+
+    def below(command: object, path: list[str]) -> Iterator[list[str]]:
+        yield path
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, [*path, name])
+
+    return below(typer.main.get_command(application), [])
+
+
+def parse(words: Sequence[str]) -> None:
+    """Read a command line without running it. Raises what typer raises for a wrong one."""
+    command, context, rest = typer.main.get_command(app), None, list(words)
+    while True:
+        context = command.make_context("planact", rest, parent=context)
+        inner = [*context._protected_args, *context.args] if getattr(command, "commands", {}) else []
+        if not inner:
+            return
+        command, rest = command.commands[inner[0]], inner[1:]
 
 
 async def test_run_prints_one_json_answer(home: Home) -> None:
@@ -20,7 +48,7 @@ async def test_run_shows_people_what_happened_and_leaves_standard_output_alone(h
     code, out, seen = await home.run("run", "--code", "plan.py")
     assert (code, out) == (0, "")
     assert "hello" in seen
-    assert "pair_sum(a=[1], b=[2])" in seen
+    assert "z = pair_sum(a=[1], b=[2]) → [3]" in seen
 
 
 @pytest.mark.parametrize(
@@ -41,7 +69,10 @@ async def test_exit_codes_of_run(home: Home, plan: str, exit_code: int) -> None:
         (["run", "--code", "-", "--session", "s_nowhere"], "s_nowhere"),
         (["run", "--task", "book a table"], "task"),
         (["run", "--code", "-", "--dry-run"], "dry_run"),
-        (["runn"], "runn"),
+        (["runn"], "Did you mean 'run'?"),
+        (["run", "--coed", "x"], "`planact run --help`"),
+        (["tools", "show"], "NAME"),
+        (["tools", "--json", "search", "x"], "`--json` belongs behind"),
         (["tools", "show", "pair_some"], "pair_sum"),
         (["--config", "x"], "config"),
     ],
@@ -76,6 +107,16 @@ async def test_servers_show_how_each_one_stands(home: Home) -> None:
     assert (reports["workshop"]["state"], reports["workshop"]["tools"]) == ("ready", 8)
     assert reports["lathe"]["state"] == "failed"
     assert "the lathe is missing" in reports["lathe"]["error"]
+
+
+async def test_servers_are_really_started_even_where_their_tools_are_remembered(home: Home) -> None:
+    gone = home.folder / "gone"
+    home.configure("", workshop=workshop("--until", str(gone)))
+    _, before, _ = await home.run("servers", "--json")
+    gone.touch()
+    _, after, _ = await home.run("servers", "--json")
+    assert [report["state"] for report in json.loads(before)] == ["ready"]
+    assert [report["state"] for report in json.loads(after)] == ["failed"]
 
 
 async def test_doctor_lists_undecided_servers_with_the_lines_to_decide(home: Home) -> None:
@@ -127,11 +168,33 @@ async def test_init_writes_and_trusts_a_file_until_it_changes(home: Home) -> Non
     assert "planact trust" in loud
 
 
-async def test_help_teaches(home: Home) -> None:
-    for command in ([], ["run"], ["serve"], ["tools"], ["packs", "serve"], ["trust"], ["demo"]):
-        code, out, err = await home.run(*command, "--help")
-        assert code == 0
-        assert "Usage: planact" in out + err
+@pytest.mark.parametrize("columns", [80, 40])
+def test_every_command_is_explained_with_lines_to_paste(columns: int) -> None:
+    for path in commands(app):
+        shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=columns).output
+        assert f"Usage: planact{''.join(f' {name}' for name in path)}" in " ".join(shown.split())
+        assert not path or f"  planact {' '.join(path)}" in shown
+
+
+def test_the_list_of_commands_cuts_no_explanation_and_names_the_exit_codes() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+    assert "..." not in shown.partition("Commands:")[2]
+    assert "130" in shown
+
+
+def test_every_example_in_the_help_is_a_command_line_that_is_understood() -> None:
+    """Parsed, not run: an option that is misspelt or gone would be refused."""
+    for path in commands(app):
+        shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=200).output
+        for line in re.findall(r"^ +(planact .*)$", shown.partition("Examples:")[2], re.MULTILINE):
+            words = shlex.split(line, comments=True)[1:]
+            parse(words)
+
+
+async def test_planact_alone_shows_its_help(home: Home) -> None:
+    code, out, err = await home.run()
+    assert (code, err) == (0, "")
+    assert "Usage: planact" in out
 
 
 async def test_demo_prints_one_object_with_its_plan(home: Home) -> None:
@@ -149,5 +212,13 @@ async def test_demo_shows_people_plans_calls_and_variables(home: Home) -> None:
     home.configure("this is not TOML")
     code, out, seen = await home.run("demo")
     assert (code, out) == (0, "")
-    for text in ("make_appointment", "agenda", "[policy]", "ok"):
+    for text in (
+        "[policy]",
+        "appointment = make_appointment(day=",
+        "∥ check_availability(",
+        "∥: at the same time",
+        '"args": ["serve"]',
+        "doctor",
+    ):
         assert text in seen
+    assert max(map(len, seen.partition("A host gets")[0].splitlines())) <= 80

@@ -16,7 +16,7 @@ ARGUMENT = 40
 """Characters of one argument of a call."""
 
 MOST_LINES = 40
-"""Lines of a result that is a text; `--json` has all of it."""
+"""Lines of output and of a result; `--json` has all of them."""
 
 NARROW = 60
 """Below so many columns a call has a line for itself."""
@@ -103,7 +103,8 @@ def _print_result(out: Console, result: JSONValue) -> None:
         return
     from rich.text import Text
 
-    out.print(Text.assemble(("result ", "bold"), visible(json.dumps(result, ensure_ascii=False))))
+    shown = cut(visible(json.dumps(result, ensure_ascii=False)), MOST_LINES * out.width)
+    out.print(Text.assemble(("result ", "bold"), shown))
 
 
 def _print_block(out: Console, title: str, text: str) -> None:

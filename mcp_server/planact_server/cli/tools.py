@@ -98,14 +98,14 @@ def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> Result
         from planact_server.app import open_app
 
         async with open_app(config) as app, waiting(lambda: _who_starts(app)):
-            await app.toolbox.settle(seconds=config.servers.start_timeout_seconds)
+            await app.toolbox.refresh(seconds=config.servers.start_timeout_seconds)
             return await use(app)
 
     return asyncio.run(opened())
 
 
 def _who_starts(app: App) -> str:
-    starting = [state.name for state in app.toolbox.states() if app.toolbox.is_pending(state.name)]
+    starting = app.toolbox.unheard
     return f"Waiting for {', '.join(starting)}" if starting else "Looking"
 
 

@@ -78,7 +78,7 @@ if __name__ == "__main__":
         sys.stdout.write("this is no protocol\n" * 3)
         sys.stdout.flush()
         sys.stdin.read()
-    elif "--broken" in sys.argv:
+    elif "--broken" in sys.argv or ("--until" in sys.argv and Path(sys.argv[-1]).exists()):
         sys.exit("workshop: the lathe is missing")
     else:
         while "--after" in sys.argv and not Path(sys.argv[-1]).exists():  # slow to start: until this file exists
