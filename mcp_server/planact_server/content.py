@@ -95,6 +95,13 @@ class Contents:
         return {HANDLE_KEY: "text", "id": handle, "size": len(text)}
 
 
+def holds_handle(value: JSONValue) -> bool:
+    """Say whether some part of a value is a handle."""
+    found: dict[str, None] = {}
+    _collect(value, found)
+    return bool(found)
+
+
 def _collect(value: JSONValue, found: dict[str, None]) -> None:
     if isinstance(value, list):
         for item in value:

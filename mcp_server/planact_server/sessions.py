@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
-from planact_server.content import Contents
+from planact_server.content import Contents, holds_handle
 from planact_server.database import StoreError
 from planact_tools import JSONValue
 
@@ -84,9 +84,10 @@ class Session:
         self.used = time.monotonic()
 
     def saved(self) -> SavedSession:
-        return SavedSession(
-            session=self.handle, client=self.client, variables=dict(self.variables), unsaved=self.unsaved
-        )
+        """Return what another process can go on with. Contents stay here, so their handles would lead nowhere."""
+        variables = {name: value for name, value in self.variables.items() if not holds_handle(value)}
+        unsaved = (*self.unsaved, *(name for name in self.variables if name not in variables))
+        return SavedSession(session=self.handle, client=self.client, variables=variables, unsaved=unsaved)
 
 
 def _holds_object(value: JSONValue) -> bool:

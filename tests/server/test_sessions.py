@@ -11,7 +11,7 @@ from planact_server.sandbox import Limits, Outcome, Resolution, ToolRequest, Unr
 from planact_server.sandbox.host import open_engine
 from planact_server.sessions import Recovered, Session, SessionError, Sessions
 from planact_server.store import Store
-from planact_tools import JSONValue
+from planact_tools import Attachment, JSONValue, ToolResult
 
 
 class NoTools:
@@ -82,6 +82,21 @@ async def test_a_session_belongs_to_its_client(tmp_path: Path) -> None:
             with pytest.raises(SessionError, match="Unknown session"):
                 sessions.get(session.handle, "you")
             assert sessions.get(session.handle, "me").variables == {"n": 1}
+
+
+async def test_handles_come_back_only_where_their_contents_are(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        async with opened(store) as sessions:
+            session = sessions.create("me")
+            image = Attachment(kind="image", mime="image/png", data=b"1")
+            photo = session.contents.enclose(ToolResult(value={"$attachment": 0}, attachments=(image,)))
+            session.absorb(Outcome(status="ok", variables={"n": 1, "photos": [photo]}))
+            _, here = await run(sessions, session, "photos[0].size")
+            await sessions.keep(session)
+        async with opened(store) as sessions:
+            _, elsewhere = await run(sessions, sessions.get(session.handle, "me"), "n")
+    assert here == Recovered(kept=("n", "photos"), lost=())
+    assert elsewhere == Recovered(kept=("n",), lost=("photos",))
 
 
 async def test_idle_workers_go_and_their_sessions_stay() -> None:
