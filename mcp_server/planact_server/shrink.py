@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from planact_server.plain_json import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from planact_tools import JSONObject, JSONValue
 
@@ -62,19 +62,19 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
     notes = _Notes(
         whole=whole,
         link=link if isinstance(whole.get("run"), str) else None,
-        earlier=cast("list[JSONValue]", whole.get("truncated", [])),
+        earlier={str(entry["path"]): entry for entry in cast("list[JSONObject]", whole.get("truncated", []))},
     )
     room = max(budget // 3 if budget < _FEW_NOTES * 3 else _FEW_NOTES, min(budget // 5, 4_000))
     parts = [part for part in _entries(whole) if part.key != "truncated"]
     body: JSONObject = {}
-    entries: list[JSONValue] = []
+    entries: list[JSONObject] = []
     # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
     for _ in range(2):
         cutter = _Cutter()
         body = _body(parts, budget - room, cutter)
         entries = notes.within(cutter.cut_paths, room)
         room = max(_LEAST_NOTE, _noted_size(entries))
-    return {**body, "truncated": entries}
+    return {**body, "truncated": [*entries]}
 
 
 def value_at(answer: JSONValue, path: str) -> JSONValue:
@@ -277,24 +277,30 @@ class _Notes:
 
     whole: JSONObject
     link: Callable[[str], str] | None
-    earlier: Sequence[JSONValue]
-    """What was too large already when the answer was made."""
+    earlier: Mapping[str, JSONObject]
+    """What was too large already when the answer was made, by path."""
 
-    def within(self, cut: dict[Path, int], room: int) -> list[JSONValue]:
+    def within(self, cut: dict[Path, int], room: int) -> list[JSONObject]:
         """Return the most exact entries that fit, the key `truncated` included."""
         return next(entries for entries in self._attempts(cut, room) if entries is not None)
 
-    def _attempts(self, cut: dict[Path, int], room: int) -> Iterator[list[JSONValue] | None]:
+    def _attempts(self, cut: dict[Path, int], room: int) -> Iterator[list[JSONObject] | None]:
         for levels in range(max(map(len, cut), default=1), 0, -1):
             wholes = dict.fromkeys(path[:levels] for path in cut)
             if len(wholes) * _LEAST_CONTAINER < room:
-                entries = [*self.earlier, *(self._entry(path, cut, self.link) for path in wholes)]
+                entries = self._with_earlier([self._entry(path, cut, self.link) for path in wholes])
                 yield entries if _noted_size(entries) <= room else None
         everything = [self._entry((), cut, self.link)]
         yield everything if _noted_size(everything) <= room else None
         yield [self._entry((), cut, None)]
 
-    def _entry(self, path: Path, cut: dict[Path, int], link: Callable[[str], str] | None) -> JSONValue:
+    def _with_earlier(self, entries: list[JSONObject]) -> list[JSONObject]:
+        """Return one entry for each path; what was cut twice has the size that it had at first."""
+        again = {str(entry["path"]): entry for entry in entries}
+        merged = {path: {**again.get(path, {}), **entry} for path, entry in self.earlier.items()}
+        return [*merged.values(), *(entry for path, entry in again.items() if path not in merged)]
+
+    def _entry(self, path: Path, cut: dict[Path, int], link: Callable[[str], str] | None) -> JSONObject:
         written = "/".join(quote(str(part), safe="") for part in path)
         value: JSONValue = self.whole
         for part in path:
@@ -305,5 +311,5 @@ class _Notes:
         return entry
 
 
-def _noted_size(entries: list[JSONValue]) -> int:
-    return _size(entries) + len(', "truncated": ')
+def _noted_size(entries: list[JSONObject]) -> int:
+    return _size([*entries]) + len(', "truncated": ')

@@ -160,6 +160,14 @@ def test_what_the_worker_could_not_export_stays_listed() -> None:
     ]
 
 
+def test_what_was_cut_twice_is_listed_once_with_the_size_it_had_at_first() -> None:
+    exported = Outcome(status="ok", variables={"big": "x" * 9_000}, truncated={"big": 99_000})
+    whole = build_answer("ok", session=SESSION, run=RUN, outcome=exported)
+    assert shrink(whole, 1_000, link)["truncated"] == [
+        {"path": "variables/big", "size": 99_000, "resource": link("variables/big")}
+    ]
+
+
 def test_a_tiny_budget_keeps_status_handles_and_the_kind_of_error() -> None:
     error = PlanError(type="IndexError", message="list index out of range" * 50, line=4, code_line="z[5]" * 99)
     whole = build_answer(
