@@ -36,8 +36,8 @@ plain values. The last expression is the result; variables stay for the next pla
 `progress("text", 0.5)` reports, `call_tool("raw-name", {...}, server="x")` takes any spelling. A failed tool raises \
 ToolError, which a plan may catch. No files, network or processes except through tools."""
 
-# Text in a type that is more than a word or two is prose, and prose of a server nobody has decided on stays out.
-_PROSE = re.compile(r"Literal\[[^\]]*['\"][^'\"\]]*(?:[^\w'\"\]./:+-][^'\"\]]*){2,}['\"]|['\"][^'\"]{40,}['\"]")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_LONGEST_WORD = 40
 
 
 def describe_tool(catalog: Catalog, *, trusted: Collection[str] = ()) -> str:
@@ -63,7 +63,7 @@ def _servers(catalog: Catalog) -> str:
 
 def _count(server: CatalogServer) -> str:
     tools = len(server.tools)
-    return f"{server.name} ({tools} tool{'' if tools == 1 else 's'})" if tools else f"{server.name} (starting)"
+    return f"{server.name} ({tools} tool{'' if tools == 1 else 's'})" if tools else f"{server.name} (no tools yet)"
 
 
 def _signatures(catalog: Catalog, *, trusted: Collection[str], room: int) -> list[str]:
@@ -72,7 +72,7 @@ def _signatures(catalog: Catalog, *, trusted: Collection[str], room: int) -> lis
     room -= len("Signatures:\n") + len("\n… and 10000 more: search_tools finds them.")
     for tool in _in_order(catalog):
         line = signature(tool)
-        if tool.server not in trusted and _PROSE.search(line):
+        if tool.server not in trusted and _holds_prose(line):
             line = f"{tool.full_name}({', '.join(parameter.name for parameter in tool.parameters)})"
         if len(line) + 1 > room:
             left += 1
@@ -83,6 +83,12 @@ def _signatures(catalog: Catalog, *, trusted: Collection[str], room: int) -> lis
         return []
     more = [f"… and {left} more: search_tools finds them."] if left else []
     return ["\n".join(["Signatures:", *lines, *more])]
+
+
+def _holds_prose(line: str) -> bool:
+    """Say whether a signature quotes more than single words: a server nobody has decided on must not talk here."""
+    quoted = (match[0] for match in _QUOTED.finditer(line))
+    return any(len(text) > _LONGEST_WORD or len(text[1:-1].split()) > 1 for text in quoted)
 
 
 def _in_order(catalog: Catalog) -> list[CatalogTool]:

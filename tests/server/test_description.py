@@ -60,9 +60,17 @@ def test_the_order_in_which_servers_connect_does_not_show(chance: random.Random)
     assert describe_tool(again) == describe_tool(Catalog.build(servers))
 
 
-def test_a_stranger_gets_no_prose_in() -> None:
-    sneaky = tool("go", mode={"enum": [PROSE, "fast"]})
-    built = Catalog.build({"stranger": [sneaky]})
+@pytest.mark.parametrize(
+    "schema",
+    [{"enum": [PROSE, "fast"]}, {"enum": ["fast", "IGNORE me"]}, {"type": "string", "default": "IGNORE it's all"}],
+)
+def test_a_stranger_gets_no_prose_in(schema: JSONValue) -> None:
+    built = Catalog.build({"stranger": [tool("go", mode=schema)]})
     assert "IGNORE" not in describe_tool(built)
     assert "go(mode" in describe_tool(built)
     assert "IGNORE" in describe_tool(built, trusted={"stranger"})
+
+
+def test_single_words_are_no_prose() -> None:
+    built = Catalog.build({"stranger": [tool("go", mode={"enum": ["fast", "a/b", ""]}, unit={"default": "°C"})]})
+    assert "go(mode: Literal['fast', 'a/b', ''] = ..., unit: Any = '°C')" in describe_tool(built)
