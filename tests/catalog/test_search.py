@@ -52,6 +52,11 @@ def test_the_name_counts_more_than_the_description(catalog: Catalog) -> None:
     assert names(catalog, "commit")[0] == "git.git_commit"
 
 
+def test_searching_says_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    rank(Catalog.build({"s": [define("go")]}), "go", limit=1)
+    assert caplog.records == []
+
+
 def test_no_words_give_the_first_tools_by_name(catalog: Catalog) -> None:
     assert names(catalog, "  ", limit=2) == ["calendar.createEvent", "calendar.list_events"]
 

@@ -7,6 +7,7 @@ too: they take longer than everything else that a start needs.
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,7 @@ def _indexed(documents: list[list[str]]) -> Any:
     if not any(documents):
         return None
     bm25s: Any = importlib.import_module("bm25s")  # 150 ms, NumPy included: most processes never search
+    logging.getLogger("bm25s").setLevel(logging.NOTSET)  # it chose DEBUG for itself
     index = bm25s.BM25(method="lucene")
     index.index(documents, show_progress=False)
     return index
