@@ -36,9 +36,9 @@ class Home:
         entries = servers or {"workshop": workshop()}
         (self.folder / "mcp.json").write_text(json.dumps({"mcpServers": entries}))
 
-    def serve(self, *, mode: str = "auto", **options: Any) -> AbstractAsyncContextManager[Client]:
+    def serve(self, *, mode: str = "auto", within: float = 60, **options: Any) -> AbstractAsyncContextManager[Client]:
         """Start `planact serve` and connect to it."""
-        return _serving(self, mode, options)
+        return _serving(self, mode, within, options)
 
     async def run(self, *arguments: str, stdin: str = "", cwd: Path | None = None) -> tuple[int, str, str]:
         """Run one planact command and return exit code, standard output and standard error."""
@@ -59,14 +59,14 @@ def workshop(*arguments: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _serving(home: Home, mode: str, options: dict[str, Any]) -> AsyncIterator[Client]:
+async def _serving(home: Home, mode: str, within: float, options: dict[str, Any]) -> AsyncIterator[Client]:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-P", "-m", "planact_server", "serve"],
         env=home.environment,
         cwd=home.work,
     )
-    with (home.folder / "stderr.txt").open("w") as errors, anyio.fail_after(60):
+    with (home.folder / "stderr.txt").open("w") as errors, anyio.fail_after(within):
         async with Client(stdio_client(parameters, errlog=errors), mode=mode, **options) as client:
             yield client
 

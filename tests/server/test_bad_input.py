@@ -1,102 +1,120 @@
 """Bad input: each gets a clear message that names the thing, and the server lives on."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
 from planact_testing import Home, act, workshop
 
 ALIVE = "pair_sum(a=[1], b=[1])"
 
 
-async def refused(home: Home, **arguments: Any) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """As everywhere, but for as long as the server of this module lives."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One server for everything that leaves no trace in it."""
+    async with Home(tmp_path_factory.mktemp("home")).serve(within=600) as client:
+        yield client
+
+
+async def refused(client: Client, **arguments: Any) -> dict[str, Any]:
     """Send bad arguments and return the first error, having seen that the server lives on."""
-    async with home.serve() as client:
-        answer = await act(client, **arguments)
-        assert (await act(client, ALIVE))["result"] == [2]
+    answer = await act(client, **arguments)
+    assert (await act(client, ALIVE))["result"] == [2]
     assert answer["status"] in ("error", "refused")
     return answer["errors"][0]
 
 
-async def test_an_unknown_session(home: Home) -> None:
-    error = await refused(home, code="1", session="s_nowhere")
+async def refused_at(home: Home, **arguments: Any) -> dict[str, Any]:
+    """The same on a server of its own, with the home's configuration."""
+    async with home.serve() as client:
+        return await refused(client, **arguments)
+
+
+async def test_an_unknown_session(server: Client) -> None:
+    error = await refused(server, code="1", session="s_nowhere")
     assert "Unknown session 's_nowhere'" in error["message"]
 
 
-async def test_an_unknown_run(home: Home) -> None:
-    error = await refused(home, run="r_nowhere")
+async def test_an_unknown_run(server: Client) -> None:
+    error = await refused(server, run="r_nowhere")
     assert "Unknown run 'r_nowhere'" in error["message"]
 
 
-async def test_code_and_task_together(home: Home) -> None:
-    error = await refused(home, code="1", task="add")
+async def test_code_and_task_together(server: Client) -> None:
+    error = await refused(server, code="1", task="add")
     assert error["message"] == "Exactly one of `code`, `task` and `run` may be given, not `code` and `task`."
 
 
-async def test_neither_code_nor_task_nor_run(home: Home) -> None:
-    error = await refused(home)
+async def test_neither_code_nor_task_nor_run(server: Client) -> None:
+    error = await refused(server)
     assert error["message"] == "One of `code`, `task` and `run` is needed; none was given."
 
 
 @pytest.mark.parametrize("code", ["", "  \n"])
-async def test_empty_code(home: Home, code: str) -> None:
-    error = await refused(home, code=code)
+async def test_empty_code(server: Client, code: str) -> None:
+    error = await refused(server, code=code)
     assert (error["message"], error["parameter"]) == ("`code` is empty.", "code")
 
 
-async def test_a_misspelt_argument(home: Home) -> None:
-    error = await refused(home, code="1", timeout_second=3)
+async def test_a_misspelt_argument(server: Client) -> None:
+    error = await refused(server, code="1", timeout_second=3)
     assert (error["parameter"], error["hint"]) == ("timeout_second", "Did you mean `timeout_seconds`?")
 
 
-async def test_a_mistyped_argument(home: Home) -> None:
-    error = await refused(home, code="1", wait_seconds="long")
+async def test_a_mistyped_argument(server: Client) -> None:
+    error = await refused(server, code="1", wait_seconds="long")
     assert error["parameter"] == "wait_seconds"
     assert "'long'" in error["message"]
 
 
-async def test_a_task_without_a_planner(home: Home) -> None:
-    error = await refused(home, task="book a table")
+async def test_a_task_without_a_planner(server: Client) -> None:
+    error = await refused(server, task="book a table")
     assert error["parameter"] == "task"
     assert "`code`" in error["hint"]
 
 
-async def test_a_dry_run(home: Home) -> None:
-    error = await refused(home, code="1", mode="dry_run")
+async def test_a_dry_run(server: Client) -> None:
+    error = await refused(server, code="1", mode="dry_run")
     assert error["parameter"] == "mode"
 
 
-async def test_a_syntax_error(home: Home) -> None:
-    error = await refused(home, code="x = 1\ny = = 2")
+async def test_a_syntax_error(server: Client) -> None:
+    error = await refused(server, code="x = 1\ny = = 2")
     assert (error["type"], error["line"], error["code_line"]) == ("SyntaxError", 2, "y = = 2")
 
 
-async def test_a_megabyte_of_code(home: Home) -> None:
-    async with home.serve() as client:
-        answer = await act(client, "x = 1\n" * 175_000)
-        assert (await act(client, ALIVE))["result"] == [2]
+async def test_a_megabyte_of_code(server: Client) -> None:
+    answer = await act(server, "x = 1\n" * 175_000)
+    assert (await act(server, ALIVE))["result"] == [2]
     assert answer["status"] == "limit"
     assert "200,000" in answer["errors"][0]["message"]
 
 
-async def test_an_unknown_server(home: Home) -> None:
-    error = await refused(home, code="worksop.pair_sum(a=[1], b=[1])")
+async def test_an_unknown_server(server: Client) -> None:
+    error = await refused(server, code="worksop.pair_sum(a=[1], b=[1])")
     assert error["type"] == "NameError"
     assert "worksop" in error["message"]
     assert "workshop" in error["hint"]
 
 
-async def test_an_unknown_tool(home: Home) -> None:
-    error = await refused(home, code="done = 1\nworkshop.pair_some(a=[1], b=[1])")
+async def test_an_unknown_tool(server: Client) -> None:
+    error = await refused(server, code="done = 1\nworkshop.pair_some(a=[1], b=[1])")
     assert error["line"] == 2
     assert "pair_sum" in error["hint"]
 
 
-async def test_an_unknown_keyword_is_refused_before_anything_ran(home: Home) -> None:
-    async with home.serve() as client:
-        answer = await act(client, "a = lookup(key='ann')\nlookup(keys='bob')")
+async def test_an_unknown_keyword_is_refused_before_anything_ran(server: Client) -> None:
+    answer = await act(server, "a = lookup(key='ann')\nlookup(keys='bob')")
     assert (answer["status"], answer["calls"]) == ("refused", [])
     assert answer["errors"][0] | {"message": "", "hint": ""} == {
         "type": "TypeError", "message": "", "hint": "", "line": 2, "column": 8, "code_line": "lookup(keys='bob')",
@@ -109,8 +127,8 @@ async def test_an_unknown_keyword_is_refused_before_anything_ran(home: Home) -> 
     ("code", "parameter"),
     [("lookup(key=5)", "key"), ("lookup()", "key"), ("pair_sum(a=[1], b=['x'])", "b"), ("lookup('a', 'b')", None)],
 )
-async def test_wrong_arguments_never_leave(home: Home, code: str, parameter: str | None) -> None:
-    error = await refused(home, code=code)
+async def test_wrong_arguments_never_leave(server: Client, code: str, parameter: str | None) -> None:
+    error = await refused(server, code=code)
     assert error["type"] == "TypeError"
     assert error["function"] in ("lookup", "pair_sum")
     if parameter is not None:
@@ -119,7 +137,7 @@ async def test_wrong_arguments_never_leave(home: Home, code: str, parameter: str
 
 async def test_a_server_that_does_not_start(home: Home) -> None:
     home.configure('[policy]\ntrust = ["*"]\n', workshop=workshop(), lathe=workshop("--broken"))
-    error = await refused(home, code="lathe.pair_sum(a=[1], b=[1])")
+    error = await refused_at(home, code="lathe.pair_sum(a=[1], b=[1])")
     text = error["message"] + error.get("hint", "")
     assert "lathe" in text
     assert "the lathe is missing" in text
@@ -127,7 +145,7 @@ async def test_a_server_that_does_not_start(home: Home) -> None:
 
 async def test_a_command_that_does_not_exist(home: Home) -> None:
     home.configure('[policy]\ntrust = ["*"]\n', workshop=workshop(), ghost={"command": "no-such-command-here"})
-    error = await refused(home, code="ghost.walk()")
+    error = await refused_at(home, code="ghost.walk()")
     assert "no-such-command-here" in error["message"] + error.get("hint", "")
 
 
@@ -137,7 +155,7 @@ async def test_a_server_that_answers_garbage(home: Home) -> None:
         workshop=workshop(),
         babel=workshop("--garbage"),
     )
-    error = await refused(home, code="babel.pair_sum(a=[1], b=[1])")
+    error = await refused_at(home, code="babel.pair_sum(a=[1], b=[1])")
     assert "babel" in error["message"] + error.get("hint", "")
 
 
@@ -213,12 +231,11 @@ async def test_an_untrusted_folder_brings_nothing_but_restrictions(home: Home) -
     assert str(home.work) in complaint
 
 
-async def test_a_plan_that_runs_too_long_keeps_what_it_has(home: Home) -> None:
-    async with home.serve() as client:
-        await act(client, ALIVE)  # the server is up, so that it does not eat the plan's time
-        with anyio.fail_after(20):
-            answer = await act(client, "a = lookup(key='ann')\nwhile True:\n    pass", timeout_seconds=0.5)
-        alive = await act(client, ALIVE)
+async def test_a_plan_that_runs_too_long_keeps_what_it_has(server: Client) -> None:
+    await act(server, ALIVE)  # the server is up, so that it does not eat the plan's time
+    with anyio.fail_after(20):
+        answer = await act(server, "a = lookup(key='ann')\nwhile True:\n    pass", timeout_seconds=0.5)
+    alive = await act(server, ALIVE)
     assert answer["status"] == "timeout"
     assert answer["variables"] == {"a": {"key": "ann", "name": "Ann"}}
     assert alive["result"] == [2]
@@ -233,7 +250,6 @@ async def test_too_many_calls_are_a_limit(home: Home) -> None:
     assert alive["result"] == [2]
 
 
-async def test_too_much_output_is_a_limit(home: Home) -> None:
-    async with home.serve() as client:
-        answer = await act(client, "while True:\n    print('x' * 1000)")
+async def test_too_much_output_is_a_limit(server: Client) -> None:
+    answer = await act(server, "while True:\n    print('x' * 1000)")
     assert answer["status"] == "limit"
