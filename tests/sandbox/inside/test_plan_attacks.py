@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sandbox.inside.plan_worker import Limit, PlanWorker
 
 if TYPE_CHECKING:
@@ -32,6 +34,60 @@ def test_no_known_attack_escapes(shared: Path) -> None:
     refused = [attack["id"] for attack in chosen if attack["expectation"] == "refused"]
     assert [name for name in refused if ends[name][0] not in ("refused", "error")] == []
     assert survived == "alive"
+
+
+GENERATOR = "g = (i for i in ())\n"
+EVIL_TEXT = """
+import enum
+class Text(str):
+    def startswith(self, *_): return False
+    def replace(self, *_): return self
+    def split(self, *_): return ["harmless"]
+"""
+
+NEW_ATTACKS = {
+    "a class pattern of an abstract class that claims a generator": GENERATOR
+    + "from collections import abc, namedtuple\n"
+    "class G(namedtuple('G', ['gi_frame']), abc.Sized): pass\n"
+    "G.register(type(g))\n"
+    "match g:\n    case G(frame): print('ESCAPED')",
+    "a class pattern that reads a private name of the worker": "from collections import abc\n"
+    "class G(abc.Sized):\n    __match_args__ = ('_link',)\n"
+    "G.register(type(echo))\n"
+    "match echo:\n    case G(link): print('ESCAPED')",
+    "a field whose name is source code": "import dataclasses\n"
+    "class F(dataclasses.Field):\n    name = property(lambda self: 'x):\\n pass#', lambda self, value: None)\n"
+    "print('ESCAPED')",
+    "the format method of super()": GENERATOR + "class S(str):\n    def f(self, x): return super().format(x)\n"
+    "print('ESCAPED', S('{0.gi_frame}').f(g))",
+    "a format method in a class of the library": GENERATOR
+    + "from collections import UserString\nprint('ESCAPED', UserString('{0.gi_frame}').format(g))",
+    "a base class inside an annotation": "from typing import Annotated\n"
+    "class E(Annotated[ExceptionGroup, 1]): pass\nprint('ESCAPED')",
+    "an enum's name that is a text of the plan": EVIL_TEXT
+    + "enum.Enum('E', [(Text('__reduce_ex__'), 1)])\nprint('ESCAPED')",
+    "enum names that read differently the second time": EVIL_TEXT
+    + "class Pair(tuple):\n    def __getitem__(self, index): return 'harmless'\n"
+    "enum.Enum('E', [Pair(('__reduce_ex__', 1))])\nprint('ESCAPED')",
+}
+
+
+@pytest.mark.parametrize("source", NEW_ATTACKS.values(), ids=NEW_ATTACKS)
+def test_no_way_around_the_guard_is_left(session: PlanWorker, source: str) -> None:
+    run = session.run(source, {"demo.echo": lambda value: value})
+
+    assert (run.status, run.output) == ("error", "")
+
+
+def test_a_deep_copy_does_not_take_the_worker_apart(session: PlanWorker) -> None:
+    run = session.run(
+        "import asyncio, copy\nkept = {}\nasync def f(): return 1\ntask = asyncio.create_task(f())\n"
+        "copies = copy.deepcopy([print, asyncio.gather, task, echo], kept)\n"
+        "[copies[2] is task, copies[3] is echo, [str(type(x)) for x in kept[id(kept)]]]",
+        {"demo.echo": lambda value: value},
+    )
+
+    assert run.result == [True, True, ["<class 'method'>", "<class 'method'>", "<class 'list'>"]]
 
 
 def _end(worker: PlanWorker, source: str) -> tuple[str, Any]:

@@ -143,6 +143,47 @@ def test_a_hostile_repr_costs_a_moment_and_the_worker_says_what_it_can(worker: P
     assert (run.status, run.variables) == ("ok", {"a": {"$type": "A", "repr": "<A object>"}, "ok": 1})
 
 
+OWN_KINDS = {
+    "text that is none": ("datetime.date", "isoformat", "return 5", "K(2024, 1, 2)",
+                          {"$type": "K", "repr": "<K object>"}),
+    "endless text": ("datetime.date", "isoformat", "while True: pass", "K(2024, 1, 2)",
+                     {"$type": "K", "repr": "<K object>"}),
+    "failing text": ("decimal.Decimal", "__str__", "raise ValueError", "K(1)", {"$type": "K", "repr": "<K object>"}),
+    "failing key": ("datetime.date", "__str__", "raise ValueError", "{K(2024, 1, 2): 1}", {"<K object>": 1}),
+    "failing time zone": ("datetime.tzinfo", "utcoffset", "raise ValueError", "datetime.time(4, tzinfo=K())",
+                          {"$type": "time", "repr": "<time object>"}),
+    "failing int": ("int", "__int__", "raise ValueError", "K(7)", 7),
+    "failing float": ("float", "__float__", "raise ValueError", "K(0.5)", 0.5),
+    "endless length": ("list", "__len__", "while True: pass", "K(['a' * 600_000, 'b' * 600_000])", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "method", "body", "made", "shown"), OWN_KINDS.values(), ids=OWN_KINDS)
+def test_a_plans_own_variant_of_a_known_kind_cannot_break_the_export(
+    worker: PlanWorker, base: str, method: str, body: str, made: str, shown: object
+) -> None:
+    own = f"class K({base}):\n    def {method}(self, *_):\n        {body}\n"
+
+    run = worker.run(f"import datetime, decimal\n{own}x = {made}", within=4)
+
+    assert run.status == "ok"
+    assert shown is None or run.variables["x"] == shown
+
+
+def test_many_kinds_of_hostile_repr_cost_a_moment_together(worker: PlanWorker) -> None:
+    endless = "def made():\n    class A:\n        def __repr__(self):\n            while True: pass\n    return A()\n"
+
+    run = worker.run(f"{endless}x = [made() for _ in range(40)]", within=5)
+
+    assert run.variables == {"x": [{"$type": "A", "repr": "<A object>"}] * 40}
+
+
+def test_an_error_about_a_hostile_value_costs_a_moment(worker: PlanWorker) -> None:
+    run = worker.run("class L(list):\n    def __len__(self):\n        while True: pass\nx = L()\nx[3]", within=4)
+
+    assert (run.status, run.error["type"], run.error["line"]) == ("error", "IndexError", 5)
+
+
 def test_after_a_hostile_repr_the_session_is_quick_again(worker: PlanWorker) -> None:
     worker.run("class A:\n    def __repr__(self):\n        while True: pass\na = A()")
 

@@ -178,6 +178,12 @@ def test_a_server_attribute_that_appears_while_running_is_looked_up_then(session
     assert (run.result, run.resolved) == (3, ["files", "files.echo"])
 
 
+def test_no_method_of_a_server_hides_a_tool(session: PlanWorker) -> None:
+    run = session.run("[kv.put(1), getattr(kv, 'put')(2)]", {"kv.put": echo})
+
+    assert run.result == [1, 2]
+
+
 def test_helpers_ask_the_host(session: PlanWorker) -> None:
     run = session.run(
         "search_tools('read file', limit=3)\ndescribe('files.echo')\ndescribe(files.echo)\ndescribe(add)\n"

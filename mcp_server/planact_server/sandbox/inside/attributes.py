@@ -12,15 +12,17 @@ from __future__ import annotations
 import calendar
 import decimal
 import functools
+import itertools
 import re
 import string
 import textwrap
 import types
+from collections.abc import Mapping
 from enum import EnumMeta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Verdict: TypeAlias = Literal["plain", "guarded", "forbidden"]
 
@@ -75,6 +77,19 @@ _WRITABLE = (types.FunctionType, BaseException, decimal.Context, textwrap.TextWr
 
 plan_classes: set[type] = set()
 """Classes that plans have made: their instances hold nothing but a plan's own data."""
+
+
+def adopt_class(made: type) -> None:
+    """Take a new class in among the plan's own.
+
+    `case Point(a, b)` reads the attributes named in `__match_args__` without asking the guard. That is well on true
+    instances; an abstract class or a protocol may claim any object (`register`), so it keeps the plain names only.
+    """
+    plan_classes.add(made)
+    claims_others = cast("Any", kind_of(made)).__instancecheck__ is not type.__instancecheck__
+    names: tuple[str, ...] = getattr(made, "__match_args__", ())
+    if claims_others and any(judge(name) != "plain" for name in names):
+        cast("Any", made).__match_args__ = tuple(itertools.takewhile(lambda name: judge(name) == "plain", names))
 
 
 def kind_of(value: object) -> type:
@@ -146,7 +161,8 @@ def writable(target: Any) -> Any:
 
 
 def target_is_plan_class(target: Any) -> bool:
-    return isinstance(target, type) and target in plan_classes
+    # By its bases too: in `__init_subclass__` a class is not ours yet.
+    return isinstance(target, type) and not plan_classes.isdisjoint(target.__mro__)
 
 
 def _may_read_private(target: Any, name: str) -> bool:
@@ -175,15 +191,14 @@ def _watched(target: Any, name: str) -> Any:
         if isinstance(target, BaseException):
             raise PolicyError("Attribute 'obj' of an exception is not available in a plan.")
         return getattr(target, name)
-    if isinstance(target, str) and getattr(kind_of(target), name) is getattr(str, name):
-        return _Format(target, mapping=name == "format_map")
-    if _is_string_class(target):
-        return _format_unbound if name == "format" else _format_map_unbound
-    return getattr(target, name)
-
-
-def _is_string_class(target: object) -> bool:
-    return isinstance(target, type) and issubclass(target, str)
+    value = getattr(target, name)
+    if value is str.format:
+        return _format_unbound
+    if value is str.format_map:
+        return _format_map_unbound
+    if isinstance(value, types.BuiltinMethodType) and isinstance(value.__self__, str):
+        return _Format(value.__self__, mapping=name == "format_map")
+    return value
 
 
 def _kind(target: Any) -> str:
@@ -326,11 +341,23 @@ def _format_map_unbound(template: str, mapping: Any, /) -> str:
     return _Format(template, mapping=True)(mapping)
 
 
-def check_enum_members(names: Any) -> None:
-    """Refuse member names that would become methods of the class (`Enum("E", [("__reduce__", f)])`)."""
+def enum_members(names: Any) -> list[str | tuple[str, Any]]:
+    """Refuse member names that would become methods of the class (`Enum("E", [("__reduce__", f)])`).
+
+    Returns them as they were checked: a plan's own sequence or text might say something else when asked again.
+    """
     if isinstance(names, str):
-        names = names.replace(",", " ").split()
-    for entry in names:
-        name = entry if isinstance(entry, str) else entry[0]
-        if not isinstance(name, str) or not is_ordinary_name(name):
-            raise PolicyError(f"{name!r} cannot name an Enum member in a plan.")
+        return [_member(name) for name in str.__str__(names).replace(",", " ").split()]
+    entries: Any = cast("Any", names).items() if isinstance(names, Mapping) else names
+    return [_member(entry) if isinstance(entry, str) else _member_pair(*entry) for entry in entries]
+
+
+def _member_pair(name: Any, value: Any) -> tuple[str, Any]:
+    return _member(name), value
+
+
+def _member(name: Any) -> str:
+    plain = str.__str__(name) if isinstance(name, str) else ""
+    if not plain or not is_ordinary_name(plain):
+        raise PolicyError(f"{name!r} cannot name an Enum member in a plan.")
+    return plain

@@ -19,6 +19,7 @@ import math
 import re
 import types
 import uuid
+import zoneinfo
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ _MAX_DEPTH = 50
 _MAX_NODES = 300_000
 _MAX_REPR = 300
 _REPR_SECONDS = 0.25
+_MOST_SLOW = 8
+"""So often a session's own code may run out of time here; then none of it is asked for a text any more."""
+
 _SNAPSHOT_BYTES = 1 << 20
 _SNAPSHOT_NODES = 50_000
 _MAX_INT_BITS = 4096
@@ -59,6 +63,7 @@ _CODE = (
     CallTool,
 )
 _SEQUENCES = (list, tuple, set, frozenset, collections.deque)
+_TIME_ZONES = (type(None), dt.timezone, zoneinfo.ZoneInfo)
 
 
 def is_code(value: object) -> bool:
@@ -146,26 +151,38 @@ class Representer:
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
         self._distrusted: set[type] = set()
+        self._slow = 0
 
     def text(self, value: Any, limit: int = _MAX_REPR) -> str:
         plain = _plain_repr(value, limit)
         if plain is not None:
             return plain[:limit]
+        text = self.ask(value, lambda: repr(value))
+        if text is None:
+            return f"<{kind_of(value).__name__} object>"
+        return _ADDRESS.sub("", text[: limit + _ADDRESS_CHARACTERS])[:limit]
+
+    def ask(self, value: Any, make_text: Callable[[], str]) -> str | None:
+        """Have a value make its text; nothing when its kind has failed to before."""
         kind = kind_of(value)
         if kind in self._distrusted:
-            return f"<{kind.__name__} object>"
+            return None
         self._distrusted.add(kind)  # before the call: it may never return
-        text = self.call(lambda: repr(value), seconds=_REPR_SECONDS)
-        if text is None:
-            return f"<{kind.__name__} object>"
-        self._distrusted.discard(kind)
-        return _ADDRESS.sub("", text[: limit + _ADDRESS_CHARACTERS])[:limit]
+        text = self.call(make_text, seconds=_REPR_SECONDS)
+        if text is not None:
+            self._distrusted.discard(kind)
+        return text
 
     def call(self, make_text: Callable[[], str], *, seconds: float) -> str | None:
         """Call a plan's own code for a text. Nothing when it fails or takes too long."""
+        if self._slow >= _MOST_SLOW:
+            return None
         try:
             return str.__str__(self._interrupts.foreign(make_text, seconds=seconds))
-        except (Exception, PlanStopped):  # noqa: BLE001 - a plan's __repr__ may raise anything
+        except PlanStopped:
+            self._slow += 1
+            return None
+        except Exception:  # noqa: BLE001 - a plan's __repr__ may raise anything
             return None
 
 
@@ -189,8 +206,8 @@ def _plain_collection(value: Any, limit: int) -> str | None:
     opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
     parts: list[str] = []
     length = 0
-    for item in value:
-        inner: Any = value[item] if type(value) is dict else item
+    entries: Any = value.items() if type(value) is dict else ((item, item) for item in value)
+    for item, inner in entries:
         if isinstance(inner, list | tuple | dict):
             text = "[…]" if isinstance(inner, list) else "(…)" if isinstance(inner, tuple) else "{…}"
         elif type(inner) in (int, float, bool, type(None), str):
@@ -240,14 +257,19 @@ class _Exporter:
             self.used_bytes += 100
             return handles.to_wire(value)
         if isinstance(value, dt.date | dt.time):
-            return self._text(value.isoformat())
+            return self._own_text(value, lambda: value.isoformat())  # noqa: PLW0108 - a look-up may run code too
         if isinstance(value, decimal.Decimal | uuid.UUID):
-            return self._text(str(value))
+            return self._own_text(value, lambda: str(value))
         if isinstance(value, int) and not _has_own_repr(kind):
-            return self._int(int(value))
+            return self._int(int.__int__(value))
         if isinstance(value, float) and not _has_own_repr(kind):
-            return float(value) if math.isfinite(value) else repr(float(value))
+            return self.convert(float.__float__(value), depth)
         return self._other(value)
+
+    def _own_text(self, value: Any, make_text: Callable[[], str]) -> Any:
+        """The text of a value that may be a plan's own variant of a library type."""
+        text = make_text() if _is_from_library(value) else self._representer.ask(value, make_text)
+        return self._other(value) if text is None else self._text(text)
 
     def _int(self, value: int) -> Any:
         if value.bit_length() > _MAX_INT_BITS:
@@ -299,8 +321,11 @@ class _Exporter:
     def _key(self, key: Any) -> str:
         if isinstance(key, str):
             return str.__str__(key)
-        if type(key) in (int, float, bool, type(None)) or isinstance(key, dt.date | decimal.Decimal | uuid.UUID):
+        if type(key) in (int, float, bool, type(None)):
             return str(key)
+        if isinstance(key, dt.date | decimal.Decimal | uuid.UUID):
+            text = str(key) if _is_from_library(key) else self._representer.ask(key, lambda: str(key))
+            return text or self._representer.text(key)
         return self._representer.text(key)
 
     def _other(self, value: Any) -> dict[str, Any]:
@@ -329,8 +354,16 @@ def _has_own_repr(kind: type) -> bool:
     return kind.__repr__ not in (int.__repr__, float.__repr__, bool.__repr__)
 
 
+def _is_from_library(value: Any) -> bool:
+    """True when making its text runs no code of the plan, not even its time zone's."""
+    if kind_of(value) in (dt.date, decimal.Decimal, uuid.UUID):
+        return True
+    return kind_of(value) in (dt.datetime, dt.time) and kind_of(value.tzinfo) in _TIME_ZONES
+
+
 def _size(value: Any) -> int:
-    try:
-        return len(value)
-    except Exception:  # noqa: BLE001 - a plan's __len__ may raise anything
-        return 0
+    """The length as the built-in class has it, whatever a subclass says."""
+    for kind in (str, dict, *_SEQUENCES):
+        if isinstance(value, kind):
+            return kind.__len__(value)  # type: ignore[arg-type]
+    return 0

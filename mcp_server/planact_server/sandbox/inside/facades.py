@@ -2,7 +2,7 @@
 
 A name that is not listed here does not exist for a plan. Left out on purpose: whatever opens files, starts processes,
 reads the environment, evaluates text (`typing.get_type_hints`, `dataclasses.make_dataclass`), makes metaclasses
-(`enum.EnumType`, `type(name, bases, dict)`), or hands out attributes by name past the guard.
+(`enum.EnumType`, `type(name, bases, dict)`), or hands out attributes by name past the guard (`UserString.format`).
 """
 
 from __future__ import annotations
@@ -48,10 +48,7 @@ import zoneinfo
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox.inside import timezones
-from planact_server.sandbox.inside.attributes import (
-    getattr_in_plan,
-    plan_classes,
-)
+from planact_server.sandbox.inside.attributes import adopt_class, getattr_in_plan, plan_classes
 from planact_server.sandbox.inside.handles import LargeText
 
 if TYPE_CHECKING:
@@ -124,7 +121,7 @@ def _dataclass(cls: type | None = None, /, **options: Any) -> Any:
         if plain not in plan_classes:
             raise TypeError("@dataclass works on classes of your own.")
         made = cast("type", dataclasses.dataclass(**options)(plain))
-        plan_classes.add(made)  # slots=True makes a new class
+        adopt_class(made)  # slots=True makes a new class
         return made
 
     return make if cls is None else make(cls)
@@ -236,7 +233,7 @@ def _modules() -> dict[str, Module]:
             ),
             _pick(
                 collections,
-                "Counter defaultdict deque OrderedDict namedtuple ChainMap UserDict UserList UserString",
+                "Counter defaultdict deque OrderedDict namedtuple ChainMap UserDict UserList",
                 abc=_ABC,
             ),
             Module("collections.abc", _ABC.__dict__),

@@ -61,10 +61,9 @@ def _hint(error: BaseException, texts: dict[str, Text], show: Representer) -> st
         return None
     frame, position = place
     node = _node_at(texts[frame.f_code.co_filename], position)
-    try:
-        return hints.hint(hints.Failure(error, frame, node), lambda value: show.text(value, 200))
-    except Exception:  # noqa: BLE001 - a hint is a courtesy; hostile values must not turn it into a failure
-        return None
+    failure = hints.Failure(error, frame, node)
+    # A hint is a courtesy. Looking at a plan's values may run its code, which must not make a failure of it.
+    return show.call(lambda: hints.hint(failure, lambda value: show.text(value, 200)) or "", seconds=_MESSAGE_SECONDS)
 
 
 def _node_at(text: Text, position: _Position) -> ast.AST | None:

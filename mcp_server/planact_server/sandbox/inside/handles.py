@@ -21,9 +21,6 @@ class Handle:
         self.mime: str = wire.get("mime", "application/octet-stream")
         self.size: int = wire.get("size", 0)
 
-    def __deepcopy__(self, _memo: object) -> Handle:
-        return self
-
     def __repr__(self) -> str:
         return f"<{self.kind} {self.mime}, {self.size} bytes>"
 
@@ -75,9 +72,6 @@ class LargeText:
                 return True
             tail = (tail + chunk)[-len(words) :] if words else ""
         return not words
-
-    def __deepcopy__(self, _memo: object) -> LargeText:
-        return self
 
     def __repr__(self) -> str:
         return f"<LargeText of {self.size} characters: use slices, iterate over lines, or .text()>"

@@ -77,7 +77,12 @@ class Interrupts:
             self._raise()
 
     def foreign(self, call: Callable[[], _T], *, seconds: float) -> _T:
-        """Call a plan's own code (a `__repr__`) after the plan has ended. Raises PlanStopped when it takes too long."""
+        """Call a plan's own code (a `__repr__`) after the plan has ended. Raises PlanStopped when it takes too long.
+
+        A call within such a call shares its time.
+        """
+        if self._in_foreign_code:
+            return call()
         self._in_foreign_code = True
         self._raised = 0
         _set_timer(seconds, _AGAIN_SECONDS)

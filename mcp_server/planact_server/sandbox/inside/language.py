@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import dataclasses
 import enum
 import sys
 import time
 import types
 import typing
-from collections.abc import Mapping
 from typing import Any, cast
 
 from planact_server.sandbox.inside import attributes, timezones
@@ -26,37 +26,34 @@ from planact_server.sandbox.inside.attributes import (
 # ---- classes ---------------------------------------------------------------------------------------------------------
 
 
-def _may_be_inherited(kind: object) -> bool:
-    # An ExceptionGroup with a method `split` of its own confuses `except*` in CPython 3.11 and 3.12.
-    if not isinstance(kind, type) or issubclass(kind, (BaseExceptionGroup, type)):
-        return False
-    return issubclass(kind, Exception) or not kind.__module__.startswith("planact_server.")
+_NEVER_INHERITED = (
+    BaseExceptionGroup,  # one with a method `split` of its own confuses `except*` in CPython 3.11 and 3.12
+    dataclasses.Field,  # its `name` becomes source code that `dataclass` executes
+    type,
+)
 
 
-_ALLOWED_BASES: tuple[Any, ...] = (typing.NamedTuple, typing.TypedDict, typing.Generic, typing.Protocol)
-
-
-def build_class(body: Any, name: str, *bases: Any, **options: Any) -> Any:
+def build_class(body: Any, name: str, /, *bases: Any, **options: Any) -> Any:
     """What a `class` statement calls."""
     if "metaclass" in options:
         raise TypeError("metaclass= is not available in a plan.")
-    for base in bases:
+    # What really becomes a base: `Generic[T]` and `Annotated[T, ...]` stand for other classes.
+    for base in types.resolve_bases(bases):
         _check_base(base)
     made = builtins.__build_class__(body, name, *bases, **options)
     if isinstance(made, type):
-        plan_classes.add(made)
+        attributes.adopt_class(made)
     return made
 
 
 def _check_base(base: Any) -> None:
-    if base in _ALLOWED_BASES if not isinstance(base, type) else base in plan_classes:
+    if not isinstance(base, type):
+        raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
+    if base in plan_classes:
         return
-    origin = typing.get_origin(base) or base
-    if origin in _ALLOWED_BASES:
-        return
-    if _may_be_inherited(origin):
-        return
-    raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
+    ours = base.__module__.startswith("planact_server.") and not issubclass(base, Exception)
+    if ours or issubclass(base, _NEVER_INHERITED):
+        raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
 
 
 class _TypeOfTypes(type):
@@ -142,7 +139,9 @@ def plan_builtins() -> dict[str, Any]:
     return plain | _EXCEPTIONS | safe
 
 
-_NEEDED_BY_C = frozenset({"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc", "typing"})
+_NEEDED_BY_C = frozenset(
+    {"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc", "typing"}
+)
 
 
 def _import_for_c(name: str, *_: object) -> Any:
@@ -160,14 +159,28 @@ def _guard_enum() -> None:
     original: Any = enum.EnumMeta._create_  # type: ignore[attr-defined]
 
     def create(cls: type, class_name: str, names: Any, **options: Any) -> Any:
-        if not isinstance(names, str):
-            names = list(cast("Any", names.items() if isinstance(names, Mapping) else names))
-        attributes.check_enum_members(names)
         if options.get("type") is not None:
             _check_base(options["type"])
-        return cast("Any", original(cls, class_name, names, **options))
+        return cast("Any", original(cls, class_name, attributes.enum_members(names), **options))
 
     enum.EnumMeta._create_ = create  # type: ignore[attr-defined]
+
+
+class _SealedKinds(dict[type, Any]):
+    """How `deepcopy` treats each type; objects of the worker itself are left whole."""
+
+    def get(self, kind: type, default: Any = None) -> Any:
+        return _itself if kind.__module__.startswith("planact_server.") else super().get(kind, default)
+
+
+def _itself(value: Any, _memo: object = None) -> Any:
+    return value
+
+
+def _seal_copies() -> None:
+    """`deepcopy(print, memo)` would take the channel to the host apart and leave the pieces in the plan's `memo`."""
+    table = "_deepcopy_dispatch"
+    setattr(copy, table, _SealedKinds(getattr(copy, table)))
 
 
 def _name_annotations() -> None:
@@ -183,6 +196,7 @@ def prepare() -> None:
     """Set this process up for plans. Called once, before the jail closes."""
     timezones.preload()
     _guard_enum()
+    _seal_copies()
     _name_annotations()
     for codec in ("utf-8", "utf-16", "utf-32", "latin-1", "ascii", "cp1252", "idna", "punycode", "utf-7"):
         "".encode(codec)

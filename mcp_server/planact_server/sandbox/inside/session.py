@@ -153,14 +153,9 @@ class Session:
             raise Refused(*problems)
         for name, resolution in resolved.items():
             if "." not in name:
-                self._offer(name, resolution)
-        for name, resolution in resolved.items():
-            base, _, attribute = name.partition(".")
-            server = self._builtins.get(base)
-            if attribute and isinstance(server, tools.Server) and resolution.get("kind") == "tool":
-                server.put(attribute, resolution)
+                self._offer(name, resolution, resolved)
 
-    def _offer(self, name: str, resolution: dict[str, Any]) -> None:
+    def _offer(self, name: str, resolution: dict[str, Any], resolved: Mapping[str, Any]) -> None:
         """Put a tool or a server where variables of the same name hide it."""
         if name in self._own_builtins:
             return
@@ -168,7 +163,12 @@ class Session:
             case "tool":
                 self._builtins[name] = tools.make_tool(self._link, resolution)
             case "server":
-                self._builtins[name] = tools.Server(self._link, resolution["server"], name)
+                known = {
+                    other.partition(".")[2]: tools.make_tool(self._link, found)
+                    for other, found in resolved.items()
+                    if other.startswith(f"{name}.") and found.get("kind") == "tool"
+                }
+                self._builtins[name] = tools.Server(self._link, resolution["server"], name, known)
             case _:
                 self._builtins.pop(name, None)
 
@@ -258,6 +258,7 @@ class Session:
             state = self._state(before, _certain_stores(self._prepared, failure))
         except MemoryError:
             state = dict(_NO_STATE)
+            status = "limit" if status == "ok" else status
             errors.append(Problem(type="MemoryError", message="The variables do not fit into the memory that is left."))
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
 

@@ -92,9 +92,6 @@ class Tool:
         """The same tool may be held by more than one object: `git.git_status` and plain `git_status`."""
         return isinstance(other, Tool) and other.full_name() == self.full_name()
 
-    def __deepcopy__(self, _memo: object) -> Tool:
-        return self
-
     def __repr__(self) -> str:
         return f"<tool {self.full_name()}({', '.join(self._parameters)})>"
 
@@ -119,10 +116,12 @@ class Server:
 
     __slots__ = ("__name__", "_link", "_server", "_tools")
 
-    def __init__(self, link: Link, server: str, name: str) -> None:
+    # No public method: it would hide a tool of that name.
+
+    def __init__(self, link: Link, server: str, name: str, known: dict[str, Tool]) -> None:
         self._link = link
         self._server = server
-        self._tools: dict[str, Tool] = {}
+        self._tools = known
         self.__name__ = name
 
     def __getattr__(self, name: str) -> Any:
@@ -130,20 +129,13 @@ class Server:
             raise AttributeError(f"server {self.__name__!r} has no tool {name!r}")
         if name not in self._tools:
             full_name = f"{self.__name__}.{name}"
-            answer = self._link.channel.resolve([full_name])
-            self.put(name, answer.get(full_name, {}))
+            resolution = self._link.channel.resolve([full_name]).get(full_name, {})
+            if resolution.get("kind") != "tool":
+                hint = resolution.get("hint", "")
+                message = f"Server {self.__name__!r} has no tool {name!r}. {hint}".rstrip()
+                raise AttributeError(message, name=name)
+            self._tools[name] = make_tool(self._link, resolution)
         return self._tools[name]
-
-    def put(self, name: str, resolution: dict[str, Any]) -> None:
-        """Take in what the host said about a tool's name. Raises AttributeError when there is no such tool."""
-        if resolution.get("kind") != "tool":
-            hint = resolution.get("hint", "")
-            message = f"Server {self.__name__!r} has no tool {name!r}. {hint}".rstrip()
-            raise AttributeError(message, name=name)
-        self._tools[name] = make_tool(self._link, resolution)
-
-    def __deepcopy__(self, _memo: object) -> Server:
-        return self
 
     def __repr__(self) -> str:
         return f"<server {self.__name__}: search_tools('...') lists its tools>"
