@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import typer
@@ -22,6 +23,17 @@ def commands(application: typer.Typer) -> Iterator[list[str]]:
             yield from below(inner, [*path, name])
 
     return below(typer.main.get_command(application), [])
+
+
+def transcript() -> str:
+    """The demo as the README shows it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    return readme.partition("```console\n")[2].partition("```")[0]
+
+
+def timeless(text: str) -> list[str]:
+    """The lines of a demo without what differs from one run to the next."""
+    return [re.sub(r" +[0-9.]+ ms", " … ms", line).rstrip() for line in text.splitlines()]
 
 
 def parse(words: Sequence[str]) -> None:
@@ -92,7 +104,8 @@ async def test_sessions_go_on_between_commands(home: Home) -> None:
 
 async def test_tools_are_listed_searched_and_shown(home: Home) -> None:
     _, listed, _ = await home.run("tools", "--json")
-    _, found, _ = await home.run("tools", "search", "record", "--json", "--limit", "1")
+    _, found, said = await home.run("tools", "search", "record", "--json", "--limit", "1")
+    assert said == ""
     _, shown, _ = await home.run("tools", "show", "lookup", "--json")
     assert {"name": "workshop.lookup", "read_only": True}.items() <= json.loads(listed)[1].items()
     assert [tool["name"] for tool in json.loads(found)] == ["workshop.lookup"]
@@ -222,3 +235,8 @@ async def test_demo_shows_people_plans_calls_and_variables(home: Home) -> None:
     ):
         assert text in seen
     assert max(map(len, seen.partition("A host gets")[0].splitlines())) <= 80
+    shown = iter(timeless(seen))
+    # In this order, with others in between.
+    command, elision, *lines = timeless(transcript())
+    assert (command, elision, len(lines)) == ("$ make demo", "...", 18)
+    assert [line for line in lines if line not in shown] == []

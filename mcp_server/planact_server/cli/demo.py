@@ -28,7 +28,7 @@ if check_availability(**slot):
 # The second plan of the same session: `slot` is still there.
 FAN_OUT = """\
 import asyncio, json
-days = [f"2026-12-0{number}" for number in range(1, 6)]
+days = [f"2026-12-0{number}" for number in range(1, 5)]
 free = await asyncio.gather(
     *[check_availability(**slot | {"day": day}) for day in days]
 )
@@ -48,7 +48,7 @@ class _Act:
 
 ACTS = (
     _Act(title="Book a meeting, but only if the time is free", plan=BOOKING),
-    _Act(title="Look at five days at once, and write down how they stand (same session)", plan=FAN_OUT),
+    _Act(title="Look at four days at once, and write down how they stand (same session)", plan=FAN_OUT),
 )
 
 

@@ -120,7 +120,8 @@ def _error(error: JSONObject) -> Text:
     from rich.text import Text
 
     where = f" in line {error['line']}" if "line" in error else ""
-    text = Text.assemble((f"{error['type']}{where}: ", "bold red"), visible(str(error["message"])))
+    message = visible(str(error["message"]))
+    text = Text.assemble((f"{error['type']}{where}{': ' if message else ''}", "bold red"), message)
     if code := error.get("code_line"):
         text.append(visible(f"\n  {str(code).strip()}"), style="dim")
     if hint := error.get("hint"):

@@ -167,12 +167,11 @@ def ask_person(question: str) -> bool | None:
 
 def log_to_stderr(*, verbose: bool) -> None:
     """Send the log to standard error: warnings, or everything."""
-    logging.basicConfig(
-        handlers=[_StandardError()],
-        level=logging.INFO if verbose else logging.WARNING,
-        format="planact: %(message)s",
-        force=True,
-    )
+    level = logging.INFO if verbose else logging.WARNING
+    handler = _StandardError()
+    # Libraries that set a level of their own do not ask the root's.
+    handler.setLevel(level)
+    logging.basicConfig(handlers=[handler], level=level, format="planact: %(message)s", force=True)
 
 
 class _StandardError(logging.Handler):
