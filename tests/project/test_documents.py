@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from planact_server.config.schema import SECTIONS, TopLevel
+
 CHECKOUT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     file
@@ -44,6 +46,48 @@ def test_every_make_target_that_is_named_exists(document: Path) -> None:
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", document.read_text(encoding="utf-8"))) <= targets
+
+
+def test_every_key_of_the_configuration_is_explained_with_its_default() -> None:
+    text = (CHECKOUT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for table, schema in (("", TopLevel), *SECTIONS.items()):
+        assert not table or f"`[{table}]`" in text, table
+        for key, field in schema.model_fields.items():
+            assert f"`{key}`" in text, f"{table}.{key}"
+            if table not in ("planner", ""):
+                default = json.dumps(field.default)
+                assert f"| `{key}` | `{default}` |" in text, f"{table}.{key} = {default}"
+
+
+def test_every_variable_of_the_environment_that_is_read_by_name_is_explained() -> None:
+    text = (CHECKOUT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    sources = "".join(file.read_text(encoding="utf-8") for file in (CHECKOUT / "mcp_server").rglob("*.py"))
+    named = set(re.findall(r"\"(PLANACT_[A-Z_]*[A-Z])\"", sources))
+    assert named
+    assert {name for name in named if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("document", "package"),
+    [("docs/architecture.md", "mcp_server/planact_server"), ("bridge/README.md", "bridge/planact_bridge")],
+)
+def test_every_module_is_in_the_table_of_who_owns_what(document: str, package: str) -> None:
+    table = re.findall(r"^\| (`.*?) \|", (CHECKOUT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {name.removesuffix(".py").strip("/") for row in table for name in re.findall(r"`([^`]+)`", row)}
+    inside = {
+        path.stem for path in (CHECKOUT / package).iterdir() if path.name[0] not in "_." and path.suffix in ("", ".py")
+    }
+    assert inside - {"errors"} == {name for name in listed if "/" not in name}
+
+
+@named
+def test_every_anchor_leads_to_a_heading(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
 def test_every_dependency_is_pinned() -> None:
