@@ -126,7 +126,7 @@ def _read_entry(name: str, entry: JSONValue, path: Path, variables: Variables) -
     elif url_key is not None:
         raise _EntryError(f"it has both 'command' and {url_key!r}; keep one")
     else:
-        raise _EntryError(f"it has neither 'command' nor 'url'{_did_you_mean('command', entry) or _nearest_url(entry)}")
+        raise _EntryError(f"it has neither 'command' nor 'url'{_meant('command', entry) or _meant('url', entry)}")
     return spec, [*_unknown_keys(entry, own | _COMMON_KEYS), *_mismatch(kind, spec), *_suspicious(spec)]
 
 
@@ -255,8 +255,9 @@ def _did_you_mean(key: str, among: Mapping[str, JSONValue] | frozenset[str]) -> 
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _nearest_url(entry: JSONObject) -> str:
-    return _did_you_mean("url", entry)
+def _meant(key: str, entry: JSONObject) -> str:
+    close = get_close_matches(key, sorted(entry), n=1)
+    return f"; did you mean {key!r} by {close[0]!r}?" if close else ""
 
 
 def _kind(value: JSONValue) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planact_bridge import Deadlines, Downstream, Eras, ServerSpec, read_mcp_json
+from planact_bridge import Deadlines, Downstream, Eras, McpProblem, ServerSpec, read_mcp_json
 from planact_server.calls import PlanRights, facts_of
+from planact_server.catalog.naming import server_names
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
@@ -106,7 +107,7 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(config.state))
         packs, shipped, pack_problems = _packs(config)
-        specs, spec_problems = _specs(config, servers)
+        specs, unusable, spec_problems = _specs(config, servers)
         eras = _eras(specs, store)
         downstreams = [_downstream(spec, config, eras=eras, store=store) for spec in specs if not spec.disabled]
         toolsets, name_problems = _by_name([*packs, *downstreams])
@@ -123,6 +124,7 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
             toolbox=toolbox,
             policy=Policy(config.policy),
             shipped=shipped,
+            unusable=unusable,
             start_seconds=config.servers.start_timeout_seconds,
         )
         executor = Executor(rights=rights, sessions=sessions, runs=runs, limits=config.sandbox.limits)
@@ -151,15 +153,18 @@ def _packs(config: Config) -> tuple[list[Toolset], frozenset[str], list[str]]:
     return packs, frozenset(shipped), problems
 
 
-def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec], list[str]]:
-    """Return the servers of all mcp.json files, a later file winning, and what was wrong with the others."""
+def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec], dict[str, str], list[str]]:
+    """Return the servers of all mcp.json files, a later file winning; which others are unusable; all that is wrong."""
     specs = {spec.name: spec for spec in given}
-    problems: list[str] = []
+    problems: list[McpProblem] = []
     for path in config.mcp_files:
         read = read_mcp_json(path, environ=os.environ, workspace=Path.cwd())
         specs.update({spec.name: spec for spec in read.servers})
-        problems += [str(problem) for problem in read.problems]
-    return list(specs.values()), problems
+        problems += read.problems
+    lost = {each.server: each.message for each in problems if each.lost and each.server and each.server not in specs}
+    spelled = server_names(lost)
+    unusable = {spelled[name]: message for name, message in lost.items()}
+    return list(specs.values()), unusable, [str(problem) for problem in problems]
 
 
 def _by_name(toolsets: Iterable[Toolset]) -> tuple[list[Toolset], list[str]]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planact_server.answer import CallRecord
@@ -70,6 +70,9 @@ class PlanRights:
     policy: Policy
     shipped: frozenset[str] = frozenset()
     """Servers (by configured name) that are packs of our own."""
+
+    unusable: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Servers (Python spelling) whose configuration cannot be used → why."""
 
     start_seconds: float = 30.0
     """How long a plan waits for servers that have not answered yet."""
@@ -209,11 +212,14 @@ class PlanCalls:
                 return Unresolved(hint=self._hint(name))
 
     def _hint(self, name: str) -> str:
-        server = self._catalog.servers.get(name.partition(".")[0])
-        if server is not None and (error := self._rights.toolbox.error(server.raw_name)):
-            return error
+        if reason := self._why_without_tools(name.partition(".")[0]):
+            return reason
         closest = self._catalog.closest(name)
         return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
+
+    def _why_without_tools(self, server: str) -> str | None:
+        found = self._catalog.server(server)
+        return self._rights.toolbox.error(found.raw_name) if found else self._rights.unusable.get(server)
 
     async def _find(self, request: ToolRequest) -> CatalogTool:
         if request.raw:
@@ -234,7 +240,7 @@ class PlanCalls:
                 await self._await_servers([owner.raw_name] if owner else [], everything=server is None)
                 return self._catalog.by_raw(tool, server)
         except (ToolNotFoundError, AmbiguousToolError) as error:
-            hint = self._rights.toolbox.error(owner.raw_name) if owner else None
+            hint = self._why_without_tools(server) if server is not None else None
             raise PlanFault(str(error), type="NameError", function=tool, hint=hint) from None
 
     def _bind(self, tool: CatalogTool, request: ToolRequest) -> dict[str, JSONValue]:

@@ -84,7 +84,7 @@ def test_an_unset_variable_costs_its_server_only_and_is_named(tmp_path: Path) ->
     [
         ("[]", "it is a list where an object belongs"),
         ("{}", "it has neither 'command' nor 'url'"),
-        ('{"comand": "x"}', "it has neither 'command' nor 'url'; did you mean 'comand'?"),
+        ('{"comand": "x"}', "it has neither 'command' nor 'url'; did you mean 'command' by 'comand'?"),
         ('{"command": "x", "url": "http://h"}', "it has both 'command' and 'url'; keep one"),
         ('{"command": ["x"]}', "'command' is a list where a text belongs"),
         ('{"command": " "}', "'command' is empty"),

@@ -193,10 +193,19 @@ async def test_a_missing_variable_in_mcp_json_costs_only_its_server(home: Home) 
     )
     async with home.serve() as client:
         assert (await act(client, ALIVE))["result"] == [2]
-    code, _, complaint = await home.run("servers")
+        answer = await act(client, "cloud.fetch()")
+    assert answer["status"] == "refused"
+    assert "Server 'cloud'" in answer["errors"][0]["hint"]
+    assert "the variable CLOUD_KEY is not set" in answer["errors"][0]["hint"]
+
+
+@pytest.mark.parametrize("command", [["servers"], ["run", "--code", "-"]])
+async def test_a_missing_variable_in_mcp_json_is_said_by_every_command(home: Home, command: list[str]) -> None:
+    home.configure(workshop=workshop(), cloud={"url": "${CLOUD_URL}"})
+    code, _, complaint = await home.run(*command, stdin="1")
     assert code == 0
-    assert "CLOUD_KEY" in complaint
-    assert "cloud" in complaint
+    assert "Server 'cloud'" in complaint
+    assert "the variable CLOUD_URL is not set" in complaint
 
 
 async def test_broken_mcp_json(home: Home) -> None:

@@ -16,6 +16,7 @@ from planact_server.cli.terminal import (
     JSONOption,
     UsageError,
     VerboseOption,
+    complain,
     examples,
     log_to_stderr,
     print_json,
@@ -121,6 +122,8 @@ async def _run(settings: Config, request: PlanRequest) -> JSONObject:
         said = text if fraction is None else f"{text} ({fraction:.0%})"
 
     async with open_app(settings) as opened:
+        for problem in opened.problems:
+            complain(problem)
         # Ctrl-C stops the plan, not us: what it had done so far is still shown.
         with on_interrupt(opened.runs.cancel_all):
             async with waiting(lambda: said):
