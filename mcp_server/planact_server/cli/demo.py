@@ -115,9 +115,9 @@ def _introduce() -> None:
     out.print("In this demo, in a folder that is thrown away afterwards:\n")
     out.print("  calendar  an MCP server, started over stdio as any other")
     out.print("  files     a pack: Python functions as tools, one folder as their world\n")
-    out.print("Reads run freely, and of the writes exactly these (in planact.toml):\n")
+    out.print("What the plans may do without asking, as a planact.toml says it:\n")
     allowed = "".join(f'    "{pattern}",\n' for pattern in ALLOWED)
-    _print_code(f'[policy]\ntrust = ["calendar"]   # what it marks as read-only is\nallow = [\n{allowed}]', "toml")
+    _print_code(f'[policy]\ntrust = ["calendar"]   # its read-only marks are believed\nallow = [\n{allowed}]', "toml")
 
 
 def _announce(number: int, act: _Act) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first one ends things in order, a second one ends the process."""
+"""Ctrl-C and SIGTERM: the first one ends things in order, a second one ends the process."""
 
 from __future__ import annotations
 
@@ -49,14 +49,30 @@ def on_interrupt(stop: Callable[[], Awaitable[None]]) -> Generator[None]:
 
 @asynccontextmanager
 async def interruptible_stdio() -> AsyncGenerator[Streams]:
-    """The SDK's transport over standard input and output; Ctrl-C ends the process once the block is closed."""
+    """The SDK's transport over standard input and output; a signal ends the process once the block is closed."""
     from mcp.server.stdio import stdio_server
 
     async with stdio_server() as streams:
+        terminated = _cancelled_by_sigterm()
         try:
             yield streams
         except asyncio.CancelledError:  # as asyncio.run turns the first Ctrl-C into
             # The transport reads in a thread that nothing can wake but another line of input, and leaving it would
             # wait for that.
             sys.stderr.flush()
-            os._exit(INTERRUPTED)
+            os._exit(0 if terminated.is_set() else INTERRUPTED)
+
+
+def _cancelled_by_sigterm() -> asyncio.Event:
+    """Have the first SIGTERM cancel the current task and set the event."""
+    terminated, task, loop = asyncio.Event(), asyncio.current_task(), asyncio.get_running_loop()
+
+    def terminate() -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        terminated.set()
+        if task is not None:
+            task.cancel()
+
+    if sys.platform != "win32":  # where nobody can ask a process to end
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    return terminated

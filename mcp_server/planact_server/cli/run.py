@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from planact_server.cli.terminal import (
 from planact_server.config import Config
 from planact_server.request import PlanRequest, RequestError, read_request
 from planact_tools import JSONObject
+
+if TYPE_CHECKING:
+    from planact_server.app import App
 
 USAGE_ERRORS = ("RequestError", "SessionError")
 
@@ -126,7 +129,12 @@ async def _run(settings: Config, request: PlanRequest) -> JSONObject:
             complain(problem)
         # Ctrl-C stops the plan, not us: what it had done so far is still shown.
         with on_interrupt(opened.runs.cancel_all):
-            async with waiting(lambda: said):
+            async with waiting(lambda: f"{said}{_still_starting(opened)}"):
                 reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
     run = reply.answer.get("run")
     return shrink(reply.answer, request.max_chars, link=lambda path: f"planact://runs/{run}/{path}")
+
+
+def _still_starting(app: App) -> str:
+    names = ", ".join(app.toolbox.unheard)
+    return f" (starting: {names})" if names else ""

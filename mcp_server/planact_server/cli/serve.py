@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planact_server.cli.interrupt import interruptible_stdio
+from planact_server.cli.interrupt import INTERRUPTED, interruptible_stdio
 from planact_server.cli.terminal import (
     ConfigOption,
     UsageError,
@@ -47,7 +48,10 @@ def serve(
     """
     log_to_stderr(verbose=verbose)
     settings = read_config(config)
-    asyncio.run(_serve_stdio(settings) if http is None else _serve_http(settings, http))
+    if http is None:
+        asyncio.run(_serve_stdio(settings))
+    elif asyncio.run(_serve_http(settings, http)) == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 async def _serve_stdio(settings: Config) -> None:
@@ -61,7 +65,8 @@ async def _serve_stdio(settings: Config) -> None:
         await server.mcp.run(read, write, server.initialization())
 
 
-async def _serve_http(settings: Config, address: str) -> None:
+async def _serve_http(settings: Config, address: str) -> int | None:
+    """Serve until a signal comes, close everything, and return its number."""
     from planact_server.app import open_app
     from planact_server.http import AddressError, parse_address, serve_http
 
@@ -69,12 +74,13 @@ async def _serve_http(settings: Config, address: str) -> None:
         host, port = parse_address(address)
         async with open_app(settings) as opened:
             server = _server(opened)
-            await serve_http(
+            return await serve_http(
                 server,
                 host=host,
                 port=port,
                 token=os.environ.get("PLANACT_HTTP_TOKEN"),
                 announce=lambda url: complain(f"serving {url}"),
+                stop=opened.runs.cancel_all,
             )
     except AddressError as error:
         raise UsageError(str(error)) from None
