@@ -67,22 +67,24 @@ def _count(server: CatalogServer) -> str:
 
 
 def _signatures(catalog: Catalog, *, trusted: Collection[str], room: int) -> list[str]:
-    lines: list[str] = []
+    lines: dict[CatalogTool, str] = {}
     left = 0
     room -= len("Signatures:\n") + len("\n… and 10000 more: search_tools finds them.")
-    for tool in _in_order(catalog):
+    for tool in _in_turns(catalog):
         line = signature(tool)
         if tool.server not in trusted and _holds_prose(line):
             line = f"{tool.full_name}({', '.join(parameter.name for parameter in tool.parameters)})"
         if len(line) + 1 > room:
             left += 1
             continue
-        lines.append(line)
+        lines[tool] = line
         room -= len(line) + 1
     if not lines:
         return []
+    # Chosen in turns, read server by server.
+    grouped = [lines[tool] for tool in sorted(lines, key=lambda tool: tool.server)]
     more = [f"… and {left} more: search_tools finds them."] if left else []
-    return ["\n".join(["Signatures:", *lines, *more])]
+    return ["\n".join(["Signatures:", *grouped, *more])]
 
 
 def _holds_prose(line: str) -> bool:
@@ -91,7 +93,7 @@ def _holds_prose(line: str) -> bool:
     return any(len(text) > _LONGEST_WORD or len(text[1:-1].split()) > 1 for text in quoted)
 
 
-def _in_order(catalog: Catalog) -> list[CatalogTool]:
+def _in_turns(catalog: Catalog) -> list[CatalogTool]:
     """Return every server's first tool, then every server's second, …: each server gets a part of the room."""
     columns = [list(server.tools.values()) for _, server in sorted(catalog.servers.items())]
     longest = max(map(len, columns), default=0)
