@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import mcp.types as types
 from mcp.server.lowlevel import Server
 
 from planact_server import __version__
+from planact_server.blocks import content_block
 from planact_tools import Attachment, JSONObject, JSONValue, ToolCall, ToolDefinition, ToolError, Toolset
 
 if TYPE_CHECKING:
@@ -91,15 +91,5 @@ def _result(value: JSONValue, attachments: tuple[Attachment, ...], *, wrap: bool
     structured: JSONObject | None = {"result": value} if wrap else value if isinstance(value, dict) else None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
-    blocks.extend(_block(attachment) for attachment in attachments)
+    blocks.extend(content_block(attachment, uri="planact://attachment") for attachment in attachments)
     return types.CallToolResult(content=blocks, structured_content=structured)
-
-
-def _block(attachment: Attachment) -> types.ContentBlock:
-    data = base64.b64encode(attachment.data).decode("ascii")
-    if attachment.kind == "image":
-        return types.ImageContent(type="image", data=data, mime_type=attachment.mime)
-    if attachment.kind == "audio":
-        return types.AudioContent(type="audio", data=data, mime_type=attachment.mime)
-    resource = types.BlobResourceContents(uri="planact://attachment", mime_type=attachment.mime, blob=data)
-    return types.EmbeddedResource(type="resource", resource=resource)

@@ -7,7 +7,6 @@ means that Planact itself failed.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from planact_server import __version__
 from planact_server.answer import is_error, shrink, value_at
+from planact_server.blocks import content_block
 from planact_server.executor import Executor, Reply, refusal
 from planact_server.plain_json import json_text
 from planact_server.request import DEFAULT_MAX_CHARS, INPUT_SCHEMA, RequestError, read_request
@@ -213,14 +213,5 @@ def _content_blocks(answer: JSONObject, contents: Contents) -> list[types.Conten
         room -= len(attachment.data)
         if room < 0:
             break
-        blocks.append(_block(handle, attachment.kind, attachment.mime, base64.b64encode(attachment.data).decode()))
+        blocks.append(content_block(attachment, uri=f"planact://content/{handle}"))
     return blocks
-
-
-def _block(handle: str, kind: str, mime: str, data: str) -> types.ContentBlock:
-    if kind == "image":
-        return types.ImageContent(type="image", data=data, mime_type=mime)
-    if kind == "audio":
-        return types.AudioContent(type="audio", data=data, mime_type=mime)
-    resource = types.BlobResourceContents(uri=f"planact://content/{handle}", mime_type=mime, blob=data)
-    return types.EmbeddedResource(type="resource", resource=resource)
