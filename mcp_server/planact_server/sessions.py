@@ -63,6 +63,9 @@ class Session:
     handle: str
     client: str
     worker: Worker | None = None
+    begun: bool = False
+    """It has had a worker before: a new one has lost something, if only what a plan made last."""
+
     variables: dict[str, JSONValue] = field(default_factory=dict[str, JSONValue])
     unsaved: tuple[str, ...] = ()
     contents: Contents = field(default_factory=Contents)
@@ -75,7 +78,7 @@ class Session:
         """Take over what a plan left behind."""
         changed = outcome.variables
         partial = [name for name, value in changed.items() if name in outcome.truncated or _holds_object(value)]
-        for name in (*outcome.deleted, *changed):
+        for name in (*outcome.deleted, *changed, *outcome.functions):
             self.variables.pop(name, None)
         self.variables.update({name: value for name, value in changed.items() if name not in partial})
         if outcome.worker_lost is None:
@@ -132,7 +135,8 @@ class Sessions:
             return session.worker, None
         await self._make_room()
         session.worker = await self._engine.worker()
-        if not session.variables and not session.unsaved:
+        if not session.begun:
+            session.begun = True
             return session.worker, None
         await session.worker.restore(session.variables)
         recovered = Recovered(kept=tuple(session.variables), lost=session.unsaved)
@@ -186,6 +190,8 @@ class Sessions:
         saved = self._store.load_session(handle) if self._store is not None else None
         if saved is None:
             return None
-        session = Session(handle=handle, client=saved.client, variables=dict(saved.variables), unsaved=saved.unsaved)
+        session = Session(
+            handle=handle, client=saved.client, begun=True, variables=dict(saved.variables), unsaved=saved.unsaved
+        )
         self._sessions[handle] = session
         return session

@@ -70,6 +70,25 @@ async def test_a_deleted_variable_does_not_come_back() -> None:
     assert session.variables == {"b": 2}
 
 
+async def test_a_name_that_became_a_function_does_not_come_back_as_data() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "n = 1")
+        await run(sessions, session, "def n(): return 2")
+        await sessions.drop_worker(session)
+        _, recovered = await run(sessions, session, "1")
+    assert recovered == Recovered(kept=(), lost=("n",))
+
+
+async def test_a_loss_is_told_even_where_nothing_had_been_kept() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        _, first = await run(sessions, session, "1")
+        await sessions.drop_worker(session)
+        _, second = await run(sessions, session, "1")
+    assert (first, second) == (None, Recovered(kept=(), lost=()))
+
+
 async def test_a_session_belongs_to_its_client(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         async with opened(store) as sessions:
@@ -88,9 +107,11 @@ async def test_handles_come_back_only_where_their_contents_are(tmp_path: Path) -
     with Store.open(tmp_path) as store:
         async with opened(store) as sessions:
             session = sessions.create("me")
+            await run(sessions, session, "n = 1")
             image = Attachment(kind="image", mime="image/png", data=b"1")
             photo = session.contents.enclose(ToolResult(value={"$attachment": 0}, attachments=(image,)))
-            session.absorb(Outcome(status="ok", variables={"n": 1, "photos": [photo]}))
+            session.absorb(Outcome(status="ok", variables={"photos": [photo]}))
+            await sessions.drop_worker(session)
             _, here = await run(sessions, session, "photos[0].size")
             await sessions.keep(session)
         async with opened(store) as sessions:
