@@ -63,7 +63,8 @@ def _hint(error: BaseException, texts: dict[str, Text], show: Representer) -> st
     node = _node_at(texts[frame.f_code.co_filename], position)
     failure = hints.Failure(error, frame, node)
     # A hint is a courtesy. Looking at a plan's values may run its code, which must not make a failure of it.
-    return show.call(lambda: hints.hint(failure, lambda value: show.text(value, 200)) or "", seconds=_MESSAGE_SECONDS)
+    text = show.call(lambda: hints.hint(failure, lambda value: show.text(value, 200)) or "", seconds=_MESSAGE_SECONDS)
+    return text or None
 
 
 def _node_at(text: Text, position: _Position) -> ast.AST | None:
