@@ -104,9 +104,9 @@ class Executor:
             session.busy_with = None
             answer = self._answer(_status(outcome, calls), run, calls, outcome, recovered=recovered)
             await self._runs.finish(run, answer)
+            await self._sessions.keep(session)
         if outcome.worker_lost is not None:
             await self._sessions.drop_worker(session)
-        await self._sessions.keep(session)
 
     async def _run_plan(
         self, run: Run, session: Session, calls: PlanCalls, code: str, limits: Limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from types import FrameType
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATH = "/mcp"
-SHUTDOWN_SECONDS = 3
+SHUTDOWN_SECONDS = 1
+"""How long answers may take to leave once every run has ended."""
 
 
 class AddressError(Exception):
@@ -49,11 +52,18 @@ def is_loopback(host: str) -> bool:
 
 
 async def serve_http(
-    server: PlanactServer, *, host: str, port: int, token: str | None, announce: Callable[[str], None]
-) -> None:
-    """Serve until interrupted. Raises AddressError without a token where others can reach the address.
+    server: PlanactServer,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    announce: Callable[[str], None],
+    stop: Callable[[], Awaitable[None]],
+) -> int | None:
+    """Serve until a signal comes, and return its number.
 
-    `announce` is told the URL once requests are answered.
+    `announce` is told the URL once requests are answered. `stop` ends what keeps requests from being answered.
+    Raises AddressError without a token where others can reach the address.
     """
     if not is_loopback(host) and not token:
         raise AddressError(
@@ -69,20 +79,41 @@ async def serve_http(
     with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}{PATH}"
-        await _AnnouncedServer(settings, lambda: announce(url)).serve(sockets=[listener])
+        web = _OrderlyServer(settings, lambda: announce(url), stop)
+        await web.serve(sockets=[listener])
+        return web.ended_by
 
 
-class _AnnouncedServer(uvicorn.Server):
-    """Says when it has started: from then on an interrupt ends it in order."""
+class _OrderlyServer(uvicorn.Server):
+    """Says when it has started: from then on the first signal ends it in order."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], stop: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
         self._announce = announce
+        self._stop = stop
+        self.ended_by: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.ended_by is not None:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self.ended_by = sig
+        super().handle_exit(sig, frame)
+        # uvicorn would raise it again before whoever called us has closed what is open.
+        self._captured_signals.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._stop()
+        # What is open now (a host that listens for news) is cut off on purpose: that is no error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 def _listening(host: str, port: int) -> socket.socket:

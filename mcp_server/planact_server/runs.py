@@ -144,10 +144,8 @@ class Runs:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for run in self._runs.values():
-            # A run that has its answer is only writing it down: that is not to be lost.
-            if run.task is not None and not run.done.is_set():
-                run.task.cancel()
+        await self.cancel_all()
+        # A run that has its answer is still writing it down: that is not to be lost.
         tasks = [run.task for run in self._runs.values() if run.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 

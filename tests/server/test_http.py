@@ -1,14 +1,17 @@
 """Streamable HTTP: both eras, loopback only, Host and Origin checks, a bearer token anywhere else."""
 
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 
 import anyio
 import httpx2 as httpx
 import pytest
+from anyio.abc import Process
 from mcp import Client
 
 from planact_testing import Home, act, appears
@@ -25,23 +28,33 @@ HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 @asynccontextmanager
 async def serving(home: Home, *, host: str = "127.0.0.1", **environment: str) -> AsyncIterator[str]:
     """Serve over HTTP on a free port and yield the address."""
+    async with serving_process(home, host, environment) as (_, address):
+        yield address
+
+
+@asynccontextmanager
+async def serving_process(
+    home: Home, host: str = "127.0.0.1", environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[tuple[Process, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = await anyio.open_process(
-        [sys.executable, "-P", "-m", "planact_server", "serve", "--http", f"{host}:{port}"],
-        env=home.environment | environment,
-        cwd=home.work,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (home.folder / "stderr.txt").open("w") as errors:
+        process = await anyio.open_process(
+            [sys.executable, "-P", "-m", "planact_server", "serve", "--http", f"{host}:{port}"],
+            env=home.environment | dict(environment),
+            cwd=home.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
     async with process:
         try:
             await _listening(port)
-            yield f"http://127.0.0.1:{port}/mcp"
+            yield process, f"http://127.0.0.1:{port}/mcp"
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
 
 
 async def _listening(port: int) -> None:
@@ -131,3 +144,27 @@ async def test_a_port_in_use_is_named(home: Home) -> None:
         code, _, complaint = await home.run("serve", "--http", f"127.0.0.1:{port}")
     assert code == 2
     assert str(port) in complaint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot ask a process to end")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_a_signal_ends_the_runs_with_their_answers_and_then_the_process(
+    home: Home, number: signal.Signals, code: int
+) -> None:
+    gate = home.folder / "gate"
+    answers: list[dict[str, object]] = []
+    async with serving_process(home) as (process, address), Client(address) as client:
+
+        async def plan() -> None:
+            answers.append(await act(client, f'x = 1\nwait_for(path="{gate}")'))
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(plan)
+                await appears(home.folder / "gate.started")
+                process.send_signal(number)
+            await process.wait()
+
+    assert (answers[0]["status"], answers[0]["variables"], process.returncode) == ("cancelled", {"x": 1}, code)
+    await appears(home.folder / "gate.cancelled")
+    assert (home.folder / "stderr.txt").read_text() == f"planact: serving {address}\n"
