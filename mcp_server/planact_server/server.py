@@ -45,12 +45,27 @@ LOCAL_CLIENT = "local"
 CONTENT_BYTES = 8 * 1024 * 1024
 """Most bytes of images, sounds and files that one answer carries."""
 
+MOST_CLIENTS = 1_000
+"""Clients of the older protocol that are told of changes."""
+
+NOTIFY_SECONDS = 5.0
+
 WARM_UP_SECONDS = 0.05
 """From the first answer to starting what the first plan will need."""
 
 INSTRUCTIONS = (
     "Send one Python plan to run_python_actions instead of many tool calls: every connected tool is a function in it."
 )
+
+
+class _ChangingServer(Server[dict[str, Any]]):
+    """Says on every transport that its list of tools may change; the SDK asks for it only over stdio."""
+
+    def create_initialization_options(
+        self, notification_options: NotificationOptions | None = None, *args: Any, **options: Any
+    ) -> InitializationOptions:
+        changing = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(changing, *args, **options)
 
 
 class PlanactServer:
@@ -65,7 +80,7 @@ class PlanactServer:
         self._warm_up = warm_up
         self._bus = InMemorySubscriptionBus()
         self._legacy: dict[str, ServerSession] = {}
-        self.mcp: Server[dict[str, Any]] = Server(
+        self.mcp: Server[dict[str, Any]] = _ChangingServer(
             "planact",
             version=__version__,
             title="Planact",
@@ -79,19 +94,26 @@ class PlanactServer:
         )
 
     def initialization(self) -> InitializationOptions:
-        return self.mcp.create_initialization_options(NotificationOptions(tools_changed=True))
+        return self.mcp.create_initialization_options()
 
     async def tools_changed(self) -> None:
         """Tell every client that the tool's description has changed."""
         await self._bus.publish(ToolsListChanged())
-        for session in list(self._legacy.values()):
-            await session.send_tool_list_changed()
+        await asyncio.gather(*(self._notify(client, session) for client, session in self._legacy.items()))
+
+    async def _notify(self, client: str, session: ServerSession) -> None:
+        try:
+            async with asyncio.timeout(NOTIFY_SECONDS):
+                await session.send_tool_list_changed()
+        except TimeoutError:  # a host that does not read must not hold up the others
+            logger.info("client %s does not listen and is told of no more changes", client)
+            self._legacy.pop(client, None)
 
     async def _list_tools(
         self, context: ServerRequestContext[dict[str, Any]], _: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            self._legacy[client_of(context)] = context.session
+            self._remember(client_of(context), context.session)
         tool = types.Tool(
             name=TOOL_NAME,
             title="Run Python actions",
@@ -104,6 +126,13 @@ class PlanactServer:
         # Once this answer is out; starting servers and workers would hold it up.
         asyncio.get_running_loop().call_later(WARM_UP_SECONDS, self._warm_up)
         return types.ListToolsResult(tools=[tool])
+
+    def _remember(self, client: str, session: ServerSession) -> None:
+        """Keep the newest clients; the SDK does not say when one has gone."""
+        self._legacy.pop(client, None)
+        self._legacy[client] = session
+        if len(self._legacy) > MOST_CLIENTS:
+            del self._legacy[next(iter(self._legacy))]
 
     async def _call_tool(
         self, context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams

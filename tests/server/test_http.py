@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 from anyio.abc import Process
 from mcp import Client
+from mcp.types import ToolListChangedNotification, ToolsCapability
 
 from planact_testing import Home, act, appears
 
@@ -168,3 +169,22 @@ async def test_a_signal_ends_the_runs_with_their_answers_and_then_the_process(
     assert (answers[0]["status"], answers[0]["variables"], process.returncode) == ("cancelled", {"x": 1}, code)
     await appears(home.folder / "gate.cancelled")
     assert (home.folder / "stderr.txt").read_text() == f"planact: serving {address}\n"
+
+
+async def test_a_host_of_the_older_protocol_is_told_when_the_tools_change(home: Home) -> None:
+    told = anyio.Event()
+
+    async def hear(message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            told.set()
+
+    async with serving(home) as address, Client(address, mode="legacy", message_handler=hear) as client:
+        capabilities = client.server_capabilities
+        before = (await client.list_tools()).tools[0].description
+        with anyio.fail_after(20):
+            await told.wait()
+        after = (await client.list_tools()).tools[0].description
+
+    assert capabilities.tools == ToolsCapability(list_changed=True)
+    assert "pair_sum" not in str(before)
+    assert "pair_sum" in str(after)
