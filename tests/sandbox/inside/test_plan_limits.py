@@ -94,6 +94,22 @@ def test_library_code_prints_into_the_output(worker: PlanWorker) -> None:
 
 @pytest.mark.parametrize(
     "source",
+    [
+        "rows = []\nwhile True:\n    rows.append('a' * 100_000)",
+        "rows = []\nwhile True:\n    rows.append(len(rows))",
+        "def fill():\n    rows = {}\n    while True:\n        rows[len(rows)] = [len(rows)]\nfill()",
+    ],
+)
+def test_filling_the_memory_bit_by_bit_is_a_limit(worker: PlanWorker, source: str) -> None:
+    run = worker.run(f"kept = 1\n{source}", within=60)
+
+    assert (run.done["status"], run.variables["kept"]) == ("limit", 1)
+    first = run.done["errors"][0]
+    assert (first["type"], first["message"]) == ("MemoryError", "The plan ran out of memory.")
+
+
+@pytest.mark.parametrize(
+    "source",
     ["'a' * 10 ** 11", "list(range(10 ** 11))", "x = ('a' * 4000) * 4000 * 4000 * 4000", "f'{1:>100000000000}'"],
 )
 def test_one_huge_allocation_is_a_memory_error_and_the_worker_lives(session: PlanWorker, source: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 
 from planact_server.sandbox import jail
-from planact_server.sandbox.inside import worker
+from planact_server.sandbox.inside import memory, worker
 
 _WINDOWS_OPEN_MAX = 64
 """More than a fresh interpreter ever has open there."""
@@ -27,6 +27,7 @@ def serve(fd_in: int, fd_out: int, *, parent: int, rights: dict[str, Any], layer
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker listens to it
         os.environ.clear()  # it began empty, but Python and Windows put something in
         random.seed()
+        rights = rights | {"memory_bytes": rights["memory_bytes"] + memory.RESERVE_BYTES}
         layers = {
             "process": True,
             "environment": True,

@@ -101,7 +101,7 @@ def snapshots(values: Mapping[str, Any], representer: Representer) -> dict[str, 
     for name, value in values.items():
         one = _Exporter(representer, max_bytes=_SNAPSHOT_BYTES, max_nodes=_SNAPSHOT_NODES)
         converted = one.convert(value, 0)
-        print_of = (converted, _size(value)) if one.cut else converted
+        print_of = (converted, size(value)) if one.cut else converted
         taken[name] = Snapshot(value=converted, digest=digest(print_of), whole=not one.cut, used_bytes=one.used_bytes)
     return taken
 
@@ -135,7 +135,7 @@ def export(
         left = left + spent - one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
         if one.cut:
-            exported.truncated[name] = _size(values[name])
+            exported.truncated[name] = size(values[name])
     return exported
 
 
@@ -361,7 +361,12 @@ def _is_from_library(value: Any) -> bool:
     return kind_of(value) in (dt.datetime, dt.time) and kind_of(value.tzinfo) in _TIME_ZONES
 
 
-def _size(value: Any) -> int:
+def outline(value: Any) -> dict[str, str]:
+    """What stands for a value that is too large to look into."""
+    return {"$type": type(value).__name__, "repr": f"… {size(value):,} items"}
+
+
+def size(value: Any) -> int:
     """The length as the built-in class has it, whatever a subclass says."""
     for kind in (str, dict, *_SEQUENCES):
         if isinstance(value, kind):

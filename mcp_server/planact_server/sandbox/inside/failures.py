@@ -84,6 +84,8 @@ def _node_at(text: Text, position: _Position) -> ast.AST | None:
 
 
 def _message(error: BaseException, show: Representer) -> str:
+    if type(error) is MemoryError:
+        return "The plan ran out of memory."
     text = show.call(lambda: str(error), seconds=_MESSAGE_SECONDS)
     if text is None:
         return f"{type(error).__name__} cannot be shown: its __str__ fails."

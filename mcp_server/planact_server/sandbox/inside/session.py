@@ -22,6 +22,7 @@ from planact_server.sandbox.inside import (
     failures,
     hints,
     language,
+    memory,
     policy,
     scopes,
     source,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _NOTHING: Any = object()
 _RESULT = "result."
 _NO_STATE: Frame = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
+_SMALL_ITEMS = 1_000
 _LEAST_STATE_BYTES = 2_000
 _FRAME_MARGIN = 100_000
 """Room for errors and names beside the state."""
@@ -77,6 +79,11 @@ class Session:
         self._result: Any = _NOTHING
         self._representer = export.Representer(self._interrupts)
         self._state_bytes = self._frame_bytes = 0
+        self._full = False
+        """True when the plan has used up its memory bit by bit."""
+
+        self.exhausted = False
+        """True once a plan has filled the memory for good: nothing more can run here."""
 
     # ---- what the host asks for ------------------------------------------------------------------------------------
 
@@ -88,12 +95,17 @@ class Session:
         before = self._variables()
         self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
         self._prepared = None
+        self._full = False
         self._interrupts.begin(frame["seconds"], give_up=lambda: self._give_up(before))
+        memory.hold_back()
         failure = self._attempt(text, max_bytes=frame["source_bytes"])
+        memory.release()
         if isinstance(failure, Refused):
             return self._refusal(failure)
         done = self._conclude(before, failure)
         self.channel.flush()
+        del failure  # its traceback holds whatever the plan's functions held
+        self.exhausted = self._full and self._is_exhausted()
         return done
 
     def restore(self, variables: Mapping[str, Any]) -> None:
@@ -114,6 +126,9 @@ class Session:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a plan raises is a result
                 failure = error
+                # At once: without memory nothing else of what follows can be done.
+                self._full = type(error) is MemoryError and memory.was_filled()
+                memory.release()
             self._finish_tasks()
             self._interrupts.end()
         except PlanStopped as stop:  # it arrived between the plan's last instruction and here
@@ -249,17 +264,27 @@ class Session:
 
     # ---- conclude --------------------------------------------------------------------------------------------------
 
+    def _is_exhausted(self) -> bool:
+        """Say whether the session's data alone leaves no room for another plan."""
+        memory.hold_back()
+        try:
+            return not memory.has_room()
+        finally:
+            memory.release()
+
     def _conclude(self, before: dict[str, Any], failure: BaseException | None) -> Frame:
         errors = [] if failure is None else [self._problem(failure)]
         status = self._interrupts.status or ("ok" if failure is None else "error")
+        if self._full and status == "error":
+            status = "limit"
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
         try:
             state = self._state(before, _certain_stores(self._prepared, failure))
         except MemoryError:
-            state = dict(_NO_STATE)
-            status = "limit" if status == "ok" else status
-            errors.append(Problem(type="MemoryError", message="The variables do not fit into the memory that is left."))
+            state = self._small_state(before)
+            status = "limit" if status in ("ok", "error") else status
+            errors.append(Problem(type="MemoryError", message="Not all variables fit into the memory that is left."))
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
 
     def _problem(self, failure: BaseException) -> Problem:
@@ -285,6 +310,20 @@ class Session:
         self._digests = {name: now.digest for name, now in snapshots.items()}
         return {
             **self._exported(changed, snapshots),
+            "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
+            "functions": [name for name, value in variables.items() if export.is_code(value)],
+        }
+
+    def _small_state(self, before: Mapping[str, Any]) -> Frame:
+        """Like `_state`, without looking into anything that is large."""
+        variables = self._variables()
+        data = {name: value for name, value in variables.items() if not export.is_code(value)}
+        large = {name: size for name, value in data.items() if (size := export.size(value)) > _SMALL_ITEMS}
+        exported = self._exported({name: value for name, value in data.items() if name not in large}, {})
+        exported["truncated"].update(large)
+        exported["variables"].update({name: export.outline(data[name]) for name in large})
+        return {
+            **exported,
             "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
             "functions": [name for name, value in variables.items() if export.is_code(value)],
         }
@@ -322,6 +361,7 @@ class Session:
     def _give_up(self, before: dict[str, Any]) -> NoReturn:
         """The plan swallows its stop: report what there is and end the worker."""
         self._interrupts.end()
+        memory.release()
         done = self._conclude(before, None)
         self.channel.flush()
         self._wire.send(done)

@@ -41,6 +41,8 @@ def _answer(session: Session, wire: Wire, frame: Frame) -> None:
     match frame.get("type"):
         case "run":
             wire.send(session.run(frame))
+            if session.exhausted:
+                os._exit(0)  # nothing more can run here; the host brings the session back in a new worker
         case "restore":
             session.restore(frame["variables"])
             wire.send({"type": "restored"})
