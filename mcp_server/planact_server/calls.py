@@ -25,6 +25,7 @@ from planact_server.catalog.search import rank
 from planact_server.catalog.signatures import describe, one_line, signature
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import SLICE_CHARS, ContentError, Contents
+from planact_server.plain_json import size_of
 from planact_server.policy import Decision, Policy, ToolFacts
 from planact_server.sandbox import (
     PlanFault,
@@ -43,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 MOST_FOUND = 100
 """Largest `limit` of `search_tools`."""
+
+RECORDED_CHARS = 64 * 1024 * 1024
+"""How much of what one run's calls returned is kept for its answer."""
 
 Report = Callable[[str, float | None], Awaitable[None]]
 
@@ -87,6 +91,7 @@ class PlanCalls:
         self._report = report
         self._catalog = rights.toolbox.catalog
         self._calls: list[_Call] = []
+        self._room = RECORDED_CHARS
 
     @property
     def catalog(self) -> Catalog:
@@ -276,8 +281,18 @@ class PlanCalls:
             if call.error is None:
                 call.error = "The call was cancelled."
         call.error = None
-        call.value = self._contents.enclose(result)
-        return call.value
+        value = self._contents.enclose(result)
+        call.value = self._recorded(value)
+        return value
+
+    def _recorded(self, value: JSONValue) -> JSONValue:
+        """Return what the record of a call shows: its value, as long as those of the run have room in memory."""
+        size = size_of(value)
+        if size > self._room:
+            note = f"not kept: the calls of this run returned more than {RECORDED_CHARS:,} characters"
+            return {"$type": type(value).__name__, "repr": note}
+        self._room -= size
+        return value
 
     def _fault(self, call: _Call, message: str, *, hint: str | None = None) -> PlanFault:
         return PlanFault(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ SLICE_CHARS = 1024 * 1024
 """Longest slice that one question returns."""
 
 
+KEPT_BYTES = 256 * 1024 * 1024
+"""Most that one session's handles stand for together; the oldest contents go first, the newest always stay."""
+
+
 class ContentError(Exception):
     """A handle names nothing that this session holds."""
 
@@ -29,9 +34,12 @@ class ContentError(Exception):
 class Contents:
     """The content that one session's handles stand for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_bytes: int = KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._attachments: dict[str, Attachment] = {}
         self._texts: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        """Of everything that is held, oldest first."""
 
     def enclose(self, result: ToolResult) -> JSONValue:
         """Return the result's value with handles where content or long texts were."""
@@ -57,14 +65,16 @@ class Contents:
         try:
             return self._texts[handle]
         except KeyError:
-            raise ContentError(f"No text {handle!r} in this session.") from None
+            raise ContentError(f"No text {handle!r} in this session, or newer contents have taken its place.") from None
 
     def attachment(self, handle: str) -> Attachment:
         """Raises ContentError."""
         try:
             return self._attachments[handle]
         except KeyError:
-            raise ContentError(f"No content {handle!r} in this session.") from None
+            raise ContentError(
+                f"No content {handle!r} in this session, or newer contents have taken its place."
+            ) from None
 
     def handles_in(self, value: JSONValue) -> list[str]:
         """Return the ids of the attachments that a value refers to, in order, each once."""
@@ -87,12 +97,24 @@ class Contents:
     def _keep(self, attachment: Attachment) -> JSONObject:
         handle = secrets.token_hex(8)
         self._attachments[handle] = attachment
+        self._make_room(handle, len(attachment.data))
         return {HANDLE_KEY: attachment.kind, "id": handle, "mime": attachment.mime, "size": len(attachment.data)}
 
     def _keep_text(self, text: str) -> JSONObject:
         handle = secrets.token_hex(8)
         self._texts[handle] = text
+        self._make_room(handle, sys.getsizeof(text))
         return {HANDLE_KEY: "text", "id": handle, "size": len(text)}
+
+    def _make_room(self, newest: str, size: int) -> None:
+        self._sizes[newest] = size
+        excess = sum(self._sizes.values()) - self._most_bytes
+        for handle in list(self._sizes)[:-1]:
+            if excess <= 0:
+                return
+            excess -= self._sizes.pop(handle)
+            self._attachments.pop(handle, None)
+            self._texts.pop(handle, None)
 
 
 def holds_handle(value: JSONValue) -> bool:

@@ -45,6 +45,21 @@ def plain_text(value: JSONValue) -> tuple[JSONValue, str]:
     return sound, _dumps(sound)
 
 
+def size_of(value: JSONValue) -> int:
+    """Return about how many characters the JSON text of `value` has, without making it."""
+    match value:
+        case str():
+            return len(value) + 2
+        case list():
+            return 2 + sum(size_of(item) + 2 for item in value)
+        case dict():
+            return 2 + sum(len(key) + size_of(item) + 6 for key, item in value.items())
+        case int() if not isinstance(value, bool):
+            return 1 + value.bit_length() // 3
+        case _:
+            return 8
+
+
 def plain(value: object, *, levels: int = MOST_LEVELS) -> JSONValue:
     """Return `value` with everything replaced by text that JSON cannot carry or hosts cannot parse."""
     match value:

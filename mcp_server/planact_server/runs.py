@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 200
-"""Finished runs kept in memory; the store keeps more."""
+REMEMBERED_BYTES = 64 * 1024 * 1024
+"""Finished runs kept in memory: how many, and what they may take together; the store keeps more."""
 
 CANCEL_SECONDS = 5.0
 """How long a cancelled run may take to hand over its partial results before it is cut off."""
@@ -36,7 +37,9 @@ class RunError(Exception):
 class RunStore(Protocol):
     """Where finished runs are kept."""
 
-    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> None: ...
+    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> int:
+        """Return the answer's size in bytes."""
+        ...
 
     def load_run(self, run: str) -> tuple[str, JSONObject] | None:
         """Return (client, answer)."""
@@ -60,6 +63,9 @@ class Run:
     """Asks the plan to stop and hand over what it has."""
 
     listeners: list[ProgressListener] = field(default_factory=list[ProgressListener])
+    stored_bytes: int | None = None
+    """The answer's size, once the store has it too."""
+
     done: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -116,11 +122,12 @@ class Runs:
         run.done.set()
         if self._store is not None:
             try:
-                await asyncio.to_thread(
+                run.stored_bytes = await asyncio.to_thread(
                     self._store.save_run, run.handle, client=run.client, session=run.session, answer=answer
                 )
             except StoreError as error:  # a full disk: the answer is still here
                 logger.warning("run %s is not kept: %s", run.handle, error)
+        self._forget_old()
 
     async def cancel(self, run: Run) -> None:
         """Stop a run; its partial results stay. Returns when it has ended."""
@@ -157,6 +164,11 @@ class Runs:
         finished = [handle for handle, run in self._runs.items() if run.done.is_set()]
         for handle in finished[: max(0, len(self._runs) - REMEMBERED)]:
             del self._runs[handle]
+        room = REMEMBERED_BYTES
+        for run in list(reversed(self._runs.values())):
+            room -= run.stored_bytes or 0
+            if room < 0 and run.stored_bytes is not None and (run.task is None or run.task.done()):
+                del self._runs[run.handle]
 
     def _load(self, handle: str) -> Run | None:
         loaded = self._store.load_run(handle) if self._store is not None else None

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+MOST_RESTING = 64
+"""Sessions without a worker that stay in memory; the store has the others."""
+
+
 class SessionError(Exception):
     """The session cannot be used; the message says why and what to do."""
 
@@ -72,10 +76,14 @@ class Session:
     busy_with: str | None = None
     """Handle of the run that is using the session now."""
 
+    stored: bool = False
+    """Its data are in the store as they are here."""
+
     used: float = field(default_factory=time.monotonic)
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what a plan left behind."""
+        self.stored = False
         changed = outcome.variables
         partial = [name for name, value in changed.items() if name in outcome.truncated or _holds_object(value)]
         for name in (*outcome.deleted, *changed, *outcome.functions):
@@ -112,6 +120,7 @@ class Sessions:
 
     def create(self, client: str) -> Session:
         session = Session(handle=f"s_{secrets.token_hex(16)}", client=client)
+        self._forget_old()
         self._sessions[session.handle] = session
         return session
 
@@ -149,6 +158,7 @@ class Sessions:
             return
         try:
             await asyncio.to_thread(self._store.save_session, session.saved())
+            session.stored = True
         except StoreError as error:  # a full disk: the session goes on in this process
             logger.warning("session %s is not kept: %s", session.handle, error)
 
@@ -182,6 +192,13 @@ class Sessions:
         alive = sum(session.worker is not None for session in self._sessions.values())
         for session in idle[: max(0, alive + 1 - self._most_workers)]:
             await self.drop_worker(session)
+
+    def _forget_old(self) -> None:
+        """Leave all but the latest sessions without a worker to the store."""
+        resting = [s for s in self._sessions.values() if s.stored and s.worker is None and s.busy_with is None]
+        resting.sort(key=lambda session: session.used)
+        for session in resting[: max(0, len(resting) - MOST_RESTING)]:
+            del self._sessions[session.handle]
 
     def _idle(self) -> list[Session]:
         return [s for s in self._sessions.values() if s.worker is not None and s.busy_with is None]

@@ -29,7 +29,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How much is kept. Older and further entries go when the store is opened."""
+    """How much is kept. Older and further entries go when the store is opened, and when much has been added."""
 
     runs: int = 1_000
     run_bytes: int = 256 * 1024 * 1024
@@ -92,6 +92,8 @@ class Store:
         self, folder: Path, *, retention: Retention = Retention(), clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
+        self._retention = retention
+        self._unpruned_bytes = 0
         self._database = Database(folder / FILE_NAME, _MIGRATIONS, clock)
         self._database.write(lambda db: _prune(db, retention, clock()))
 
@@ -125,11 +127,23 @@ class Store:
 
     # Runs
 
-    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> None:
-        """Keep a run's whole answer; saving it again replaces it."""
+    def save_run(self, run: str, *, client: str, session: str, answer: JSONObject) -> int:
+        """Keep a run's whole answer and return its size in bytes; saving it again replaces it."""
         text = json_text(answer)
-        row = (run, client, session, str(answer.get("status", "")), self._clock(), len(text.encode()), text)
-        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+        size = len(text.encode())
+        row = (run, client, session, str(answer.get("status", "")), self._clock(), size, text)
+        self._unpruned_bytes += size
+        prune = self._unpruned_bytes > self._retention.run_bytes // 8
+
+        def save(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            if prune:
+                _prune(db, self._retention, self._clock())
+
+        self._database.write(save)
+        if prune:
+            self._unpruned_bytes = 0
+        return size
 
     def load_run(self, run: str) -> tuple[str, JSONObject] | None:
         """Return (client, whole answer)."""
