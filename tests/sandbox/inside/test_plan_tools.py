@@ -259,3 +259,16 @@ def test_json_loads_takes_large_text_and_parsed_values(session: PlanWorker) -> N
     )
 
     assert run.result == [[1, 2, 3], [1], {"a": 1}]
+
+
+def test_an_argument_that_json_cannot_say_is_named_and_nothing_is_sent(worker: PlanWorker) -> None:
+    run = worker.run("files.echo(value=object())", TOOLS)
+
+    assert (run.calls, run.error["function"], run.error["parameter"]) == ([], "echo", "value")
+
+
+def test_arguments_with_too_many_values_are_refused_and_the_worker_lives(worker: PlanWorker) -> None:
+    run = worker.run("files.echo(value=list(range(1_000_000)))", TOOLS, within=30)
+
+    assert (run.error["type"], run.calls) == ("ValueError", [])
+    assert worker.run("files.echo(value=','.join(map(str, range(1_000_000)))[:5])", TOOLS).result == "0,1,2"

@@ -48,7 +48,9 @@ def to_json(value: Any, parameter: str, depth: int = 0) -> Any:
         return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
     if isinstance(value, handles.Handle | handles.LargeText):
         return handles.to_wire(value)
-    raise TypeError(f"Argument {parameter!r} holds a {kind.__name__}, which is no JSON value. {_advice(value)}")
+    raise TypeError(
+        f"Argument {parameter!r} holds a value of type {kind.__name__}, which JSON cannot say. {_advice(value)}"
+    )
 
 
 def _object(value: dict[Any, Any], parameter: str, depth: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox.inside import handles
 from planact_server.sandbox.inside.trampoline import Future
@@ -42,6 +42,20 @@ _ERRORS: dict[str, type[Exception]] = {
     "AttributeError": AttributeError,
     "LookupError": LookupError,
 }
+
+
+_MOST_VALUES = 900_000
+"""The host takes no frame with a million values or more."""
+
+
+def _values(value: Any) -> int:
+    match value:
+        case dict():
+            return 1 + sum(map(_values, cast("dict[str, Any]", value).values()))
+        case list():
+            return 1 + sum(map(_values, cast("list[Any]", value)))
+        case _:
+            return 1
 
 
 class Fault:
@@ -115,10 +129,19 @@ class Channel:
         known = self._faults.get(id(error))
         return known[1] if known is not None and known[0] is error else None
 
+    def blame(self, error: BaseException, *, function: str, parameter: str) -> None:
+        """Remember which function and parameter an exception is about that was raised before any call was sent."""
+        self._faults[id(error)] = (error, Fault({"parameter": parameter}, call=None, function=function))
+
     def _request(self, frame: Frame, *, call: int | None = None, function: str | None = None) -> Future:
         with self._interrupts:
             number = next(self._ids)
             body = encode({**frame, "id": number})
+            if body.count(b",") > _MOST_VALUES and _values(frame) > _MOST_VALUES:
+                raise ValueError(
+                    f"The arguments of {function or 'the call'} hold more than {_MOST_VALUES:,} values."
+                    " Pass less at a time."
+                )
             if self._frame_bytes and len(body) > self._frame_bytes:
                 raise ValueError(
                     f"The arguments of {function or 'the call'} take {len(body)} bytes as JSON; "

@@ -98,7 +98,7 @@ class Tool:
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType) -> PendingCall:
         known = self._parameters
         positional = [
-            to_json(value, known[index] if index < len(known) else f"argument {index + 1}")
+            self._to_json(value, known[index] if index < len(known) else f"argument {index + 1}")
             for index, value in enumerate(args)
         ]
         request: dict[str, Any] = {
@@ -106,9 +106,16 @@ class Tool:
             "tool": self._tool,
             "raw": False,
             "positional": positional,
-            "keywords": {name: to_json(value, name) for name, value in kwargs.items()},
+            "keywords": {name: self._to_json(value, name) for name, value in kwargs.items()},
         }
         return self._link.call(self, self._tool, request, frame)
+
+    def _to_json(self, value: Any, parameter: str) -> Any:
+        try:
+            return to_json(value, parameter)
+        except (TypeError, ValueError) as error:
+            self._link.channel.blame(error, function=self._tool, parameter=parameter)
+            raise
 
 
 class Server:
