@@ -95,6 +95,30 @@ async def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(home: Home, arg
     assert said in complaint + out
 
 
+@pytest.mark.parametrize("command", [["run", "--code", "-"], ["serve"], ["tools"]], ids=" ".join)
+async def test_a_state_that_cannot_be_used_is_exit_code_2_and_names_the_variable(
+    home: Home, command: list[str]
+) -> None:
+    (home.folder / "state").write_text("not a folder")
+    code, out, seen = await home.run(*command, stdin="1")
+
+    assert (code, out) == (2, "")
+    assert seen.startswith(f"planact: The state in {home.folder / 'state' / 'planact.db'} cannot be used:")
+    assert seen.endswith("PLANACT_HOME names another folder.\n")
+
+
+async def test_what_a_pack_prints_stays_out_of_the_answer(home: Home) -> None:
+    (home.folder / "chatty.py").write_text(
+        "from planact_tools import tool\nprint('at import')\n"
+        "@tool(read_only=True)\ndef greet() -> str:\n    print('in the call')\n    return 'hello'\n"
+    )
+    home.configure('packs = ["./chatty.py"]\n[policy]\ntrust = ["chatty"]\n')
+    code, out, seen = await home.run("run", "--code", "-", "--json", stdin="greet()")
+
+    assert (code, json.loads(out)["result"]) == (0, "hello")
+    assert {"at import", "in the call"} <= set(seen.splitlines())
+
+
 async def test_sessions_go_on_between_commands(home: Home) -> None:
     _, out, _ = await home.run("run", "--code", "-", "--json", stdin="n = 41")
     session = json.loads(out)["session"]

@@ -257,6 +257,12 @@ def test_a_file_that_is_a_folder_is_an_error(place: Place) -> None:
         place.load()
 
 
+def test_a_list_of_servers_that_is_a_folder_is_an_error(place: Place) -> None:
+    (place.own / "mcp.json").mkdir()
+    with pytest.raises(ConfigError, match=r"mcp\.json' is a folder, a pipe or a device, not a file"):
+        place.load()
+
+
 def test_a_byte_order_mark_is_no_mistake(place: Place) -> None:
     (place.own / "planact.toml").write_bytes(b"\xef\xbb\xbf[sandbox]\r\ncalls = 7\r\n")
     assert place.load().sandbox.calls == 7

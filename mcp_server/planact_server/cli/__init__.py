@@ -12,6 +12,7 @@ import typer.core
 from planact_server.cli import demo, doctor, packs, run, serve, servers, tools, trust
 from planact_server.cli.interrupt import INTERRUPTED
 from planact_server.cli.terminal import UsageError, complain
+from planact_server.database import StoreError
 
 OK, FAILED, WRONG, APPROVAL = 0, 1, 2, 3
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = app(args=arguments or ["--help"], prog_name="planact", standalone_mode=False)
-    except UsageError as error:
+    except (UsageError, StoreError) as error:
         complain(str(error))
         return WRONG
     except typer.Exit as stop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,13 +125,15 @@ async def _run(settings: Config, request: PlanRequest) -> JSONObject:
         nonlocal said
         said = text if fraction is None else f"{text} ({fraction:.0%})"
 
-    async with open_app(settings) as opened:
-        for problem in opened.problems:
-            complain(problem)
-        # Ctrl-C stops the plan, not us: what it had done so far is still shown.
-        with on_interrupt(opened.runs.cancel_all):
-            async with waiting(lambda: f"{said}{_still_starting(opened)}"):
-                reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
+    # A pack may print. Standard output is for the answer alone.
+    with redirect_stdout(sys.stderr):
+        async with open_app(settings) as opened:
+            for problem in opened.problems:
+                complain(problem)
+            # Ctrl-C stops the plan, not us: what it had done so far is still shown.
+            with on_interrupt(opened.runs.cancel_all):
+                async with waiting(lambda: f"{said}{_still_starting(opened)}"):
+                    reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
     run = reply.answer.get("run")
     return shrink(reply.answer, request.max_chars, link=lambda path: f"planact://runs/{run}/{path}")
 

@@ -21,6 +21,7 @@ from planact_server.cli.terminal import (
     read_config,
 )
 from planact_server.config import Config
+from planact_server.store import Store
 
 if TYPE_CHECKING:
     from planact_server.app import App
@@ -48,6 +49,8 @@ def serve(
     """
     log_to_stderr(verbose=verbose)
     settings = read_config(config)
+    # A state that cannot be used is told now: once the transport reads, leaving it waits for a line of input.
+    Store.open(settings.state).close()
     if http is None:
         asyncio.run(_serve_stdio(settings))
     elif asyncio.run(_serve_http(settings, http)) == signal.SIGINT:

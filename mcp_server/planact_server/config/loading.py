@@ -169,5 +169,8 @@ def _folder(cwd: Path, state: Path, *, own: Iterable[Path | None]) -> tuple[Fold
 
 
 def _files(candidates: Iterable[Path | None]) -> tuple[Path, ...]:
-    found = {path.resolve(): path for path in candidates if path is not None and path.is_file()}
-    return tuple(found.values())
+    there = [path for path in candidates if path is not None and path.exists()]
+    for path in there:
+        if not path.is_file():
+            raise ConfigError(f"{str(path)!r} is a folder, a pipe or a device, not a file.")
+    return tuple({path.resolve(): path for path in there}.values())
