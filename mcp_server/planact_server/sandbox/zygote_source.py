@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 if sys.platform == "win32":
     raise ImportError("Windows cannot fork.")
 
+LAST_WORDS_SECONDS = 0.5
+"""How long a dead zygote's standard error is waited for."""
+
 
 class ZygoteSource:
     """Keeps one zygote, started for the first worker and again when it has died."""
@@ -119,6 +122,9 @@ class Zygote(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._errors = Tail()
+        self._silent = False
+        """True once its standard error is closed."""
+
         self._text = bytearray()
         self._passed: deque[int] = deque()
         self._forking = asyncio.Lock()
@@ -195,12 +201,23 @@ class Zygote(asyncio.SubprocessProtocol):
         if fd == 2 and isinstance(data, bytes):
             self._errors.add(data)
 
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        del exc
+        if fd == 2:
+            self._silent = True
+            if self._exited.done():
+                self._tell_death()
+
     def process_exited(self) -> None:
-        """Nobody is left to say how the workers end: they die with the zygote."""
         self._hear()
         self._stop_hearing()
         if not self._exited.done():
             self._exited.set_result(None)
+        # Its last words may come after the news of its death. Only something that it left behind could keep them open.
+        asyncio.get_running_loop().call_later(0.0 if self._silent else LAST_WORDS_SECONDS, self._tell_death)
+
+    def _tell_death(self) -> None:
+        """Nobody is left to say how the workers end: they die with the zygote."""
         for forked in self._forks:
             forked.set_exception(EngineError(self._death()))
         for worker in self._workers.values():
