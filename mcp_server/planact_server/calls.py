@@ -326,12 +326,35 @@ class PlanCalls:
                 raise PlanFault(f"There is no tool {name!r}.", type="NameError", hint=self._hint(name))
 
     async def _read_resource(self, uri: str, server: str | None) -> JSONValue:
-        found = self._catalog.servers.get(server) if server else None
-        name = found.raw_name if found else server
+        await self._settle_all()
+        found = self._catalog.server(server) if server else None
+        if server and found is None:
+            raise PlanFault(f"There is no server {server!r}.", type="NameError", hint=self._hint(server))
+        servers = [found] if found is not None else self._catalog.servers.values()
+        candidates = [each for each in servers if self._rights.toolbox.has_resources(each.raw_name)]
+        # Reading a resource is a read of its server, though no tool of it makes the call.
+        decisions = {each.raw_name: self._rights.policy.decide(self._resource_facts(each)) for each in candidates}
+        allowed = [name for name, decision in decisions.items() if decision.verdict == "allow"]
+        if not allowed and decisions:
+            name, decision = next(iter(decisions.items()))
+            hint = f"To allow it, add to planact.toml:\n{decision.toml}" if decision.toml else None
+            reason = f"Reading resources of {name!r} needs your approval: {decision.reason}."
+            raise PlanFault(reason, type="ToolError", server=name, hint=hint)
         try:
-            return self._contents.enclose(await self._rights.toolbox.read_resource(uri, server=name))
+            return self._contents.enclose(await self._rights.toolbox.read_resource(uri, servers=allowed))
         except ToolError as error:
             raise PlanFault(error.message, type="ToolError", server=error.server) from None
+
+    def _resource_facts(self, server: CatalogServer) -> ToolFacts:
+        return ToolFacts(
+            server=server.raw_name,
+            server_name=server.name,
+            tool="read_resource",
+            tool_name="read_resource",
+            identity=self._rights.toolbox.toolset(server.raw_name).identity,
+            read_only=True,
+            shipped=server.raw_name in self._rights.shipped,
+        )
 
     def _slice(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         start, stop = arguments.get("start"), arguments.get("stop")

@@ -154,13 +154,15 @@ class Toolbox:
         call = ToolCall(name=tool.definition.name, arguments=arguments)
         return await self._toolsets[tool.raw_server].call(call, progress=progress)
 
-    async def read_resource(self, uri: str, *, server: str | None = None) -> ToolResult:
-        """Read a resource from the server named so, else from the first that has it. Raises ToolError if none does."""
+    def has_resources(self, server: str) -> bool:
+        """Say whether the server named so is of a kind that can have resources."""
+        return hasattr(self._toolsets[server], "read_resource")
+
+    async def read_resource(self, uri: str, *, servers: Sequence[str]) -> ToolResult:
+        """Read a resource from the first of these servers that has it. Raises ToolError if none does."""
         reasons: list[str] = []
-        for name, toolset in self._toolsets.items():
-            if server not in (None, name):
-                continue
-            reader = getattr(toolset, "read_resource", None)
+        for name in servers:
+            reader = getattr(self._toolsets[name], "read_resource", None)
             if reader is None:
                 continue
             try:

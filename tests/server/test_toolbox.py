@@ -117,4 +117,4 @@ async def test_call_tool_says_why_its_server_has_no_tools() -> None:
 async def test_a_resource_that_no_server_has_names_those_that_were_asked() -> None:
     async with Toolbox([toolset("one", "go")]) as toolbox:
         with pytest.raises(ToolError, match="memo://1"):
-            await toolbox.read_resource("memo://1")
+            await toolbox.read_resource("memo://1", servers=["one"])
