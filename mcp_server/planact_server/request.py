@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,11 @@ INPUT_SCHEMA: JSONObject = {
 }
 
 
+def _whole(value: object) -> object:
+    """To JSON Schema, 2000.0 is an integer as well."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -74,7 +79,7 @@ class _Arguments(BaseModel):
     mode: Literal["run", "dry_run"] | None = None
     wait_seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)] | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS, allow_inf_nan=False)] | None = None
-    max_chars: Annotated[int, Field(ge=200, le=100_000_000)] | None = None
+    max_chars: Annotated[int, Field(ge=200, le=100_000_000), BeforeValidator(_whole)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
