@@ -7,6 +7,7 @@ written as a float, an error that is a bare text, broken UTF-8, half a surrogate
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, cast
 
 from mcp_types import (
@@ -24,9 +25,20 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 
+_ANSWER = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,\s*"result"\s*:')
+"""How a line begins that answers one of our requests; our ids are numbers."""
+
+
 def read_messages(line: bytes) -> list[JSONRPCMessage]:
     """Return the messages of one line; more than one where the server sent a batch. Raises ValueError."""
-    value = _decode(line)
+    try:
+        value = _decode(line)
+    except ValueError as error:
+        answered = _ANSWER.match(line)
+        if answered is None:
+            raise
+        # Whoever asked would wait for its whole patience for an answer that has come.
+        return [_unreadable(int(answered[1]), f"the server's answer cannot be read: {str(error)[:200]}")]
     return [_message(item) for item in (value if isinstance(value, list) else [value])]
 
 
@@ -76,7 +88,11 @@ def _message(value: JSONValue) -> JSONRPCMessage:
 def _response(request_id: int | str, result: JSONValue) -> JSONRPCMessage:
     if isinstance(result, dict):
         return JSONRPCResponse.model_construct(jsonrpc="2.0", id=request_id, result=result)
-    problem = ErrorData(code=INTERNAL_ERROR, message=f"the server's result is no object: {str(result)[:200]}")
+    return _unreadable(request_id, f"the server's result is no object: {str(result)[:200]}")
+
+
+def _unreadable(request_id: int | str, why: str) -> JSONRPCMessage:
+    problem = ErrorData(code=INTERNAL_ERROR, message=why)
     return JSONRPCError.model_construct(jsonrpc="2.0", id=request_id, error=problem)
 
 

@@ -30,6 +30,20 @@ def test_a_message_is_understood(line: bytes, message: object) -> None:
     assert read.model_dump(exclude_none=True) == message.model_dump(exclude_none=True)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [(b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}", "nested too deeply"), (b'{"a":' + b"9" * 5_000 + b"}", "digits")],
+    ids=["deep", "number"],
+)
+def test_an_answer_that_cannot_be_read_is_an_error_for_its_request(result: bytes, why: str) -> None:
+    [read] = read_messages(b'{"jsonrpc":"2.0","id":7,"result":' + result + b"}")
+
+    assert isinstance(read, JSONRPCError)
+    assert read.id == 7
+    assert read.error.message.startswith("the server's answer cannot be read: ")
+    assert why in read.error.message
+
+
 def test_a_batch_is_its_messages() -> None:
     assert [type(m) for m in read_messages(b'[{"method":"n"},{"id":1,"result":{}}]')] == [
         JSONRPCNotification,
