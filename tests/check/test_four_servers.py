@@ -50,7 +50,7 @@ async def test_one_plan_over_four_real_servers(home: Home, real_servers: dict[st
         "git", "filesystem", "time", "memory", "memory", "memory", "filesystem",
     ]  # fmt: skip
     assert [call["read_only"] for call in answer["calls"]] == [True, True, True, False, False, True, True]
-    assert answer["function_results"]["read_text_file"] == ["text"]
+    assert answer["function_results"]["read_graph"] == ["graph"]
 
 
 async def test_a_write_of_a_real_server_is_held_back(home: Home, real_servers: dict[str, list[str]]) -> None:
