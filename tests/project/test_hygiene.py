@@ -12,13 +12,16 @@ CHECKOUT = Path(__file__).parents[2]
 HOSTS = [text.replace("|", "") for text in ("py|pi.org", "registry.npm|js.org", "files.python|hosted.org")]
 FOLDERS = [text.replace("|", "") for text in ("/wo|rk/main", "/ro|ot/.cache", "/ho|me/ada/planact", "cd /fa|rm")]
 FINE = [
-    "a PyPI package",
-    "~/work/planact",
-    "$HOME/work",
-    "/rooted",
-    "/workshop",
-    "framework/main",
-    "https://example.com/home/",
+    text.replace("|", "")
+    for text in (
+        "a PyPI package",
+        "~/wo|rk/planact",
+        "$HOME/work",
+        "/rooted",
+        "/workshop",
+        "framework/main",
+        "https://example.com/home/",
+    )
 ]
 
 pytestmark = pytest.mark.skipif(
