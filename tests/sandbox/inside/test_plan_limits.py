@@ -96,12 +96,12 @@ def test_library_code_prints_into_the_output(worker: PlanWorker) -> None:
     "source",
     [
         "rows = []\nwhile True:\n    rows.append('a' * 100_000)",
-        "rows = []\nwhile True:\n    rows.append(len(rows))",
-        "def fill():\n    rows = {}\n    while True:\n        rows[len(rows)] = [len(rows)]\nfill()",
+        "rows = []\nwhile True:\n    rows += range(1000)",
+        "def fill():\n    rows = {}\n    while True:\n        rows[len(rows)] = [0] * 2_000\nfill()",
     ],
 )
 def test_filling_the_memory_bit_by_bit_is_a_limit(worker: PlanWorker, source: str) -> None:
-    run = worker.run(f"kept = 1\n{source}", within=60)
+    run = worker.run(f"kept = 1\n{source}", within=60, seconds=50)
 
     assert (run.done["status"], run.variables["kept"]) == ("limit", 1)
     first = run.done["errors"][0]
