@@ -7,7 +7,7 @@ import typer
 from planact_server.cli.terminal import examples
 
 models_app = typer.Typer(
-    help="Fetch, check and keep the models that write plans on this machine.",
+    help="List and keep the models that write plans on this machine.",
     epilog=examples("planact models"),
 )
 
