@@ -196,6 +196,9 @@ class _Reading:
             self.out["enum"] = cast("list[JSONValue]", raw)
         elif "enum" in self.raw:
             self._note("enum is no list of values")
+        examples = self.raw.get("examples")
+        if isinstance(examples, list) and is_value(cast("list[object]", examples)):
+            self.out["examples"] = cast("list[JSONValue]", examples)
         for keyword in ("const", "default"):
             if keyword in self.raw:
                 if is_value(self.raw[keyword]):

@@ -80,11 +80,12 @@ def _returns(tool: CatalogTool, *, prefix: str, choices: int | None = None) -> _
     annotator = Annotator(schema=tool.returns, prefix=prefix)
     if choices is not None:
         annotator.choices = choices
-    annotation = annotator.annotate(_unwrapped(tool.returns), prefix)
+    annotation = annotator.annotate(unwrapped(tool.returns), prefix)
     return _Returns(annotation=annotation, classes=annotator.classes)
 
 
-def _unwrapped(returns: CleanSchema) -> Schema:
+def unwrapped(returns: CleanSchema) -> Schema:
+    """Return what the plan sees of a result: a lone `result` is taken out of its object."""
     properties = members(returns.root, returns).properties
     return properties[RESULT_KEY] if list(properties) == [RESULT_KEY] else returns.root
 
