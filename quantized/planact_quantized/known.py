@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 HUB = "https://huggingface.co"
+MOST_HINTS = 4
 Source: TypeAlias = Literal["first-party", "third-party"]
 
 
@@ -97,10 +98,8 @@ def find_known(name: str) -> KnownModel:
     beginning = [model for spelled, model in by_id.items() if wanted and spelled.startswith(wanted)]
     if len(beginning) == 1:
         return beginning[0]
-    near = [model.id for model in beginning] or [
-        by_id[close].id for close in get_close_matches(wanted, by_id, n=3, cutoff=0.5)
-    ]
-    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    near = [model.id for model in beginning] or [by_id[close].id for close in get_close_matches(wanted, by_id, n=3)]
+    hint = f" Did you mean {', '.join(near[:MOST_HINTS])}?" if near else ""
     raise UnknownModelError(f"There is no model {name!r} in the catalogue.{hint} `planact models list` shows them all.")
 
 
