@@ -61,13 +61,18 @@ class ResolvedServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedPlaceholder:
+    """A function that nobody has defined: asked for by `expand` once it is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unresolved:
     """Nothing has this name. `hint` says what is close."""
 
     hint: str = ""
 
 
-Resolution: TypeAlias = ResolvedTool | ResolvedServer | Unresolved
+Resolution: TypeAlias = ResolvedTool | ResolvedServer | ResolvedPlaceholder | Unresolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,7 @@ class ToolRequest:
     """Counts the plan's calls from 1, in program order."""
 
     server: str | None
-    """`None` only with `raw`: `call_tool("name", {...})` without a server."""
+    """`None` with `raw`, for `call_tool("name", {...})` without a server; without `raw`, for `ask_model`."""
 
     tool: str
     raw: bool
@@ -134,7 +139,11 @@ class PlanHost(Protocol):
         ...
 
     async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
-        """Answer a helper: `search_tools`, `describe`, `progress`, `read_resource`, `text`. Raises PlanFault."""
+        """Answer a helper: `search_tools`, `describe`, `progress`, `read_resource`, `text`, `expand`.
+
+        `expand` is answered with {"source": a function's definition, "line": where it begins behind the plan}.
+        Raises PlanFault.
+        """
         ...
 
 
@@ -181,6 +190,17 @@ class Outcome:
     """Why the worker is gone, when it is: the session must be restored into a new one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a worker could note of its session."""
+
+    taken: bool
+    """False where the session is too large to be noted within the worker's memory: `rollback` will fail."""
+
+    unsettled: tuple[str, ...] = ()
+    """Variables that hold what cannot be put back, such as a generator; the first ones."""
+
+
 class Worker(Protocol):
     """One jailed interpreter holding one session."""
 
@@ -201,6 +221,21 @@ class Worker(Protocol):
 
     async def restore(self, variables: Mapping[str, JSONValue]) -> None:
         """Put data variables of an earlier worker into this one."""
+        ...
+
+    async def checkpoint(self) -> Checkpoint:
+        """Note the session as it is, for `rollback`; there is one at most. Raises EngineError."""
+        ...
+
+    async def rollback(self) -> None:
+        """Put the session back as it was at the checkpoint, which stays: variables, functions, classes.
+
+        Raises EngineError, with the worker lost, where that cannot be done.
+        """
+        ...
+
+    async def forget(self) -> None:
+        """Let go of the checkpoint and its memory. Raises EngineError."""
         ...
 
     async def aclose(self) -> None: ...

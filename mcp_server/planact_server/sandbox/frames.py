@@ -4,6 +4,7 @@ Host → worker
     {"type": "run", "source": str, "seconds": float,
                     "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
     {"type": "restore", "variables": {name: value}}
+    {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
     {"type": "answer", "id": int, "value": value}
     {"type": "answer", "id": int, "error": {"type", "message", "hint"?, "parameter"?,
                                             "server"?, "tool"?, "function"?, "arguments"?}}
@@ -12,9 +13,11 @@ Host → worker
 Worker → host
     {"type": "ready", "pid": int, "layers": {name: true | str}}
     {"type": "restored"}
+    {"type": "checkpointed", "taken": bool, "unsettled": [str]}
+    {"type": "rolled_back", "done": bool} | {"type": "forgotten"}
     {"type": "resolve", "id": int, "names": [str]}         answered with {name: Resolution}, where
         Resolution = {"kind": "tool", "server", "tool", "parameters": [str], "aliases": [str], "open_keywords": bool}
-                   | {"kind": "server", "server"} | {"kind": "missing", "hint": str}
+                   | {"kind": "server", "server"} | {"kind": "placeholder"} | {"kind": "missing", "hint": str}
     {"type": "call", "id": int, "call": int, "server": str | null, "tool": str, "raw": bool,
                      "positional": [value], "keywords": {str: value}, "line": int | null}
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
@@ -47,6 +50,7 @@ from planact_server.sandbox import (
     PlanError,
     PlanFault,
     Resolution,
+    ResolvedPlaceholder,
     ResolvedServer,
     ResolvedTool,
     Unresolved,
@@ -99,6 +103,24 @@ class Ready:
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Restored:
     type: Literal["restored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Checkpointed:
+    type: Literal["checkpointed"]
+    taken: Flag
+    unsettled: Annotated[list[Name], Field(max_length=100)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class RolledBack:
+    type: Literal["rolled_back"]
+    done: Flag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Forgotten:
+    type: Literal["forgotten"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
@@ -159,7 +181,9 @@ class Done:
 Question: TypeAlias = Resolve | Call | Ask
 """What the worker waits for an answer to."""
 
-WorkerFrame: TypeAlias = Ready | Restored | Resolve | Call | Ask | Output | Bound | Done
+WorkerFrame: TypeAlias = (
+    Ready | Restored | Checkpointed | RolledBack | Forgotten | Resolve | Call | Ask | Output | Bound | Done
+)
 
 _WORKER_FRAME: TypeAdapter[WorkerFrame] = TypeAdapter(Annotated[WorkerFrame, Field(discriminator="type")])
 
@@ -264,6 +288,21 @@ def restore(variables: Mapping[str, JSONValue]) -> bytes:
     return _encode({"type": "restore", "variables": dict(variables)})
 
 
+def checkpoint() -> bytes:
+    """Tell a worker to note its session as it is."""
+    return _encode({"type": "checkpoint"})
+
+
+def rollback() -> bytes:
+    """Tell a worker to put its session back as it was noted."""
+    return _encode({"type": "rollback"})
+
+
+def forget() -> bytes:
+    """Tell a worker that its session need not be put back any more."""
+    return _encode({"type": "forget"})
+
+
 def answer(id: int, value: JSONValue) -> bytes:
     """Answer a question. Raises ValueError or RecursionError for what is no JSON."""
     return _encode({"type": "answer", "id": id, "value": value})
@@ -309,6 +348,8 @@ def _resolution(entry: Resolution) -> JSONValue:
             }
         case ResolvedServer():
             return {"kind": "server", "server": entry.server}
+        case ResolvedPlaceholder():
+            return {"kind": "placeholder"}
         case Unresolved():
             return {"kind": "missing", "hint": entry.hint}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from planact_server.sandbox import EngineError, Limits, Outcome, PlanError, PlanHost
+from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost
 from planact_server.sandbox import frames as wire
-from planact_server.sandbox.frames import Ready, Restored, WorkerFrame
+from planact_server.sandbox.frames import Checkpointed, Forgotten, Ready, Restored, RolledBack, WorkerFrame
 from planact_server.sandbox.plan_run import PlanRun
 from planact_server.sandbox.process import Exit, Loss, WorkerProcess, loss
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from planact_server.sandbox.connection import Connection
     from planact_tools import JSONValue
+
+_Reply = TypeVar("_Reply", Restored, Checkpointed, RolledBack, Forgotten)
 
 GRACE_SECONDS = 2.0
 """Between asking a worker to stop and killing it."""
@@ -110,17 +112,39 @@ class JailedWorker:
 
     async def restore(self, variables: Mapping[str, JSONValue]) -> None:
         """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost."""
+        # Half restored is no state to go on from.
+        await self._order(wire.restore(variables), Restored, otherwise="The session's variables could not be put back.")
+
+    async def checkpoint(self) -> Checkpoint:
+        """Note the session as it is, for `rollback`. Raises EngineError when the worker is lost."""
+        reply = await self._order(wire.checkpoint(), Checkpointed, otherwise="The session could not be noted.")
+        return Checkpoint(taken=reply.taken, unsettled=tuple(reply.unsettled))
+
+    async def rollback(self) -> None:
+        """Put the session back as it was at the checkpoint. Raises EngineError, with the worker lost, if it cannot."""
+        failed = "The session could not be put back as it was."
+        reply = await self._order(wire.rollback(), RolledBack, otherwise=failed)
+        if not reply.done:
+            self._kill(Loss(status="error", reason=failed))
+            raise EngineError(failed)
+
+    async def forget(self) -> None:
+        """Let go of the checkpoint. Raises EngineError when the worker is lost."""
+        await self._order(wire.forget(), Forgotten, otherwise="The worker did not let go of its checkpoint.")
+
+    async def _order(self, body: bytes, expected: type[_Reply], *, otherwise: str) -> _Reply:
+        """Send a frame and wait for the one that answers it; a worker that fails to is killed. Raises EngineError."""
         self._refuse_when_busy()
         frame = self._next_frame()
         try:
-            await self._connection.send(wire.restore(variables))
+            await self._connection.send(body)
             reply = await self._reply(frame)
-            if not isinstance(reply, Restored):
-                raise EngineError(f"The worker answered 'restore' with a {reply.type!r} frame.")
+            if not isinstance(reply, expected):
+                raise EngineError(f"The worker answered with a {reply.type!r} frame where another was due.")
         except BaseException:
-            # Half restored is no state to go on from.
-            self._kill(Loss(status="error", reason="The session's variables could not be put back."))
+            self._kill(Loss(status="error", reason=otherwise))
             raise
+        return reply
 
     async def aclose(self) -> None:
         """End the worker, and the plan that it may be running. May be called twice."""

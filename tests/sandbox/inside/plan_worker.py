@@ -110,6 +110,10 @@ class PlanWorker:
         self.send({"type": "restore", "variables": variables})
         assert self._receive(5) == {"type": "restored"}
 
+    def reply(self) -> dict[str, Any]:
+        """Return the next frame, outside of a plan."""
+        return self._receive(15)
+
     def run(
         self,
         source: str,

@@ -27,7 +27,7 @@ from planact_server.sandbox.inside import handles
 from planact_server.sandbox.inside.attributes import kind_of
 from planact_server.sandbox.inside.facades import Module
 from planact_server.sandbox.inside.interrupts import PlanStopped
-from planact_server.sandbox.inside.tools import CallTool, Server, Tool
+from planact_server.sandbox.inside.tools import AskModel, CallTool, Placeholder, Server, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,6 +61,8 @@ _CODE = (
     Tool,
     Server,
     CallTool,
+    AskModel,
+    Placeholder,
 )
 _SEQUENCES = (list, tuple, set, frozenset, collections.deque)
 _TIME_ZONES = (type(None), dt.timezone, zoneinfo.ZoneInfo)

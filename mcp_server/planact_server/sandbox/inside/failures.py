@@ -9,6 +9,7 @@ from planact_server.sandbox.inside import hints
 from planact_server.sandbox.inside.source import Problem, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import FrameType, TracebackType
 
     from planact_server.sandbox.inside.channel import Channel
@@ -19,9 +20,14 @@ _MESSAGE_SECONDS = 0.25
 _Position = tuple[int | None, int | None, int | None, int | None]
 
 
-def describe(error: BaseException, texts: dict[str, Text], current: Text, link: Channel, show: Representer) -> Problem:
-    """Say what went wrong, where in the plan, and what may help. Never runs longer than a moment."""
-    place = _innermost(error.__traceback__, {current.filename}) or _innermost(error.__traceback__, set(texts))
+def describe(
+    error: BaseException, texts: dict[str, Text], current: Collection[str], link: Channel, show: Representer
+) -> Problem:
+    """Say what went wrong, where in the plan, and what may help. Never runs longer than a moment.
+
+    `texts` are all that the session has run, `current` the file names of the plan at hand.
+    """
+    place = _innermost(error.__traceback__, current) or _innermost(error.__traceback__, texts)
     message = _message(error, show)
     fault = link.fault(error)
     if place is None:
@@ -42,7 +48,7 @@ def describe(error: BaseException, texts: dict[str, Text], current: Text, link: 
     )
 
 
-def _innermost(trace: TracebackType | None, filenames: set[str]) -> tuple[FrameType, _Position] | None:
+def _innermost(trace: TracebackType | None, filenames: Collection[str]) -> tuple[FrameType, _Position] | None:
     """The last frame of these files that the exception came through."""
     found: TracebackType | None = None
     while trace is not None:
@@ -56,7 +62,7 @@ def _innermost(trace: TracebackType | None, filenames: set[str]) -> tuple[FrameT
 
 
 def _hint(error: BaseException, texts: dict[str, Text], show: Representer) -> str | None:
-    place = _innermost(error.__traceback__, set(texts))
+    place = _innermost(error.__traceback__, texts)
     if place is None:
         return None
     frame, position = place

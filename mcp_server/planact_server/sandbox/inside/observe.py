@@ -16,6 +16,7 @@ from planact_server.sandbox.inside.bindings import current_frame
 from planact_server.sandbox.inside.tools import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import CodeType, FrameType
 
     from planact_server.sandbox.inside.bindings import Site, Table
@@ -41,13 +42,23 @@ class Observer:
         # By the frame itself, not its id: a frame that is kept cannot be mistaken for a later one.
         self._open: dict[tuple[FrameType, int], list[tuple[int, tuple[str, ...]]]] = {}
         self._bound: dict[int, list[str]] = {}
-        self._current = ""
+        self._current: set[str] = set()
 
     def begin_plan(self, filename: str, table: Table) -> None:
-        self._tables[filename] = table
-        self._current = filename
+        self._current.clear()
+        self.add_code(filename, table)
         self._open.clear()
         self._bound.clear()
+
+    def add_code(self, filename: str, table: Table) -> None:
+        """Code that was written while the plan runs is a part of it."""
+        self._tables[filename] = table
+        self._current.add(filename)
+
+    @property
+    def files(self) -> Collection[str]:
+        """The file names of the running plan's code."""
+        return self._current
 
     def place(self, callee: object, frame: FrameType | None) -> Place:
         """Find where the frame that calls `callee` is."""
@@ -55,7 +66,7 @@ class Observer:
             frame, callee = frame.f_back, MISSING  # called by library code: no name receives this result
         if frame is None:
             return Place(line=None)
-        line = frame.f_lineno if frame.f_code.co_filename == self._current else self._outer_line(frame)
+        line = frame.f_lineno if frame.f_code.co_filename in self._current else self._outer_line(frame)
         site = self._site(frame)
         if site is None or not _is_calling(site.callee, callee, frame):
             return Place(line=line)
@@ -103,7 +114,7 @@ class Observer:
 
     def _outer_line(self, frame: FrameType | None) -> int | None:
         """A function of an earlier plan calls: the line of this plan that called the function."""
-        while frame is not None and frame.f_code.co_filename != self._current:
+        while frame is not None and frame.f_code.co_filename not in self._current:
             frame = frame.f_back
         return None if frame is None else frame.f_lineno
 

@@ -13,22 +13,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planact_server.sandbox.inside import (
-    aio,
+    assignments,
     attributes,
     bindings,
     checks,
     export,
-    facades,
     failures,
-    hints,
-    language,
     memory,
+    plan_builtins,
     policy,
     scopes,
     source,
     tools,
 )
-from planact_server.sandbox.inside.channel import Channel, ToolError
+from planact_server.sandbox.inside.channel import Channel
+from planact_server.sandbox.inside.checkpoint import Checkpoint, TooLargeError
+from planact_server.sandbox.inside.expansions import Expansions, only_defines
 from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
 from planact_server.sandbox.inside.source import Problem, Refused, Text
@@ -36,7 +36,7 @@ from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loo
 from planact_server.sandbox.inside.wire import Frame, HostGone, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import CodeType
 
     from planact_server.sandbox.inside.wire import Wire
@@ -52,12 +52,16 @@ _FRAME_MARGIN = 100_000
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
 
 
+_RESTORE_SECONDS = 10.0
+"""For looking at a session, and for putting it back; a plan's own code may run in the course of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     text: Text
     code: CodeType
-    stores: tuple[tuple[int, frozenset[str]], ...]
-    """Last line of each top-level assignment → the names it binds."""
+    table: bindings.Table
+    stores: tuple[assignments.Stores, ...]
 
 
 class Session:
@@ -70,12 +74,14 @@ class Session:
         self.channel = Channel(wire, self._interrupts, self._observer)
         self._loop = Loop(pump=self.channel.pump, expects_frames=self.channel.expects_answers)
         self._link = tools.Link(self.channel, self._observer, self._loop)
-        self._builtins = self._make_builtins()
+        self._builtins = plan_builtins.make(self._link, keep_result=self._keep_result)
         self._own_builtins = frozenset(self._builtins) | {"__name__"}
         self._globals: dict[str, Any] = {"__builtins__": self._builtins, "__name__": "__main__"}
         self._texts: dict[str, Text] = {}
         self._digests: dict[str, bytes] = {}
         self._prepared: _Prepared | None = None
+        self._expansions = Expansions(self.channel, add=self._add, show=self._shown)
+        self._checkpoint: tuple[Checkpoint, dict[str, bytes]] | None = None
         self._result: Any = _NOTHING
         self._representer = export.Representer(self._interrupts)
         self._state_bytes = self._frame_bytes = 0
@@ -95,6 +101,7 @@ class Session:
         before = self._variables()
         self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
         self._prepared = None
+        self._expansions.begin_plan(max_bytes=frame["source_bytes"])
         self._full = False
         self._interrupts.begin(frame["seconds"], give_up=lambda: self._give_up(before))
         memory.hold_back()
@@ -115,12 +122,44 @@ class Session:
                 self._globals[name] = value
         self._digests = {name: one.digest for name, one in self._snapshots().items()}
 
+    def checkpoint(self) -> Frame:
+        """Note the session as it is, for `rollback`; what was noted before is forgotten."""
+        self._checkpoint = None
+        memory.hold_back()
+        try:
+            taken = self._interrupts.foreign(lambda: Checkpoint(self._globals), seconds=_RESTORE_SECONDS)
+        except (TooLargeError, MemoryError, PlanStopped):
+            return {"type": "checkpointed", "taken": False, "unsettled": []}
+        finally:
+            memory.release()
+        self._checkpoint = taken, dict(self._digests)
+        return {"type": "checkpointed", "taken": True, "unsettled": taken.unsettled}
+
+    def rollback(self) -> Frame:
+        """Put the session back as it was at the checkpoint, which stays."""
+        if self._checkpoint is None:
+            return {"type": "rolled_back", "done": False}
+        checkpoint, digests = self._checkpoint
+        try:
+            self._interrupts.foreign(checkpoint.restore, seconds=_RESTORE_SECONDS)
+        except (Exception, PlanStopped):  # noqa: BLE001 - a plan's own `__hash__` may do anything
+            return {"type": "rolled_back", "done": False}
+        self._digests = dict(digests)
+        self._result = _NOTHING
+        return {"type": "rolled_back", "done": True}
+
+    def forget(self) -> Frame:
+        """Let go of the checkpoint."""
+        self._checkpoint = None
+        return {"type": "forgotten"}
+
     def _attempt(self, text: Text, *, max_bytes: int) -> BaseException | None:
         """Prepare and execute, until nothing of the plan can run any more. Returns what it failed with."""
         failure: BaseException | None = None
         try:
             try:
                 self._prepared = self._prepare(text, max_bytes=max_bytes)
+                self._observer.begin_plan(text.filename, self._prepared.table)
                 self._execute(self._prepared.code)
             except HostGone:
                 raise
@@ -138,11 +177,12 @@ class Session:
 
     # ---- prepare ---------------------------------------------------------------------------------------------------
 
-    def _prepare(self, text: Text, *, max_bytes: int) -> _Prepared:
+    def _prepare(self, text: Text, *, max_bytes: int, depth: int = 0) -> _Prepared:
+        """Check and compile. `depth` counts how often code was written for code that was written."""
         tree = source.parse(text, max_bytes=max_bytes)
         names = scopes.analyse(tree)
         table = bindings.collect(tree, may_be_tool=lambda callee: self._may_be_tool(callee, names))
-        stores = tuple(_stores(tree))
+        stores = tuple(assignments.stores(tree))
         problems = list(checks.missing_imports(tree, text))
         try:
             code = policy.compile_plan(tree, text, statements=table.statements)
@@ -150,14 +190,25 @@ class Session:
             raise Refused(*problems, *refused.problems) from None
         if problems:
             raise Refused(*problems)
-        self._resolve(names, text)
+        self._resolve(names, text, depth)
         self._texts[text.filename] = text
-        self._observer.begin_plan(text.filename, table)
-        return _Prepared(text=text, code=code, stores=stores)
+        return _Prepared(text=text, code=code, table=table, stores=stores)
 
-    def _resolve(self, names: scopes.Names, text: Text) -> None:
+    def _add(self, text: Text, name: str, *, max_bytes: int, depth: int) -> Callable[..., Any]:
+        """Define what was written while the plan runs. Raises Refused."""
+        with self._interrupts:
+            if not only_defines(source.parse(text, max_bytes=max_bytes), name):
+                raise Refused(Problem(type="PolicyError", message=f"it should only define the function {name}()."))
+            prepared = self._prepare(text, max_bytes=max_bytes, depth=depth)
+            self._observer.add_code(text.filename, prepared.table)
+            eval(prepared.code, self._globals)  # noqa: S307 - it was checked like any plan, and only defines
+            return self._globals[name]
+
+    def _resolve(self, names: scopes.Names, text: Text, depth: int) -> None:
         """Ask the host for every name from outside, once, and refuse what nobody has."""
-        known = self._variables().keys() | self._own_builtins
+        # A function that was written for an earlier plan may be written anew for this one.
+        own = [name for name in self._variables() if not self._expansions.may_rewrite(name)]
+        known = {*own, *self._own_builtins}
         wanted = checks.outside_names(names, known)
         resolved = self.channel.resolve(wanted) if wanted else {}
         problems = [
@@ -168,9 +219,9 @@ class Session:
             raise Refused(*problems)
         for name, resolution in resolved.items():
             if "." not in name:
-                self._offer(name, resolution, resolved)
+                self._offer(name, resolution, resolved, depth)
 
-    def _offer(self, name: str, resolution: dict[str, Any], resolved: Mapping[str, Any]) -> None:
+    def _offer(self, name: str, resolution: dict[str, Any], resolved: Mapping[str, Any], depth: int) -> None:
         """Put a tool or a server where variables of the same name hide it."""
         if name in self._own_builtins:
             return
@@ -184,6 +235,9 @@ class Session:
                     if other.startswith(f"{name}.") and found.get("kind") == "tool"
                 }
                 self._builtins[name] = tools.Server(self._link, resolution["server"], name, known)
+            case "placeholder":
+                self._globals.pop(name, None)
+                self._builtins[name] = self._expansions.placeholder(name, depth + 1)
             case _:
                 self._builtins.pop(name, None)
 
@@ -191,7 +245,9 @@ class Session:
         """False for calls that certainly reach no tool: their statements need no marker."""
         if isinstance(callee, ast.Name):
             name = callee.id
-            is_python = name in self._own_builtins and not isinstance(self._builtins.get(name), tools.CallTool)
+            is_python = name in self._own_builtins and not isinstance(
+                self._builtins.get(name), tools.CallTool | tools.AskModel
+            )
             return not is_python and name not in names.defined and not export.is_plain_code(self._globals.get(name))
         base = callee
         while isinstance(base, ast.Attribute):
@@ -215,52 +271,9 @@ class Session:
         with contextlib.suppress(Exception, PlanStopped, CancelledError):  # the plan has ended already
             self._loop.reset()
 
-    def _make_builtins(self) -> dict[str, Any]:
-        asyncio, schedulers = aio.make(self._loop, tools.later)
-        modules = {**facades.MODULES, "asyncio": asyncio}
-        helpers = tools.helpers(self._link)
-        schedulers = schedulers | {helpers["parallel"]}
-
-        def import_module(name: str, leaf: bool) -> facades.Module:
-            if name not in modules:
-                message, hint = facades.missing_module(name)
-                raise ModuleNotFoundError(f"{message} {hint}", name=name)
-            return modules[name if leaf else name.partition(".")[0]]
-
-        def import_name(name: str, attribute: str) -> Any:
-            module = import_module(name, True)
-            if attribute not in vars(module):
-                submodule = modules.get(f"{name}.{attribute}")
-                if submodule is None:
-                    advice = hints.did_you_mean(attribute, vars(module))
-                    message = f"cannot import name {attribute!r} from {name!r} in a plan. {advice}".rstrip()
-                    raise ImportError(message, name=name)
-                return submodule
-            return vars(module)[attribute]
-
-        def defer(function: Any, scheduler: Any = None) -> Any:
-            return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
-
-        def keep_result(value: Any) -> Any:
-            self._result = value
-            return value
-
-        return {
-            **language.plan_builtins(),
-            **helpers,
-            "print": self.channel.print,
-            "ToolError": ToolError,
-            policy.GETATTR: attributes.guarded_getattr,
-            policy.WRITABLE: attributes.writable,
-            policy.CLASS_NAME: language.class_name,
-            policy.IMPORT: import_module,
-            policy.IMPORT_FROM: import_name,
-            policy.AWAIT: _awaitable,
-            policy.DEFER: defer,
-            policy.BEGIN: self._observer.begin,
-            policy.COMMIT: self._observer.commit,
-            policy.RESULT: keep_result,
-        }
+    def _keep_result(self, value: Any) -> Any:
+        self._result = value
+        return value
 
     # ---- conclude --------------------------------------------------------------------------------------------------
 
@@ -280,15 +293,20 @@ class Session:
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
         try:
-            state = self._state(before, _certain_stores(self._prepared, failure))
+            state = self._state(before, self._certain(failure))
         except MemoryError:
             state = self._small_state(before)
             status = "limit" if status in ("ok", "error") else status
             errors.append(Problem(type="MemoryError", message="Not all variables fit into the memory that is left."))
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
 
+    def _certain(self, failure: BaseException | None) -> frozenset[str]:
+        if self._prepared is None:
+            return frozenset()
+        return assignments.certain(self._prepared.stores, failure, self._prepared.text.filename)
+
     def _problem(self, failure: BaseException) -> Problem:
-        current = Text("", "") if self._prepared is None else self._prepared.text
+        current = self._observer.files if self._prepared is not None else ()
         problem = failures.describe(failure, self._texts, current, self.channel, self._representer)
         status = self._interrupts.status
         if status is None:
@@ -345,6 +363,10 @@ class Session:
             budget //= 8  # control characters take six bytes each in JSON
             known = {}
 
+    def _shown(self, values: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+        """Values as JSON for somebody who only looks at them."""
+        return export.export(values, self._representer, max_bytes=max_bytes, known={}).values
+
     def _snapshots(self) -> dict[str, export.Snapshot]:
         data = {name: value for name, value in self._variables().items() if not export.is_code(value)}
         return export.snapshots(data, self._representer)
@@ -366,59 +388,3 @@ class Session:
         self.channel.flush()
         self._wire.send(done)
         os._exit(0)
-
-
-def _stores(tree: ast.Module) -> list[tuple[int, frozenset[str]]]:
-    found: list[tuple[int, frozenset[str]]] = []
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign | ast.AugAssign) or (
-            isinstance(statement, ast.AnnAssign) and statement.value is not None
-        ):
-            stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-            names = frozenset(node.id for node in stored if isinstance(node.ctx, ast.Store))
-            found.append((statement.end_lineno or 0, names))
-    return found
-
-
-def _certain_stores(prepared: _Prepared | None, failure: BaseException | None) -> frozenset[str]:
-    """Names that were certainly assigned: an equal value assigned again counts as changed."""
-    if prepared is None:
-        return frozenset()
-    reached = None if failure is None else _module_line(failure, prepared.text.filename)
-    done = [names for line, names in prepared.stores if failure is None or (reached is not None and line < reached)]
-    return frozenset[str]().union(*done)
-
-
-def _module_line(failure: BaseException, filename: str) -> int | None:
-    trace = failure.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename == filename and code.co_name == "<module>":
-            return trace.tb_lineno
-        trace = trace.tb_next
-    return None
-
-
-def _is_one_of(function: Any, functions: frozenset[Any]) -> bool:
-    try:
-        return function in functions or getattr(function, "__func__", None) in functions
-    except TypeError:
-        return False
-
-
-class _Ready:
-    """A plain value under `await`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __await__(self) -> Any:
-        return self._value
-        yield  # makes this a generator
-
-
-def _awaitable(value: Any) -> Any:
-    """`await f(x)` works whether f is a coroutine function, a tool or a plain function."""
-    return value if hasattr(attributes.kind_of(value), "__await__") else _Ready(value)

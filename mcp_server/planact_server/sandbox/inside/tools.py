@@ -1,7 +1,8 @@
 """Tools, server namespaces and helpers: the functions of a plan that reach its host.
 
 Helpers ask with these arguments: search_tools {"words", "limit"}, describe {"name"}, progress {"text", "fraction"},
-read_resource {"uri", "server"}, ask_model {"prompt", …}, text {"id", "start", "stop"} (characters of a LargeText).
+read_resource {"uri", "server"}, text {"id", "start", "stop"} (characters of a LargeText), expand {"name", "arguments",
+"depth"}, which is answered with {"source", "line"}. `ask_model` is a call, without a server.
 """
 
 from __future__ import annotations
@@ -182,15 +183,64 @@ class CallTool:
         return self._link.call(self, name, request, frame)
 
 
+class AskModel:
+    """`ask_model("instruction", data, schema)`: the planner's model, called like a tool."""
+
+    __slots__ = ("__name__", "_link")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.__name__ = "ask_model"
+
+    def __call__(self, instruction: str, data: Any = None, schema: Any = None) -> Any:
+        return self._start(instruction, data, schema, current_frame(1)).value_now()
+
+    def later(self, instruction: str, data: Any = None, schema: Any = None) -> PendingCall:
+        return self._start(instruction, data, schema, current_frame(1))
+
+    def __repr__(self) -> str:
+        return "<helper ask_model(instruction, data=None, schema=None)>"
+
+    def _start(self, instruction: Any, data: Any, schema: Any, frame: FrameType) -> PendingCall:
+        if not isinstance(instruction, str):
+            raise TypeError(f"ask_model() takes the instruction as text, not {type(instruction).__name__}.")
+        given = {"instruction": instruction, "data": data, "schema": schema}
+        keywords = {name: to_json(value, name) for name, value in given.items() if value is not None}
+        request: dict[str, Any] = {
+            "server": None,
+            "tool": "ask_model",
+            "raw": False,
+            "positional": [],
+            "keywords": keywords,
+        }
+        return self._link.call(self, "ask_model", request, frame)
+
+
+class Placeholder:
+    """A function that a plan calls and that is written only then."""
+
+    __slots__ = ("__name__", "_write")
+
+    def __init__(self, name: str, write: Callable[[tuple[Any, ...], dict[str, Any]], Callable[..., Any]]) -> None:
+        self._write = write
+        self.__name__ = name
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._write(args, kwargs)(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}, not written yet>"
+
+
 def later(function: Any) -> Any:
     """The form of a function that starts without waiting, if it has one; the function itself otherwise."""
-    if isinstance(function, Tool | CallTool):
+    if isinstance(function, Tool | CallTool | AskModel):
         return function.later
     return _later_partial(cast("Any", function)) if isinstance(function, functools.partial) else function
 
 
 def _later_partial(function: functools.partial[Any]) -> functools.partial[Any]:
-    if isinstance(function.func, Tool | CallTool):
+    if isinstance(function.func, Tool | CallTool | AskModel):
         return functools.partial(function.func.later, *function.args, **function.keywords)
     return function
 
@@ -217,10 +267,6 @@ def helpers(link: Link) -> dict[str, Any]:
         """Read a resource of a connected server."""
         return ask("read_resource", {"uri": str(uri), "server": server})
 
-    def ask_model(prompt: str, **options: Any) -> Any:
-        """Ask the language model on this device."""
-        return ask("ask_model", {"prompt": str(prompt), **{name: to_json(v, name) for name, v in options.items()}})
-
     def parallel(*work: Any) -> list[Any]:
         """Run functions at the same time and return their results in order: `parallel(lambda: f(1), lambda: g(2))`."""
         return link.loop.run(_all_of(link.loop, work))
@@ -230,7 +276,7 @@ def helpers(link: Link) -> dict[str, Any]:
         "describe": describe,
         "progress": progress,
         "read_resource": read_resource,
-        "ask_model": ask_model,
+        "ask_model": AskModel(link),
         "parallel": parallel,
         "call_tool": CallTool(link),
     }

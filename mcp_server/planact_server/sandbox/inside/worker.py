@@ -46,6 +46,12 @@ def _answer(session: Session, wire: Wire, frame: Frame) -> None:
         case "restore":
             session.restore(frame["variables"])
             wire.send({"type": "restored"})
+        case "checkpoint":
+            wire.send(session.checkpoint())
+        case "rollback":
+            wire.send(session.rollback())
+        case "forget":
+            wire.send(session.forget())
         case _:
             pass  # an answer that nobody waits for any more
 

@@ -1,0 +1,81 @@
+"""The names that every plan has before it binds any: Python's, the helpers, and what compiled code calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import aio, attributes, facades, hints, language, policy, tools
+from planact_server.sandbox.inside.channel import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the names of one session. `keep_result` takes the value of a plan's last expression."""
+    asyncio, schedulers = aio.make(link.loop, tools.later)
+    modules = {**facades.MODULES, "asyncio": asyncio}
+    helpers = tools.helpers(link)
+    schedulers = schedulers | {helpers["parallel"]}
+
+    def import_module(name: str, leaf: bool) -> facades.Module:
+        if name not in modules:
+            message, hint = facades.missing_module(name)
+            raise ModuleNotFoundError(f"{message} {hint}", name=name)
+        return modules[name if leaf else name.partition(".")[0]]
+
+    def import_name(name: str, attribute: str) -> Any:
+        module = import_module(name, True)
+        if attribute not in vars(module):
+            submodule = modules.get(f"{name}.{attribute}")
+            if submodule is None:
+                advice = hints.did_you_mean(attribute, vars(module))
+                message = f"cannot import name {attribute!r} from {name!r} in a plan. {advice}".rstrip()
+                raise ImportError(message, name=name)
+            return submodule
+        return vars(module)[attribute]
+
+    def defer(function: Any, scheduler: Any = None) -> Any:
+        return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
+
+    return {
+        **language.plan_builtins(),
+        **helpers,
+        "print": link.channel.print,
+        "ToolError": ToolError,
+        policy.GETATTR: attributes.guarded_getattr,
+        policy.WRITABLE: attributes.writable,
+        policy.CLASS_NAME: language.class_name,
+        policy.IMPORT: import_module,
+        policy.IMPORT_FROM: import_name,
+        policy.AWAIT: _awaitable,
+        policy.DEFER: defer,
+        policy.BEGIN: link.observer.begin,
+        policy.COMMIT: link.observer.commit,
+        policy.RESULT: keep_result,
+    }
+
+
+def _is_one_of(function: Any, functions: frozenset[Any]) -> bool:
+    try:
+        return function in functions or getattr(function, "__func__", None) in functions
+    except TypeError:
+        return False
+
+
+class _Ready:
+    """A plain value under `await`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Any:
+        return self._value
+        yield  # makes this a generator
+
+
+def _awaitable(value: Any) -> Any:
+    """`await f(x)` works whether f is a coroutine function, a tool or a plain function."""
+    return value if hasattr(attributes.kind_of(value), "__await__") else _Ready(value)
