@@ -1,0 +1,84 @@
+"""Guessing what comes next from what is already there, and whether guessing pays.
+
+Plans repeat names, arguments and lines of the request. When the last few tokens have occurred before, what followed
+them then is a guess for free; evaluating it together with the next token costs little more than that token alone,
+and every token that was right saves a step. The text is the same with and without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planact_quantized.settings import Drafting
+
+LONGEST_DRAFT = 8
+_GRAMS = (3, 2)
+_MEMORY = 0.15
+"""Weight of the newest draft in the running average of what was right."""
+
+_RETRY_AFTER = 24
+"""Drafts that are let pass before one is tried again where they have not paid."""
+
+_MARGIN = 1.05
+
+
+class Lookup:
+    """Where runs of tokens have occurred before, in one growing sequence."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens: list[int] = []
+        self._after: dict[tuple[int, ...], int] = {}
+        for token in tokens:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        # What ends before the new token is filed only now: a run must not find itself.
+        at = len(self._tokens)
+        for size in _GRAMS:
+            if at >= size:
+                self._after[tuple(self._tokens[at - size : at])] = at
+        self._tokens.append(token)
+
+    def draft(self, most: int) -> list[int]:
+        """Return up to `most` tokens that followed the last time; the longest run that matches decides."""
+        for size in _GRAMS:
+            at = self._after.get(tuple(self._tokens[-size:])) if len(self._tokens) >= size else None
+            if at is not None:
+                return self._tokens[at : at + most]
+        return []
+
+
+class Policy:
+    """Decides whether to draft, from what steps cost on this device and how many guesses were right lately."""
+
+    def __init__(self, mode: Drafting, *, relative_cost: float = 1.0) -> None:
+        self._mode: Drafting = mode
+        self.relative_cost = relative_cost
+        """Time of a step with LONGEST_DRAFT guesses, as a multiple of one without."""
+
+        self.accepted = LONGEST_DRAFT / 2
+        """Running average of right guesses in a draft; hopeful at the start."""
+
+        self._passed = 0
+
+    def most(self) -> int:
+        """Return how many tokens to guess now; 0 for none."""
+        if self._mode == "off":
+            return 0
+        if self._mode == "on" or self._pays():
+            return LONGEST_DRAFT
+        self._passed += 1
+        if self._passed < _RETRY_AFTER:
+            return 0
+        self._passed = 0
+        return LONGEST_DRAFT
+
+    def learn(self, accepted: int) -> None:
+        """Take into account how many guesses of a draft were right."""
+        self.accepted += _MEMORY * (accepted - self.accepted)
+
+    def _pays(self) -> bool:
+        return 1 + self.accepted > self.relative_cost * _MARGIN

@@ -1,0 +1,156 @@
+"""llama.cpp itself: loaded late, its words kept for our errors, its devices by name.
+
+Everything here is for the child process that holds a model. llama_cpp has no types of use, so its functions are
+`Any` here, and what goes in and out of them is typed one floor up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import re
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planact_quantized.backend import BackendError
+
+WARNING, ERROR, CONTINUED = 3, 4, 5
+"""Levels of `enum ggml_log_level`."""
+
+_MEMORY = re.compile(
+    r"out of memory|(?:failed|unable) to (?:allocate|reserve)|allocat\w+ .*failed|insufficient memory|bad_alloc",
+    re.IGNORECASE,
+)
+_CPU = 0
+
+
+class Log:
+    """What llama.cpp has said lately. It has one log for the whole process."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[int, str]] = deque(maxlen=2000)
+
+    def take(self, level: int, text: bytes, _data: object) -> None:
+        """Receive one piece, from any thread of llama.cpp."""
+        line = text.decode(errors="replace")
+        if level == CONTINUED and self._lines:
+            level, before = self._lines.pop()
+            line = before + line
+        self._lines.append((level, line))
+
+    def clear(self) -> None:
+        self._lines.clear()
+
+    def text(self) -> str:
+        return "".join(line for _, line in list(self._lines))
+
+    def reason(self) -> str:
+        """Return why the last thing failed, in llama.cpp's words: its last errors, the first of them first."""
+        lines = [line.strip() for level, line in list(self._lines) if level in (WARNING, ERROR) and line.strip()]
+        return "; ".join(line.rstrip(".") for line in lines[-3:]) or "llama.cpp gave no reason"
+
+    def tells_of_memory(self) -> bool:
+        """Return whether something did not fit."""
+        return any(_MEMORY.search(line) for level, line in list(self._lines) if level in (WARNING, ERROR))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceHandle:
+    """A device besides the CPU, as ggml holds it."""
+
+    name: str
+    description: str
+    pointer: int
+    free_bytes: int
+
+
+class Library:
+    """llama_cpp with its log caught. One per process; see `library()`."""
+
+    def __init__(self) -> None:
+        try:
+            self.api: Any = importlib.import_module("llama_cpp")
+        except ImportError as error:
+            raise BackendError(
+                f"llama-cpp-python cannot be loaded ({error}). Run `planact models setup`.", fault="unavailable"
+            ) from None
+        except (OSError, RuntimeError) as error:
+            raise BackendError(
+                f"llama-cpp-python is broken: {error}. Build it again with `planact models setup`.", fault="unavailable"
+            ) from None
+        self.log = Log()
+        # Kept: ctypes frees a callback that nobody holds, and llama.cpp calls this one for ever.
+        self._callback = self.api.llama_log_callback(self.log.take)
+        self.api.llama_log_set(self._callback, ctypes.c_void_p(0))
+        self.api.llama_backend_init()
+
+    @property
+    def version(self) -> str:
+        """Return the version of llama-cpp-python, which is tied to one of llama.cpp."""
+        return str(self.api.__version__)
+
+    def devices(self) -> list[DeviceHandle]:
+        """Return what ggml can put layers on besides the CPU. Loads the drivers of this build."""
+        ggml = _Ggml(Path(self.api.__file__).parent / "lib")
+        return [ggml.describe(pointer) for pointer in ggml.pointers()]
+
+
+class _Ggml:
+    def __init__(self, folder: Path) -> None:
+        ending = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
+        files = [folder / ending.format(name) for name in ("ggml", "ggml-base", "llama")]
+        # llama_cpp has loaded these files already; the same ones are handed out again.
+        self._libraries = [ctypes.CDLL(str(file)) for file in files if file.exists()]
+
+    def pointers(self) -> list[int]:
+        kind = self._function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+        get = self._function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+        count = self._function("ggml_backend_dev_count", ctypes.c_size_t)
+        return [pointer for pointer in map(get, range(count())) if kind(pointer) != _CPU]
+
+    def describe(self, pointer: int) -> DeviceHandle:
+        name = self._function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
+        description = self._function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
+        size = ctypes.POINTER(ctypes.c_size_t)
+        memory = self._function("ggml_backend_dev_memory", None, ctypes.c_void_p, size, size)
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        memory(pointer, ctypes.byref(free), ctypes.byref(total))
+        return DeviceHandle(
+            name=name(pointer).decode(errors="replace"),
+            description=(description(pointer) or b"").decode(errors="replace"),
+            pointer=pointer,
+            free_bytes=free.value,
+        )
+
+    def _function(self, name: str, result: Any, *arguments: Any) -> Any:
+        for each in self._libraries:
+            if hasattr(each, name):
+                function = getattr(each, name)
+                function.restype, function.argtypes = result, arguments
+                return function
+        raise BackendError(
+            f"This build of llama.cpp lacks {name!r}. Build it again with `planact models setup`.", fault="unavailable"
+        )
+
+
+_loaded: list[Library] = []
+
+
+def library() -> Library:
+    """Return llama.cpp, loading it the first time. Raises BackendError (`unavailable`)."""
+    if not _loaded:
+        _loaded.append(Library())
+    return _loaded[0]
+
+
+def flag_reader() -> Any:
+    """Return a C function that says whether the byte its argument points at is set, for ggml's abort callback.
+
+    ggml asks after every node of its graph, several hundred times a token. A Python function would take the GIL each
+    time; `strlen` of a two-byte buffer that ends in 0 gives 0 or 1 without it.
+    """
+    runtime = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
+    return runtime.strlen

@@ -1,0 +1,146 @@
+"""One candidate while it is being written: its tokens, its text, where its grammar stands, why it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planact_quantized.backend import BackendError, Candidate
+from planact_quantized.drafting import Lookup
+from planact_quantized.sampling import DeadEnd
+from planact_quantized.text_stream import TextStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from planact_quantized.backend import StopReason
+    from planact_quantized.constraint import Constraint
+    from planact_quantized.sampling import Sampler
+    from planact_quantized.vocabulary import Vocabulary
+
+
+class Writing:
+    """A candidate. `pending` is what has been decided and not been evaluated yet; never empty while it goes on."""
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        prompt: Sequence[int],
+        vocabulary: Vocabulary,
+        sampler: Sampler,
+        constraint: Constraint | None,
+        stops: Sequence[str],
+        max_tokens: int,
+        force: bool,
+        on_text: Callable[[int, str], None],
+    ) -> None:
+        self.index = index
+        self.sequence = index + 1
+        self.tokens = list(prompt)
+        """Prompt and text."""
+
+        self.evaluated = len(prompt) - 1
+        """How many of them the model's memory holds."""
+
+        self.lookup = Lookup(prompt)
+        self.stop: StopReason | None = None
+        self.drafted = 0
+        self._forced = 0
+        self._prompt_tokens = len(prompt)
+        self._vocabulary = vocabulary
+        self._sampler = sampler
+        self._constraint = constraint
+        self._stream = TextStream(stops)
+        self._text: list[str] = []
+        self._max_tokens = max_tokens
+        self._force_tokens = force
+        self._on_text = on_text
+
+    @property
+    def pending(self) -> list[int]:
+        return self.tokens[self.evaluated :]
+
+    @property
+    def written(self) -> int:
+        return len(self.tokens) - self._prompt_tokens
+
+    def choose(self, logits: NDArray[np.float32]) -> None:
+        """Take the next token from the logits behind the last one, and what the grammar forces after it."""
+        try:
+            choice = self._sampler.choose(logits, self._constraint)
+        except DeadEnd:
+            raise BackendError(
+                "The grammar asks for characters that no token of this model spells. Allow others in it.",
+                fault="grammar",
+            ) from None
+        if choice.token in self._vocabulary.ends:
+            self.end("end")
+            return
+        self._constraint = choice.constraint
+        self._append(choice.token)
+        self.force()
+
+    def force(self) -> None:
+        """Append what the grammar leaves no choice about."""
+        constraint = self._constraint
+        if constraint is None or self.stop is not None:
+            return
+        if self._force_tokens:
+            for token in self._forced_tokens(constraint):
+                after = constraint.step(self._vocabulary.pieces[token])
+                if self.stop is not None or after is None:
+                    break
+                self._constraint = constraint = after
+                self._append(token)
+                self._forced += 1
+        if constraint.complete and self.stop is None:
+            self.end("end")
+
+    def _forced_tokens(self, constraint: Constraint) -> list[int]:
+        run = constraint.forced
+        if not run:
+            return []
+        tokens = self._vocabulary.tokenize(run.decode())
+        behind = constraint.step(run)
+        # A token that could be a longer one is left to the model: forcing "(" where it would write '("' makes it
+        # spell the rest in a way that it has not learnt.
+        if behind is not None and self._could_go_on(tokens[-1], behind):
+            tokens.pop()
+        return tokens
+
+    def _could_go_on(self, token: int, behind: Constraint) -> bool:
+        if behind.complete:
+            return False
+        return any(behind.step(rest) is not None for rest in self._vocabulary.longer(self._vocabulary.pieces[token]))
+
+    def _append(self, token: int) -> None:
+        self.tokens.append(token)
+        self.lookup.add(token)
+        self._show(self._stream.push(self._vocabulary.pieces[token]))
+        if self._stream.stopped:
+            self.end("end")
+        elif self.written >= self._max_tokens:
+            self.end("length")
+
+    def end(self, reason: StopReason) -> None:
+        """Write no more. Only the first reason counts."""
+        if self.stop is None:
+            self.stop = reason
+            self._show(self._stream.finish())
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            self._on_text(self.index, text)
+
+    def result(self) -> Candidate:
+        return Candidate(
+            text="".join(self._text),
+            stop=self.stop or "length",
+            tokens=self.written,
+            forced_tokens=self._forced,
+            drafted_tokens=self.drafted,
+        )
