@@ -48,6 +48,10 @@ class ModelError(Exception):
     """A model cannot be found, taken or let go. The message says why and what to do."""
 
 
+class ModelNotFoundError(ModelError):
+    """There is no model of that name here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A file that was looked at and can be used."""
@@ -109,7 +113,7 @@ class ModelStore:
         for found in matches:
             if len(found) == 1:
                 return found[0]
-        raise ModelError(_not_found(name, models, several=[model.id for model in matches[-1]]))
+        raise ModelNotFoundError(_not_found(name, models, several=[model.id for model in matches[-1]]))
 
     def resolve(self, name: str) -> Model:
         """Return a model that can be loaded: one that is recorded, or the GGUF file at a path.
@@ -119,7 +123,7 @@ class ModelStore:
         path = Path(name).expanduser()
         try:
             model = self.find(name)
-        except ModelError:
+        except ModelNotFoundError:
             if not path.is_file():
                 raise
             return _record(_usable(path), path=path.absolute(), id=path.stem, owned=False, sha256=None, origin="found")
@@ -148,20 +152,24 @@ class ModelStore:
         name: str | None = None,
         origin: Origin = "added",
         source: str | None = None,
+        sha256: str | None = None,
         report: Report = silent,
     ) -> Added:
-        """Take a file in: as a second name of it where the file system allows, else as a copy.
+        """Take a file in: as a second name of it where the file system allows, else as a copy. May raise NoSpaceError.
 
-        With `link` it stays where it is and is only referred to. A file from `incoming` is moved.
+        With `link` it stays where it is and is only referred to. A file from `incoming` is moved; its `sha256` need
+        not be taken again.
         """
         model_id = _checked_id(name) if name is not None else _own_id(candidate)
         path = candidate.path.resolve()
-        moved = path.parent == self.incoming.resolve()
         with self._explained():
             if link:
                 target, sha256 = path, sha256_of(path, report=report)
+            elif path.parent == self.incoming.resolve():
+                sha256 = sha256 or sha256_of(path, report=report)
+                target = path.replace(self._passing())
             else:
-                target, sha256 = self._take(path, moved=moved, report=report)
+                target, sha256 = self._take(path, report=report)
         try:
             return self._record_added(
                 candidate, model_id, target, sha256, link=link, origin=origin, source=source or str(path)
@@ -192,22 +200,19 @@ class ModelStore:
             others = (other for other in index.accepted if other.licence != licence)
             write_index(self.folder, index.model_copy(update={"accepted": (*others, acceptance)}))
 
-    def _take(self, path: Path, *, moved: bool, report: Report) -> tuple[Path, str]:
-        """Bring a file into `incoming` under a name of its own, and return that and the hash."""
-        target = self.incoming / f"{secrets.token_hex(8)}.gguf"
-        if moved:
-            sha256 = sha256_of(path, report=report)
-            return path.replace(target), sha256
+    def _passing(self) -> Path:
+        """Return a path in `incoming` that is nobody else's."""
+        return self.incoming / f"{secrets.token_hex(8)}.gguf"
+
+    def _take(self, path: Path, *, report: Report) -> tuple[Path, str]:
+        """Bring a file into `incoming`, and return where it is and its hash."""
+        target = self._passing()
         try:
-            os.link(path, target)
-        except OSError:  # another file system, or one without such names
-            require_space(self.folder, path.stat().st_size, what=repr(path.name))
             try:
+                os.link(path, target)
+            except OSError:  # another file system, or one without second names
+                require_space(self.folder, path.stat().st_size, what=repr(path.name))
                 return target, copy(path, target, report=report)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
-        try:
             return target, sha256_of(target, report=report)
         except BaseException:
             target.unlink(missing_ok=True)

@@ -107,6 +107,8 @@ def plan_quantization(source: Path, kind: str, *, allow_requantize: bool = False
     check_model(header)
     if kind not in TYPES:
         raise QuantizeError(f"{kind!r} is no type that can be made. There are {', '.join(TYPES)}.")
+    if header.quantization == kind:
+        raise QuantizeError(f"{source.name!r} is {kind} already.")
     already = sorted({tensor.type for tensor in header.tensors} - WHOLE)
     if already and not allow_requantize:
         raise QuantizeError(
