@@ -81,12 +81,14 @@ class OpenAIBackend:
         started = anyio.current_time()
         server = await self._reached()
         writer = self._writing(server)
+        turns = anyio.Semaphore(1 if server.extras.one_at_a_time else MOST_CANDIDATES)
         texts: dict[int, Written] = {}
         failed: list[BackendError] = []
 
         async def write(number: int) -> None:
             try:
-                texts[number] = await writer.write(request, number, watch)
+                async with turns:
+                    texts[number] = await writer.write(request, number, watch)
             except BackendError as error:
                 failed.append(error)
                 tasks.cancel_scope.cancel()  # one request, one answer: the others would be thrown away

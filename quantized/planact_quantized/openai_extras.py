@@ -18,7 +18,7 @@ from planact_quantized.foreign_json import at, list_at, number_at, text_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Runtime: TypeAlias = Literal["llama-server", "Ollama", "LM Studio", "vLLM"]
+Runtime: TypeAlias = Literal["llama-server", "Ollama", "LM Studio", "vLLM", "llama-cpp-python"]
 
 PROBE_SECONDS = 3.0
 
@@ -35,8 +35,8 @@ class Extras:
     """It takes GBNF with a trigger, on a page of its own."""
 
     context_tokens: int = 0
-    slots: int = 0
-    """Requests that it works on at once; 0 when unknown."""
+    one_at_a_time: bool = False
+    """A second request would make it drop the first."""
 
     model: str = ""
     """The model that is loaded there, where only one can be or the server says so."""
@@ -53,7 +53,7 @@ async def find_extras(http: httpx2.AsyncClient, root: str, models: object, model
         pages[path] = await _page(http, f"{root}{path}")
 
     async with anyio.create_task_group() as tasks:
-        for path in ("/props", "/api/version", "/api/v0/models", "/version"):
+        for path in ("/props", "/api/version", "/api/v0/models", "/version", "/openapi.json"):
             tasks.start_soon(read, path)
     if isinstance(at(pages["/props"], "default_generation_settings"), dict):
         return _llama_server(pages["/props"])
@@ -63,6 +63,10 @@ async def find_extras(http: httpx2.AsyncClient, root: str, models: object, model
         return await _ollama(http, root, version, model or text_at(models, "data", 0, "id"))
     if version := text_at(pages["/version"], "version"):
         return _vllm(version, models, model)
+    if "llama.cpp Python API" in text_at(pages["/openapi.json"], "info", "title"):
+        version = text_at(pages["/openapi.json"], "info", "version")
+        facts = {"runtime": "llama-cpp-python", "version": version}
+        return Extras(runtime="llama-cpp-python", one_at_a_time=True, facts=facts)
     return Extras()
 
 
@@ -86,7 +90,6 @@ def _llama_server(props: object) -> Extras:
         runtime="llama-server",
         grammar=True,
         context_tokens=number_at(props, "default_generation_settings", "n_ctx"),
-        slots=number_at(props, "total_slots"),
         facts={name: value for name, value in facts.items() if value},
     )
 

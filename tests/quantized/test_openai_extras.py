@@ -199,6 +199,18 @@ async def test_vllm_counts_tokens_itself() -> None:
     assert (info.context_tokens, info.extras) == (2048, {"runtime": "vLLM", "version": "0.11.0"})
 
 
+async def test_llama_cpp_python_is_asked_for_one_text_at_a_time() -> None:
+    """Its server drops the request that it works on when another one comes."""
+    async with serving() as server:
+        server.chat(lambda exchange: exchange.says("x"))
+        server.page("/openapi.json", {"info": {"title": "🦙 llama.cpp Python API", "version": "0.3.36"}})
+        made = OpenAIBackend(base_url=server.url)
+        done = await made.generate(GenerateRequest(messages=MESSAGES, candidates=4, temperature=1.0))
+        await made.aclose()
+    assert [each.text for each in done.candidates] == ["x"] * 4
+    assert len({each.connection for each in server.chats}) == 1
+
+
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", ["", "<html>", "[1]", {"data": 1}, {"version": 1}, {"error": "x"}])
 async def test_no_odd_page_keeps_a_text_from_being_written(body: Any, status: int) -> None:
