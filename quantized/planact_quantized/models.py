@@ -34,7 +34,7 @@ from planact_quantized.model_index import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Iterator
 
 FOLDER = "models"
 """Of the user's state folder."""
@@ -158,9 +158,10 @@ class ModelStore:
         """Take a file in: as a second name of it where the file system allows, else as a copy. May raise NoSpaceError.
 
         With `link` it stays where it is and is only referred to. A file from `incoming` is moved; its `sha256` need
-        not be taken again.
+        not be taken again. Without a `name` it gets one that is free.
         """
-        model_id = _checked_id(name) if name is not None else _own_id(candidate)
+        if name is not None:
+            self.check_name(name)
         path = candidate.path.resolve()
         with self._explained():
             if link:
@@ -171,12 +172,22 @@ class ModelStore:
             else:
                 target, sha256 = self._take(path, report=report)
         try:
+            names = (name,) if name is not None else _own_ids(candidate)
             return self._record_added(
-                candidate, model_id, target, sha256, link=link, origin=origin, source=source or str(path)
+                names, candidate, target, sha256, link=link, origin=origin, source=source or str(path)
             )
         finally:
             if not link:
                 target.unlink(missing_ok=True)
+
+    def check_name(self, name: str) -> None:
+        """Raise ModelError for a name that a new model cannot have."""
+        if not _ID.fullmatch(name):
+            raise ModelError(f"{name!r} cannot be a model's name: letters, digits and . _ : + - make one, at most 100.")
+        if any(model.id == name and model.problem is None for model in self.models()):
+            raise ModelError(
+                f"There is already a model {name!r}. `planact models rm {name}` removes it; `--name` gives another."
+            )
 
     def remove(self, name: str) -> Model:
         """Forget a model, and delete its file if that is ours."""
@@ -219,21 +230,29 @@ class ModelStore:
             raise
 
     def _record_added(
-        self, candidate: Candidate, model_id: str, file: Path, sha256: str, *, link: bool, origin: Origin, source: str
+        self,
+        names: Iterable[str],
+        candidate: Candidate,
+        file: Path,
+        sha256: str,
+        *,
+        link: bool,
+        origin: Origin,
+        source: str,
     ) -> Added:
         with self._explained(), self._changing() as index:
-            others = [model for model in index.models if model.id != model_id]
-            for model in index.models:
-                if model.sha256 == sha256 and model.problem is None and (link or model.owned):
+            good = [model for model in index.models if model.problem is None]
+            for model in good:
+                if model.sha256 == sha256 and (link or model.owned):
                     return Added(model=model, already_there=True)
-                if model.id == model_id and model.problem is None:
-                    raise ModelError(
-                        f"There is already a model {model_id!r}, with other content. `planact models rm {model_id}` "
-                        f"removes it; `--name` gives the new one another name."
-                    )
-            target = file if link else file.rename(self._free_path(candidate, others))
+            taken = {model.id for model in good}
+            free = next((each for each in names if each not in taken), None)
+            if free is None:
+                raise ModelError("Another planact has just added a model under this name. `--name` gives another.")
+            others = [model for model in index.models if model.id != free]
+            target = file if link else file.replace(self._free_path(candidate, others))
             model = _record(
-                candidate, path=target, id=model_id, owned=not link, sha256=sha256, origin=origin, source=source
+                candidate, path=target, id=free, owned=not link, sha256=sha256, origin=origin, source=source
             )
             write_index(self.folder, index.model_copy(update={"models": (*others, model)}))
             return Added(model=model)
@@ -284,8 +303,10 @@ class ModelStore:
             except GGUFError as error:
                 self.notices.append(f"Left out: {error}")
                 continue
-            models.append(_record(candidate, path=path, id=_own_id(candidate), owned=True, sha256=None, origin="found"))
-        index = Index(models=tuple({model.id: model for model in models}.values()))
+            taken = {model.id for model in models}
+            free = next(name for name in _own_ids(candidate) if name not in taken)
+            models.append(_record(candidate, path=path, id=free, owned=True, sha256=None, origin="found"))
+        index = Index(models=tuple(models))
         write_index(self.folder, index)
         self.notices.append(
             f"{str(self.folder / INDEX_NAME)!r} was damaged ({reason}). It was written anew from the files beside it; "
@@ -308,14 +329,13 @@ def safe_name(name: str) -> str:
     return safe if safe[:1].isalnum() else f"model-{safe}".rstrip("-")
 
 
-def _checked_id(name: str) -> str:
-    if not _ID.fullmatch(name):
-        raise ModelError(f"{name!r} cannot be a model's name: letters, digits and . _ : + - make one, at most 100.")
-    return name
-
-
-def _own_id(candidate: Candidate) -> str:
-    return candidate.known or safe_name(candidate.path.stem)[:100]
+def _own_ids(candidate: Candidate) -> Iterator[str]:
+    """Yield what a model may be called, the best first."""
+    if candidate.known is not None:
+        yield candidate.known
+    stem = safe_name(candidate.path.stem)[:90]
+    yield stem
+    yield from (f"{stem}-{number}" for number in range(2, 1000))
 
 
 def _usable(path: Path) -> Candidate:
