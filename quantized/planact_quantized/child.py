@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from planact_quantized.backend import BackendInfo, Completion, GenerateRequest, Message
     from planact_quantized.settings import EngineSettings
 
-LAST_WORDS_SECONDS = 1.0
+LAST_WORDS_SECONDS = 0.5
 """How long the model may take to let go of what it holds once the engine has hung up."""
 
 _READ_BYTES = 1 << 16
@@ -77,14 +77,20 @@ class Runtime:
 
 
 def main() -> NoReturn:
-    serve(_llama)
+    from planact_quantized.llama import (  # noqa: PLC0415 - only here: what stands in for it can do without
+        Cancelled,
+        Control,
+        LoadedModel,
+    )
+
+    serve(Runtime(load=LoadedModel.load, control=Control, cancelled=Cancelled))
 
 
-def serve(runtime: Callable[[], Runtime]) -> NoReturn:
-    """Serve until the engine hangs up; never returns. `runtime` is called late: importing llama.cpp takes long."""
+def serve(runtime: Runtime) -> NoReturn:
+    """Serve until the engine hangs up; never returns."""
     inbox, outbox = _take_pipes()
     faulthandler.enable(all_threads=False)
-    inbox.start()
+    inbox.start(runtime.control)
     try:
         order = inbox.next_order()
         if order is not None:
@@ -99,16 +105,13 @@ class Inbox:
     """What the engine sends. Orders about the running request are carried out at once, in the reading thread."""
 
     def __init__(self, fd: int) -> None:
-        self.new_control: Callable[[], Control] | None = None
-        """Set before the engine is told that the model is ready, so before the first request."""
-
         self.hung_up = False
         self._fd = fd
         self._orders: queue.SimpleQueue[JSONObject | None] = queue.SimpleQueue()
         self._controls: dict[int, Control] = {}
 
-    def start(self) -> None:
-        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+    def start(self, new_control: Callable[[], Control]) -> None:
+        threading.Thread(target=self._read, args=(new_control,), name="inbox", daemon=True).start()
 
     def next_order(self) -> JSONObject | None:
         """Wait for the next order; None when the engine has hung up."""
@@ -120,13 +123,13 @@ class Inbox:
     def forget(self, id: int) -> None:
         self._controls.pop(id, None)
 
-    def _read(self) -> None:
+    def _read(self, new_control: Callable[[], Control]) -> None:
         try:
-            self._obey()
+            self._obey(new_control)
         finally:
             self._hang_up()
 
-    def _obey(self) -> None:
+    def _obey(self, new_control: Callable[[], Control]) -> None:
         for frame in self._frames():
             match frame["type"]:
                 case "cancel":
@@ -136,8 +139,8 @@ class Inbox:
                     if (control := self._controls.get(frame["id"])) is not None:
                         control.stop(frame["candidate"])
                 case _:
-                    if self.new_control is not None:
-                        self._controls[frame["id"]] = self.new_control()
+                    if "id" in frame:
+                        self._controls[frame["id"]] = new_control()
                     self._orders.put(frame)
 
     def _frames(self) -> Iterator[JSONObject]:
@@ -181,12 +184,10 @@ def _take_pipes() -> tuple[Inbox, Outbox]:
     return inbox, outbox
 
 
-def _load_and_serve(settings: EngineSettings, runtime: Callable[[], Runtime], inbox: Inbox, outbox: Outbox) -> None:
+def _load_and_serve(settings: EngineSettings, runtime: Runtime, inbox: Inbox, outbox: Outbox) -> None:
     confine(memory=settings.device == "cpu")
     try:
-        owner = runtime()
-        inbox.new_control = owner.control
-        model = owner.load(settings, on_progress=_progress(inbox, outbox))
+        model = runtime.load(settings, on_progress=_progress(inbox, outbox))
     except BackendError as error:
         outbox.say("failed", id=0, fault=error.fault, message=error.message)
         return
@@ -197,16 +198,16 @@ def _load_and_serve(settings: EngineSettings, runtime: Callable[[], Runtime], in
     outbox.say("ready", info=asdict(model.info))
     while (order := inbox.next_order()) is not None:
         outbox.say("began", id=order["id"])
-        _answer(order, model, owner, inbox, outbox)
+        _answer(order, model, runtime, inbox, outbox)
         inbox.forget(order["id"])
     model.close()
 
 
-def _answer(order: JSONObject, model: Model, owner: Runtime, inbox: Inbox, outbox: Outbox) -> None:
+def _answer(order: JSONObject, model: Model, runtime: Runtime, inbox: Inbox, outbox: Outbox) -> None:
     number: int = order["id"]
     try:
         result = _carry_out(order, model, inbox, outbox)
-    except owner.cancelled:
+    except runtime.cancelled:
         outbox.say("failed", id=number, fault="cancelled", message="")
     except BackendError as error:
         outbox.say("failed", id=number, fault=error.fault, message=error.message)
@@ -244,28 +245,6 @@ def _progress(inbox: Inbox, outbox: Outbox) -> Callable[[float], bool]:
         return not inbox.hung_up
 
     return on_progress
-
-
-def _llama() -> Runtime:
-    try:
-        from planact_quantized.llama import Cancelled, Control, LoadedModel  # noqa: PLC0415 - only when it is used
-
-        return Runtime(load=LoadedModel.load, control=Control, cancelled=Cancelled)
-    except ModuleNotFoundError as error:
-        if error.name != "llama_cpp":
-            raise
-        raise BackendError(
-            "Running a model here needs llama.cpp, and the package 'llama-cpp-python' is not installed. "
-            "Run `planact models setup`, or install Planact with it: pip install 'planact[local]'.",
-            fault="unavailable",
-        ) from None
-    except (OSError, RuntimeError) as error:
-        # The package loads its shared library when it is imported; a missing driver library shows here.
-        raise BackendError(
-            f"llama.cpp is installed but cannot be loaded: {error}. Run `planact models setup` to build it for "
-            "this machine.",
-            fault="unavailable",
-        ) from None
 
 
 def _exit(code: int) -> NoReturn:

@@ -17,8 +17,11 @@ from pathlib import Path
 
 from planact_quantized.host import read_host
 
-SPARE_BYTES = 256 * 1024**2
-"""What the child leaves for everybody else."""
+SPARE_SHARE = 20
+"""One part in so many of the machine's memory is left for everybody else."""
+
+_LEAST_BYTES = 256 * 1024**2
+"""Enough to start with and to say clearly that a model does not fit."""
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = "800"
@@ -37,7 +40,8 @@ def confine(*, memory: bool) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory:
             # Not RLIMIT_AS: a model file is mapped, and takes no memory that others could not have.
-            limit = _data_bytes() + max(SPARE_BYTES, read_host().available_bytes - SPARE_BYTES)
+            host = read_host()
+            limit = _data_bytes() + max(_LEAST_BYTES, host.available_bytes - host.total_bytes // SPARE_SHARE)
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, most))

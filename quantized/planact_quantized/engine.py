@@ -22,7 +22,7 @@ from planact_quantized.backend import BackendError, BackendInfo, Completion
 from planact_quantized.crashes import Crashes
 from planact_quantized.process import ChildProcess, Events, Exchange, Result, start_child
 from planact_quantized.turns import Turns
-from planact_quantized.wire import messages_to_json, request_to_json
+from planact_quantized.wire import FrameError, messages_to_json, request_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -201,7 +201,12 @@ class Engine:
                 ended.add(candidate)
                 child.stop(exchange, candidate)
 
-        exchange = child.ask(order, on_text)
+        try:
+            exchange = child.ask(order, on_text)
+        except FrameError as error:
+            raise BackendError(
+                f"The request is too large for the on-device model: {error}.", fault="too_long"
+            ) from None
         try:
             with anyio.move_on_after(self._request_seconds) as bound:
                 await exchange.answered.wait()

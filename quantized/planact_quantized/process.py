@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = Completion | int | None
 
-HANG_UP_SECONDS = 2.0
+HANG_UP_SECONDS = 1.0
 """How long a child may take to end after its input has ended; then it is killed."""
 
 LAST_WORDS_SECONDS = 0.5
@@ -103,14 +104,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return self.failure is None and not self._dismissed
 
     def ask(self, order: JSONObject, on_text: Callable[[int, str], None] | None) -> Exchange:
-        """Send a request. One at a time: the one before must be settled."""
+        """Send a request. One at a time: the one before must be settled. Raises FrameError when it is too large."""
         self._ids += 1
+        frame = encode(order | {"id": self._ids})
         self.exchange = Exchange(self._ids, on_text)
         if self.failure is not None:
             self.exchange.fail(self.failure)
             self.exchange.settled.set()
         else:
-            self._send(order | {"id": self._ids})
+            self._write(frame)
         return self.exchange
 
     def cancel(self, exchange: Exchange) -> None:
@@ -168,7 +170,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         del exc
         if fd == _STANDARD_OUTPUT:
-            self._later(LAST_WORDS_SECONDS, self._kill)
+            self._later(LAST_WORDS_SECONDS, self._gone_silent)
 
     def process_exited(self) -> None:
         self._later(LAST_WORDS_SECONDS, self._finish)
@@ -226,6 +228,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self.fail(BackendError(self._report(what), fault="protocol"))
         self._kill()
 
+    def _gone_silent(self) -> None:
+        if not self._dismissed:
+            self._break("closed its output and did not end")
+
     def _too_slow(self) -> None:
         if self.up.is_set():
             return
@@ -255,15 +261,18 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return f"The process of the model {self.name!r} {what}." + (f" Its last words:{words}" if words else "")
 
     def _send(self, frame: JSONObject) -> None:
+        self._write(encode(frame))
+
+    def _write(self, frame: bytes) -> None:
         writer = self._writer()
         if writer is not None and not writer.is_closing():
-            writer.write(encode(frame))
+            writer.write(frame)
 
     def _writer(self) -> asyncio.WriteTransport | None:
         return None if self._transport is None else cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        if not self.over.is_set():
+        if not self.over.is_set() and seconds < math.inf:
             self._timers.append(self._loop.call_later(seconds, act))
 
     def _kill(self) -> None:

@@ -69,8 +69,8 @@ class Splitter:
 
 def encode(frame: JSONObject) -> bytes:
     """Return the frame with its length in front. Raises FrameError where it is too large to be taken."""
-    # ASCII: half a surrogate pair in a text must not be what breaks the connection.
-    body = json.dumps(frame, separators=(",", ":"), allow_nan=False).encode("ascii")
+    # ASCII: half a surrogate pair in a text must not be what breaks the connection. Settings may be infinite.
+    body = json.dumps(frame, separators=(",", ":")).encode("ascii")
     if len(body) > FRAME_BYTES:
         raise FrameError(f"a frame of {len(body):,} bytes; {FRAME_BYTES:,} are allowed")
     return _LENGTH.pack(len(body)) + body

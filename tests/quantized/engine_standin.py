@@ -140,4 +140,4 @@ def load(settings: EngineSettings, *, on_progress: Callable[[float], bool]) -> M
 
 
 if __name__ == "__main__":
-    serve(lambda: Runtime(load=load, control=Control, cancelled=Cancelled))
+    serve(Runtime(load=load, control=Control, cancelled=Cancelled))
