@@ -59,6 +59,8 @@ class Writer:
 
     async def _write(self, request: GenerateRequest, doing: str) -> list[Text]:
         watch = _Watch(circles=self._options.repetition)
+        if self._report is not None:
+            await self._report(doing)
         reports = asyncio.create_task(self._report_often(watch, doing))
         try:
             async with asyncio.timeout(self._options.seconds):
@@ -71,14 +73,14 @@ class Writer:
             ) from None
         finally:
             reports.cancel()
-            await asyncio.wait([reports])
+            await asyncio.gather(reports, return_exceptions=True)
         self._spending.add(completion)
         return _texts(completion, watch)
 
     async def _report_often(self, watch: _Watch, doing: str) -> None:
         while self._report is not None:
-            await self._report(f"{doing} ({watch.pieces} tokens)" if watch.pieces else doing)
             await asyncio.sleep(REPORT_SECONDS)
+            await self._report(f"{doing} ({watch.pieces} tokens)")
 
 
 def _texts(completion: Completion, watch: _Watch) -> list[Text]:

@@ -1,0 +1,89 @@
+"""The conversation that asks for a plan: Dria's prompt with the tools that fit, and the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planact_quantized.prompt import messages as dria_messages
+from planact_server.catalog.signatures import stub
+from planact_server.planner import PlanningError
+from planact_server.planner.repairing import shown
+from planact_server.planner.retrieve import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from planact_quantized import Backend, BackendInfo, Grammar, Message
+    from planact_server.catalog.catalog import CatalogTool
+    from planact_server.planner import Ground
+    from planact_server.planner.options import PlannerOptions
+    from planact_tools import JSONValue
+
+CONTEXT_TOKENS = 8_192
+"""Of a backend that does not say what it can take."""
+
+COMPLAINT_TOKENS = 512
+"""Kept free for what is said about a plan that failed, beside the plan itself."""
+
+STABLE_MESSAGES = 1
+"""The first message depends on the tools alone."""
+
+VARIABLES = 20
+VALUE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a model is asked, before it has said anything."""
+
+    messages: tuple[Message, ...]
+    grammar: Grammar | None
+    room: int
+    """Most tokens of a prompt that leave room for an answer of the greatest length."""
+
+    warnings: tuple[str, ...] = ()
+    stable: int = STABLE_MESSAGES
+
+
+async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOptions, task: str, ground: Ground) -> Prompt:
+    """Choose tools and write the prompt. Raises BackendError, and PlanningError where the task leaves no room."""
+    room = (info.context_tokens or CONTEXT_TOKENS) - options.max_tokens
+    asked = _with_variables(task, ground.variables)
+
+    def conversation(tools: Sequence[CatalogTool]) -> tuple[Message, ...]:
+        return dria_messages(asked, _stubs(tools), version=options.prompt)
+
+    async def count(tools: Sequence[CatalogTool]) -> int:
+        return await backend.count_tokens(conversation(tools))
+
+    # A plan and what was wrong with it come on top when it is repaired.
+    spare = options.max_tokens + COMPLAINT_TOKENS if options.attempts > 1 else 0
+    choice = await choose(ground.catalog, task, count=count, room=room - spare, most=options.tools)
+    if not choice.tools and (taken := await count(())) > room:
+        raise PlanningError(
+            f"The task takes {taken:,} tokens and {room:,} fit.",
+            hint="Shorten the task, put the data into a file or a session variable, or raise `context` in [model].",
+        )
+    return Prompt(
+        messages=conversation(choice.tools),
+        grammar=_grammar(choice.tools, options, info),
+        room=room,
+        warnings=(choice.warning,) if choice.warning else (),
+    )
+
+
+def _stubs(tools: Sequence[CatalogTool]) -> str:
+    return "\n".join(stub(tool) for tool in tools)
+
+
+def _grammar(tools: Sequence[CatalogTool], options: PlannerOptions, info: BackendInfo) -> Grammar | None:
+    return None
+
+
+def _with_variables(task: str, variables: Mapping[str, JSONValue]) -> str:
+    """Return the task, and beneath it what the session already holds. A new session adds nothing."""
+    if not variables:
+        return task
+    held = [f"- {name} = {shown(value, VALUE_CHARS)}" for name, value in list(variables.items())[-VARIABLES:]]
+    return "\n".join([task, "", "These variables exist already:", *held])
