@@ -172,8 +172,9 @@ async def test_a_child_that_sends_what_is_no_answer_is_ended(model: Path, sent: 
 
 
 async def test_a_child_that_closes_its_output_is_no_use_and_ended(model: Path) -> None:
+    source = f"{RUDE}os.write(1, encode({{'type': 'began', 'id': 1}}))\nos.close(1)\nos.read(0, 1)"
     with fail_after(20):
-        async with toy(model, command=(*INTERPRETER, "-c", f"{RUDE}os.close(1)\nos.read(0, 1)")) as engine:
+        async with toy(model, command=(*INTERPRETER, "-c", source)) as engine:
             with pytest.raises(BackendError) as caught:
                 await engine.generate(order("say x"))
     assert caught.value.fault == "protocol"
