@@ -7,18 +7,18 @@ when it is whole and its hash is right.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from planact_quantized.file_lock import LockedError, locked
+from planact_quantized.file_lock import LockedError
 from planact_quantized.large_files import CHUNK, Report, megabytes, require_space, sha256_of, silent
+from planact_quantized.partial import Partial, partial_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,52 +101,6 @@ class Fetched:
     """How many bytes were there already from an earlier try."""
 
 
-@dataclass(slots=True)
-class _Partial:
-    """What has arrived, and what it is a part of."""
-
-    path: Path
-    validator: str | None = None
-    total: int | None = None
-
-    @property
-    def note(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.json")
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def begin(self) -> None:
-        self.path.write_bytes(b"")
-        self.validator = self.total = None
-
-    def remember(self, wanted: Wanted) -> None:
-        note = {"url": wanted.url, "sha256": wanted.sha256, "validator": self.validator, "total": self.total}
-        self.note.write_text(json.dumps(note), encoding="utf-8")
-
-    def recall(self, wanted: Wanted) -> None:
-        """Take up what an earlier process left, if it can be told that it is a part of the same file."""
-        try:
-            note: dict[str, Any] = json.loads(self.note.read_text(encoding="utf-8"))
-            same = note["sha256"] == wanted.sha256 if wanted.sha256 else note["url"] == wanted.url
-            if same and (wanted.sha256 or note["validator"]):
-                self.validator, self.total = note["validator"], note["total"]
-                return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # no note, or a damaged one: what is there is of no use
-        self.begin()
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-
-def partial_path(target: Path) -> Path:
-    """Return where what has arrived of a file lies until it is whole."""
-    return target.with_name(f"{target.name}.partial")
-
-
 def fetch(
     wanted: Wanted,
     target: Path,
@@ -160,20 +114,19 @@ def fetch(
     Whatever happens, what has arrived stays and the next call goes on from there; but a file whose hash turned out
     wrong is thrown away. `say` gets a line for people when something is tried again.
     """
-    partial = _Partial(partial_path(target))
+    partial = Partial(partial_path(target))
     try:
-        with locked(target.with_name(f".{target.name}.lock"), seconds=0):
-            partial.recall(wanted)
-            fetched = _fetch(wanted, target, partial, report, say, pause)
+        with partial.locked():
+            partial.recall(url=wanted.url, sha256=wanted.sha256)
+            return _fetch(wanted, target, partial, report, say, pause)
     except LockedError:
         raise DownloadError(f"Another planact is fetching {target.name!r} already. Wait for it, or stop it.") from None
-    return fetched
 
 
 def _fetch(
     wanted: Wanted,
     target: Path,
-    partial: _Partial,
+    partial: Partial,
     report: Report,
     say: Callable[[str], None],
     pause: Callable[[float], None],
@@ -201,7 +154,7 @@ def _fetch(
                 pause(seconds)
 
 
-def _receive(client: httpx2.Client, wanted: Wanted, partial: _Partial, report: Report) -> None:
+def _receive(client: httpx2.Client, wanted: Wanted, partial: Partial, report: Report) -> None:
     """Have the partial file become whole. Raises _TryAgainError when it did not."""
     if partial.total is not None and partial.size == partial.total:
         return
@@ -222,7 +175,7 @@ def _receive(client: httpx2.Client, wanted: Wanted, partial: _Partial, report: R
         raise _TryAgainError(f"The connection to {_host(wanted.url)} ended early")
 
 
-def _request_headers(wanted: Wanted, partial: _Partial) -> dict[str, str]:
+def _request_headers(wanted: Wanted, partial: Partial) -> dict[str, str]:
     # Compression would make the length and the position in the file mean something else.
     headers = {**wanted.headers, "accept-encoding": "identity"}
     if partial.size:
@@ -233,7 +186,7 @@ def _request_headers(wanted: Wanted, partial: _Partial) -> dict[str, str]:
     return headers
 
 
-def _starts_over(response: httpx2.Response, wanted: Wanted, partial: _Partial) -> bool:
+def _starts_over(response: httpx2.Response, wanted: Wanted, partial: Partial) -> bool:
     """Make the partial file fit the response. Returns whether it is whole already. Raises for other answers."""
     status, size = response.status_code, partial.size
     if status == 206:
@@ -256,11 +209,11 @@ def _starts_over(response: httpx2.Response, wanted: Wanted, partial: _Partial) -
     else:
         raise _refusal(response, wanted)
     _check_size(wanted, partial)
-    partial.remember(wanted)
+    partial.remember(url=wanted.url, sha256=wanted.sha256)
     return False
 
 
-def _check_size(wanted: Wanted, partial: _Partial) -> None:
+def _check_size(wanted: Wanted, partial: Partial) -> None:
     total = partial.total if partial.total is not None else wanted.bytes
     if wanted.bytes is not None and total != wanted.bytes:
         partial.discard()
@@ -273,7 +226,7 @@ def _check_size(wanted: Wanted, partial: _Partial) -> None:
         require_space(partial.path.parent, total - partial.size, what=repr(partial.path.stem))
 
 
-def _write(response: httpx2.Response, wanted: Wanted, partial: _Partial, report: Report) -> None:
+def _write(response: httpx2.Response, wanted: Wanted, partial: Partial, report: Report) -> None:
     done = partial.size
     beginning = b"" if done < BEGINNING else None
     if done:
@@ -301,15 +254,14 @@ def _write(response: httpx2.Response, wanted: Wanted, partial: _Partial, report:
         partial.total = done  # a server that does not say how much there is ends when it is done
 
 
-def _finish(wanted: Wanted, target: Path, partial: _Partial, had: int) -> Fetched:
+def _finish(wanted: Wanted, target: Path, partial: Partial, had: int) -> Fetched:
     size, sha256 = partial.size, sha256_of(partial.path)
     if wanted.sha256 is not None and sha256 != wanted.sha256.lower():
         partial.discard()
         raise _WrongHashError(sha256)
     with partial.path.open("rb+") as file:
         os.fsync(file.fileno())
-    partial.path.replace(target)
-    partial.note.unlink(missing_ok=True)
+    partial.become(target)
     return Fetched(path=target, bytes=size, sha256=sha256, resumed_at=had)
 
 
@@ -340,7 +292,7 @@ def _refusal(response: httpx2.Response, wanted: Wanted) -> Exception:
     return DownloadError(f"{wanted.url!r} cannot be fetched: {status}. {advice.get(response.status_code, '')}".strip())
 
 
-def _gave_up(wanted: Wanted, partial: _Partial, error: _TryAgainError) -> str:
+def _gave_up(wanted: Wanted, partial: Partial, error: _TryAgainError) -> str:
     kept = f" {megabytes(partial.size)} have arrived and are kept: the same command goes on." if partial.size else ""
     return f"{wanted.url!r} could not be fetched: {error}.{kept}"
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Scalar: TypeAlias = str | int | float | bool
 
+MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 MOST_KEYS: Final = 4_096
 MOST_TENSORS: Final = 65_536
@@ -169,8 +170,26 @@ def read_header(path: Path) -> GGUFHeader:
         raise GGUFError(f"{path.name!r} is no usable GGUF file: {error}. {error.advice}.") from None
 
 
+def check_beginning(name: str, beginning: bytes) -> None:
+    """Raise GGUFError where a file of this name does not begin like a GGUF, and say what it is instead."""
+    if beginning.startswith(MAGIC):
+        return
+    if not beginning:
+        raise GGUFError(f"{name!r} is empty. The download did not begin; fetch it again.")
+    for start, what in _NOT_GGUF:
+        if beginning.lstrip().startswith(start):
+            raise GGUFError(f"{name!r} {what}.")
+    if beginning[8:9] == b"{":
+        raise GGUFError(
+            f"{name!r} looks like safetensors, not GGUF. llama.cpp's convert_hf_to_gguf.py turns a folder of "
+            f"such files into one GGUF file, which `planact models quantize` makes small."
+        )
+    raise GGUFError(f"{name!r} is not a GGUF file: it begins with {beginning[:4]!r} instead of {MAGIC!r}.")
+
+
 def _read(path: Path, reader: Reader) -> GGUFHeader:
-    _check_magic(path, reader)
+    check_beginning(path.name, reader.peek(32))
+    reader.take(len(MAGIC))
     version = reader.unsigned(4)
     if version not in VERSIONS:
         raise GGUFError(_wrong_version(path, version))
@@ -276,24 +295,6 @@ def _header(
         metadata=values,
         array_lengths=lengths,
     )
-
-
-def _check_magic(path: Path, reader: Reader) -> None:
-    start = reader.peek(32)
-    if start.startswith(b"GGUF"):
-        reader.take(4)
-        return
-    if not start:
-        raise GGUFError(f"{path.name!r} is empty. The download did not begin; fetch it again.")
-    for beginning, what in _NOT_GGUF:
-        if start.lstrip().startswith(beginning):
-            raise GGUFError(f"{path.name!r} {what}.")
-    if start[8:9] == b"{":
-        raise GGUFError(
-            f"{path.name!r} looks like safetensors, not GGUF. llama.cpp's convert_hf_to_gguf.py turns a folder of "
-            f"such files into one GGUF file, which `planact models quantize` makes small."
-        )
-    raise GGUFError(f"{path.name!r} is not a GGUF file: it begins with {start[:4]!r} instead of b'GGUF'.")
 
 
 def _wrong_version(path: Path, version: int) -> str:

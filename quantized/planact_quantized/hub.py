@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,8 +110,7 @@ def _explained(hub: Any, error: Exception, repository: str, file: str, address: 
         case errors.RemoteEntryNotFoundError():
             return HubError(f"There is no file {name!r} on {address}. {address}/{repository}/tree/main shows what is.")
         case errors.HfHubHTTPError():
-            status = cast(Any, error).response.status_code
-            return HubError(f"{address} answers {status} to {name!r}. Try again later.")
+            return HubError(f"{address} answers {error.response.status_code} to {name!r}. Try again later.")
         case errors.HFValidationError():
             return HubError(f"{repository!r} is no name of a repository: OWNER/NAME is.")
         case _:

@@ -103,13 +103,17 @@ def find_known(name: str) -> KnownModel:
     raise UnknownModelError(f"There is no model {name!r} in the catalogue.{hint} `planact models list` shows them all.")
 
 
+def known_by_file(file_name: str) -> KnownModel | None:
+    """Return the known model whose file has this name."""
+    return next((model for model in known_models() if model.file.lower() == file_name.lower()), None)
+
+
 def recognize(file_name: str, *, quantization: str, layers: int, width: int) -> KnownModel | None:
     """Return the known model that a file of this name and shape is, if it is one."""
-    for model in known_models():
-        same_file = model.file.lower() == file_name.lower() and model.quantization == quantization
-        if same_file and (model.shape.layers, model.shape.width) == (layers, width):
-            return model
-    return None
+    model = known_by_file(file_name)
+    if model is None or model.quantization != quantization:
+        return None
+    return model if (model.shape.layers, model.shape.width) == (layers, width) else None
 
 
 def _models(entry: dict[str, Any], licences: dict[str, Licence]) -> list[KnownModel]:

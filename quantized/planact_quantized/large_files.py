@@ -43,9 +43,11 @@ def require_space(folder: Path, size: int, *, what: str) -> None:
 
 
 def megabytes(size: int) -> str:
-    """Return a size as people read it: in MB, GB from a thousand of them on (powers of ten)."""
+    """Return a size as people read it, in powers of ten: `398 MB`, `1.93 GB`."""
     if size < 1_000_000:
         return f"{size / 1e3:.0f} kB"
+    if size < 10_000_000:
+        return f"{size / 1e6:.2f} MB"
     return f"{size / 1e6:.0f} MB" if size < 1_000_000_000 else f"{size / 1e9:.2f} GB"
 
 

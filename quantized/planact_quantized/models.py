@@ -16,11 +16,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from planact_quantized.candidates import Candidate, examine, own_ids, record, safe_name
 from planact_quantized.file_lock import LockedError, locked
-from planact_quantized.gguf import GGUFError, GGUFHeader, read_header
-from planact_quantized.known import UnknownModelError, find_known, known_models, recognize
+from planact_quantized.gguf import GGUFError
+from planact_quantized.known import UnknownModelError, find_known, known_models
 from planact_quantized.large_files import Report, copy, require_space, sha256_of, silent
-from planact_quantized.model_checks import check_model
 from planact_quantized.model_index import (
     INDEX_NAME,
     Acceptance,
@@ -32,16 +32,16 @@ from planact_quantized.model_index import (
     read_index,
     write_index,
 )
+from planact_quantized.partial import SUFFIX, Partial
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
 FOLDER = "models"
 """Of the user's state folder."""
 
 _LOCK_SECONDS = 30.0
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 class ModelError(Exception):
@@ -53,30 +53,11 @@ class ModelNotFoundError(ModelError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A file that was looked at and can be used."""
-
-    path: Path
-    header: GGUFHeader
-    notes: tuple[str, ...]
-    known: str | None
-    """Its id in the catalogue, by file name and shape."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     """What became of a file that was added."""
 
     model: Model
     already_there: bool = False
-
-
-def examine(path: Path) -> Candidate:
-    """Look at a file that might become a model. Raises GGUFError."""
-    header = read_header(path)
-    notes = check_model(header)
-    known = recognize(path.name, quantization=header.quantization, layers=header.layers, width=header.width)
-    return Candidate(path=path, header=header, notes=notes, known=known.id if known else None)
 
 
 class ModelStore:
@@ -126,7 +107,7 @@ class ModelStore:
         except ModelNotFoundError:
             if not path.is_file():
                 raise
-            return _record(_usable(path), path=path.absolute(), id=path.stem, owned=False, sha256=None, origin="found")
+            return record(_usable(path), path=path.absolute(), id=path.stem, owned=False, sha256=None, origin="found")
         if not model.path.exists():
             raise ModelError(
                 f"The file of {model.id!r} is gone: {model.path}. `planact models rm {model.id}` forgets it."
@@ -138,7 +119,7 @@ class ModelStore:
         candidate = _usable(model.path)
         with self._explained():
             sha256 = sha256_of(model.path, report=report)
-        fresh = _record(
+        fresh = record(
             candidate, path=model.path, id=model.id, owned=model.owned, sha256=sha256, origin=model.origin
         ).model_copy(update={"source": model.source, "added": model.added})
         self._replace(fresh)
@@ -172,7 +153,7 @@ class ModelStore:
             else:
                 target, sha256 = self._take(path, report=report)
         try:
-            names = (name,) if name is not None else _own_ids(candidate)
+            names = (name,) if name is not None else own_ids(candidate)
             return self._record_added(
                 names, candidate, target, sha256, link=link, origin=origin, source=source or str(path)
             )
@@ -199,6 +180,25 @@ class ModelStore:
             rest = tuple(other for other in index.models if other.id != model.id)
             write_index(self.folder, index.model_copy(update={"models": rest}))
         return model
+
+    def arriving(self) -> tuple[Path, ...]:
+        """Return the files of downloads that are going on or were interrupted."""
+        paths = self.folder.glob(f"incoming/*{SUFFIX}")
+        return tuple(sorted(path for path in paths if path.stat().st_size))
+
+    def discard_arriving(self, file_name: str) -> int | None:
+        """Throw away what has arrived of a download, and return how many bytes that was; None if there is none."""
+        path = next((path for path in self.arriving() if path.name == f"{file_name}{SUFFIX}"), None)
+        if path is None:
+            return None
+        partial = Partial(path)
+        try:
+            with self._explained(), partial.locked():
+                size = partial.size
+                partial.discard()
+        except LockedError:
+            raise ModelError(f"{file_name!r} is being fetched just now. Stop that first.") from None
+        return size
 
     def accepted(self, licence: str) -> bool:
         """Whether a person has said yes to a licence."""
@@ -251,9 +251,7 @@ class ModelStore:
                 raise ModelError("Another planact has just added a model under this name. `--name` gives another.")
             others = [model for model in index.models if model.id != free]
             target = file if link else file.replace(self._free_path(candidate, others))
-            model = _record(
-                candidate, path=target, id=free, owned=not link, sha256=sha256, origin=origin, source=source
-            )
+            model = record(candidate, path=target, id=free, owned=not link, sha256=sha256, origin=origin, source=source)
             write_index(self.folder, index.model_copy(update={"models": (*others, model)}))
             return Added(model=model)
 
@@ -304,8 +302,8 @@ class ModelStore:
                 self.notices.append(f"Left out: {error}")
                 continue
             taken = {model.id for model in models}
-            free = next(name for name in _own_ids(candidate) if name not in taken)
-            models.append(_record(candidate, path=path, id=free, owned=True, sha256=None, origin="found"))
+            free = next(name for name in own_ids(candidate) if name not in taken)
+            models.append(record(candidate, path=path, id=free, owned=True, sha256=None, origin="found"))
         index = Index(models=tuple(models))
         write_index(self.folder, index)
         self.notices.append(
@@ -323,52 +321,11 @@ class ModelStore:
             raise ModelError(f"{str(where)!r} cannot be used: {error.strerror or error}.") from error
 
 
-def safe_name(name: str) -> str:
-    """Return a name that is one part of a path on every system, whatever it came from."""
-    safe = _UNSAFE.sub("-", name).strip(".-")
-    return safe if safe[:1].isalnum() else f"model-{safe}".rstrip("-")
-
-
-def _own_ids(candidate: Candidate) -> Iterator[str]:
-    """Yield what a model may be called, the best first."""
-    if candidate.known is not None:
-        yield candidate.known
-    stem = safe_name(candidate.path.stem)[:90]
-    yield stem
-    yield from (f"{stem}-{number}" for number in range(2, 1000))
-
-
 def _usable(path: Path) -> Candidate:
     try:
         return examine(path)
     except GGUFError as error:
         raise ModelError(str(error)) from None
-
-
-def _record(
-    candidate: Candidate, *, path: Path, id: str, owned: bool, sha256: str | None, origin: Origin, source: str = ""
-) -> Model:
-    header, state = candidate.header, path.stat()
-    known = find_known(candidate.known) if candidate.known is not None else None
-    licence = header.metadata.get("general.license")
-    return Model(
-        id=id,
-        path=path,
-        owned=owned,
-        bytes=state.st_size,
-        modified_ns=state.st_mtime_ns,
-        sha256=sha256,
-        architecture=header.architecture,
-        quantization=header.quantization,
-        parameters=header.parameters,
-        context_tokens=header.context_tokens,
-        template_sha256=header.template_sha256,
-        known=known.id if known else None,
-        licence=known.licence.id if known else licence if isinstance(licence, str) and licence else None,
-        origin=origin,
-        source=source,
-        added=datetime.now(UTC),
-    )
 
 
 def _not_found(name: str, models: tuple[Model, ...], *, several: list[str]) -> str:

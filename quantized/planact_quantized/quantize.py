@@ -19,39 +19,12 @@ from planact_quantized.ggml_types import FILE_TYPES, TENSOR_TYPES
 from planact_quantized.gguf import GGUFError, GGUFHeader, read_header
 from planact_quantized.large_files import Report, require_space, silent
 from planact_quantized.model_checks import check_model
+from planact_quantized.quantization_types import TYPES
 from planact_quantized.quantize_child import NO_LLAMA_CPP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-TYPES: Final[Mapping[str, str]] = {
-    "Q2_K": "smallest; plans suffer",
-    "Q3_K_S": "",
-    "Q3_K_M": "",
-    "Q3_K_L": "",
-    "IQ3_S": "",
-    "IQ3_M": "",
-    "IQ4_XS": "",
-    "IQ4_NL": "",
-    "Q4_0": "fast on ARM processors",
-    "Q4_1": "",
-    "Q4_K_S": "",
-    "Q4_K_M": "the usual choice",
-    "Q5_0": "",
-    "Q5_1": "",
-    "Q5_K_S": "",
-    "Q5_K_M": "",
-    "Q6_K": "",
-    "Q8_0": "nearly as good as the original",
-    "BF16": "half the size of F32",
-    "F16": "half the size of F32",
-}
-"""What can be made, the smallest first.
-
-llama.cpp's other types are left out: IQ1 to IQ2, IQ3_XXS, IQ3_XS and Q2_K_S need an importance matrix, TQ, Q1, Q2_0
-and MXFP4 are for models trained for them.
-"""
 
 WHOLE: Final = frozenset({"F32", "F16", "BF16"})
 """Tensor types that lose nothing worth speaking of when they are read."""

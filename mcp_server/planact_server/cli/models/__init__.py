@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from planact_server.cli.terminal import examples
+from planact_server.cli.models import fetching, listing, quantizing, removing
 
-models_app = typer.Typer(
-    help="List and keep the models that write plans on this machine.",
-    epilog=examples("planact models"),
-)
+models_app = typer.Typer(help="List and keep the models that write plans on this machine.")
 
 
 def register(app: typer.Typer) -> None:
+    for room in (listing, fetching, quantizing, removing):
+        room.register(models_app)
     app.add_typer(models_app, name="models")

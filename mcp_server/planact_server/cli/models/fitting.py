@@ -1,0 +1,65 @@
+"""Which models this machine can run, for a list of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planact_server.cli.terminal import complain
+from planact_tools import JSONObject
+
+if TYPE_CHECKING:
+    from planact_quantized.devices import Machine
+    from planact_quantized.footprint import Footprint
+    from planact_quantized.known import KnownModel
+    from planact_quantized.model_index import Model
+
+
+def machine() -> Machine:
+    """Return this machine; where its devices cannot be read, what is known without, with a line about it."""
+    from planact_quantized.devices import ProbeError, host_only, read_machine
+
+    try:
+        return read_machine()
+    except ProbeError as error:
+        complain(str(error))
+        return host_only()
+
+
+def fit_row(model: Model | KnownModel, where: Machine) -> JSONObject:
+    """Return how a model would be loaded here, or why it cannot be."""
+    from planact_quantized.fit import FitError, plan_fit
+    from planact_quantized.gguf import GGUFError
+
+    try:
+        fit = plan_fit(_footprint(model), where)
+    except (FitError, GGUFError) as error:
+        return {"fits": False, "reason": str(error)}
+    return {
+        "fits": True,
+        "device": fit.device,
+        "layers_on_device": fit.offloaded_layers,
+        "layers": fit.layers,
+        "context_tokens": fit.context_tokens,
+        "needed_bytes": fit.need.total,
+        "free_bytes": fit.free_bytes,
+    }
+
+
+def fit_text(row: JSONObject) -> str:
+    """Return that in a few words."""
+    if not row["fits"]:
+        return "no"
+    if row["device"] == "cpu":
+        return "on the CPU"
+    some, layers = row["layers_on_device"], row["layers"]
+    return f"on {row['device']}" if some == layers else f"{some} of {layers} layers on {row['device']}"
+
+
+def _footprint(model: Model | KnownModel) -> Footprint:
+    from planact_quantized.footprint import footprint_of_file, footprint_of_known
+    from planact_quantized.gguf import read_header
+    from planact_quantized.known import KnownModel
+
+    if isinstance(model, KnownModel):
+        return footprint_of_known(model)
+    return footprint_of_file(read_header(model.path), name=model.id)

@@ -1,0 +1,69 @@
+"""Models as programs read them (`--json`), and the words that people read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planact_quantized.known import UnknownModelError, find_known, known_models
+from planact_tools import JSONObject
+
+if TYPE_CHECKING:
+    from planact_quantized.gguf import GGUFHeader
+    from planact_quantized.known import KnownModel
+    from planact_quantized.model_index import Model
+
+
+def model_row(model: Model) -> JSONObject:
+    """Return a model on this machine."""
+    row: JSONObject = model.model_dump(mode="json")
+    row |= {"path": str(model.path), "here": True, "problem": model.problem, "title": title_of(model)}
+    return row
+
+
+def known_row(known: KnownModel) -> JSONObject:
+    """Return a model of the catalogue that is not on this machine."""
+    row: JSONObject = known.model_dump(mode="json", exclude={"licence"})
+    row |= {
+        "here": False,
+        "licence": known.licence.id,
+        "licence_link": known.licence.link,
+        "non_commercial": known.licence.non_commercial,
+        "url": known.url,
+    }
+    return row
+
+
+def header_row(header: GGUFHeader) -> JSONObject:
+    """Return what a file's header says."""
+    return {
+        "gguf_version": header.version,
+        "name": header.name,
+        "tensors": len(header.tensors),
+        "layers": header.layers,
+        "width": header.width,
+        "heads": header.heads,
+        "kv_heads": header.kv_heads,
+        "feed_forward": header.feed_forward,
+        "vocabulary": header.vocabulary,
+        "tied": header.tied,
+        "tokenizer": header.tokenizer,
+        "tokenizer_rules": header.tokenizer_rules,
+        "chat_template": header.chat_template,
+    }
+
+
+def title_of(model: Model) -> str:
+    try:
+        return find_known(model.known).title if model.known is not None else model.id
+    except UnknownModelError:  # of a catalogue that has changed since
+        return model.id
+
+
+def licence_text(licence: str | None) -> str:
+    """Return a licence as people read it, from what is recorded."""
+    if licence is None:
+        return "not known"
+    for known in known_models():
+        if known.licence.id == licence:
+            return f"{known.licence.title}{' (non-commercial)' if known.licence.non_commercial else ''}"
+    return licence
