@@ -15,15 +15,11 @@ if TYPE_CHECKING:
 class Constraint(Protocol):
     """What may come next."""
 
-    @property
-    def may_end(self) -> bool:
-        """The text may be over here."""
-        ...
+    may_end: bool
+    """The text may be over here."""
 
-    @property
-    def complete(self) -> bool:
-        """The text must be over here: nothing may follow."""
-        ...
+    complete: bool
+    """The text must be over here: nothing may follow."""
 
     @property
     def first_bytes(self) -> NDArray[np.bool_] | None:

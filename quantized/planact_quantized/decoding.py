@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from planact_quantized.context import Run
+from planact_quantized.drafting import LONGEST_DRAFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from planact_quantized.context import Context
     from planact_quantized.drafting import Policy
     from planact_quantized.writing import Writing
+
+MEASURED_STEPS = 3
 
 
 def write(
@@ -109,3 +113,21 @@ def _evaluate_early(context: Context, active: Sequence[Writing], drafts: Sequenc
             tokens = each.pending[:-1][: context.batch_tokens]
             context.decode([Run(sequence=each.sequence, position=each.evaluated, tokens=tokens, outputs=0)])
             each.evaluated += len(tokens)
+
+
+def relative_step_cost(context: Context, token: int) -> float:
+    """Measure a step with LONGEST_DRAFT guesses as a multiple of one without. Leaves the memory empty."""
+    context.forget()
+    # The first of each kind sets things up; the best of some is what the device can do.
+    single = min(_seconds(context, token, 1) for _ in range(MEASURED_STEPS))
+    drafted = min(_seconds(context, token, 1 + LONGEST_DRAFT) for _ in range(MEASURED_STEPS))
+    context.forget()
+    return drafted / single
+
+
+def _seconds(context: Context, token: int, count: int) -> float:
+    context.trim(0, 0)
+    started = time.perf_counter()
+    context.decode([Run(sequence=0, position=0, tokens=[token] * count, outputs=count)])
+    context.synchronize()
+    return time.perf_counter() - started

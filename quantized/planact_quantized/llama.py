@@ -9,13 +9,19 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from planact_quantized.automaton import Automaton
 from planact_quantized.backend import BackendError, Completion, Usage
 from planact_quantized.chat import ChatFormat
+from planact_quantized.constraint import Free
 from planact_quantized.context import Aborted
-from planact_quantized.decoding import write
+from planact_quantized.decoding import relative_step_cost, write
 from planact_quantized.drafting import Policy
+from planact_quantized.forcing import Forcing
+from planact_quantized.gbnf import parse
+from planact_quantized.gbnf_rules import GrammarError
 from planact_quantized.loading import Loaded, load
 from planact_quantized.prefixes import MemoryPrefixes, PrefixFolder
 from planact_quantized.sampling import GrammarCost, Sampler
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
     from planact_quantized.backend import BackendInfo, GenerateRequest, Grammar, Message
     from planact_quantized.constraint import Constraint
     from planact_quantized.settings import EngineSettings
+
+MOST_GRAMMARS = 4
+MOST_STATES = 200_000
+"""Of one grammar, before its tables are made anew: about 100 MiB."""
 
 
 class Cancelled(Exception):
@@ -81,7 +91,10 @@ class LoadedModel:
             else PrefixFolder(settings.prefixes, most_bytes=settings.prefix_bytes)
         )
         self._sequences = Sequences(loaded.context, prefixes, identity=loaded.identity, count=settings.candidates + 1)
+        self._grammars: OrderedDict[str, Forcing] = OrderedDict()
         self._policy = Policy(settings.drafting)
+        if settings.drafting == "auto":
+            self._policy.relative_cost = relative_step_cost(loaded.context, min(loaded.vocabulary.ends, default=0))
 
     @classmethod
     def load(cls, settings: EngineSettings, *, on_progress: Callable[[float], bool]) -> LoadedModel:
@@ -102,7 +115,7 @@ class LoadedModel:
 
     def check_grammar(self, grammar: Grammar) -> None:
         """Raise BackendError (`grammar`) where a request with it would."""
-        self._constraint(grammar)
+        self._forcing(grammar)
 
     def generate(
         self, request: GenerateRequest, *, on_text: Callable[[int, str], None], control: Control
@@ -112,7 +125,7 @@ class LoadedModel:
         Raises BackendError, Cancelled.
         """
         started = time.perf_counter()
-        constraint = None if request.grammar is None else self._constraint(request.grammar)
+        forcing = None if request.grammar is None else self._forcing(request.grammar)
         prompt = self._chat.prompt(request.messages, stable_messages=request.stable_messages)
         room = self.info.context_tokens
         self._check_size(request, len(prompt.tokens), room)
@@ -138,8 +151,7 @@ class LoadedModel:
             evaluated = self._sequences.prepare(prompt.tokens, stable=prompt.stable, between=between)
             self._sequences.share(request.candidates)
             writings += [
-                self._writing(index, request, prompt.tokens, constraint, cost, show)
-                for index in range(request.candidates)
+                self._writing(index, request, prompt.tokens, forcing, cost, show) for index in range(request.candidates)
             ]
             for each in writings:
                 each.force()
@@ -191,7 +203,7 @@ class LoadedModel:
         index: int,
         request: GenerateRequest,
         prompt: list[int],
-        constraint: Constraint | None,
+        forcing: Forcing | None,
         cost: GrammarCost,
         on_text: Callable[[int, str], None],
     ) -> Writing:
@@ -202,10 +214,10 @@ class LoadedModel:
             prompt=prompt,
             vocabulary=vocabulary,
             sampler=Sampler(vocabulary, cost, temperature=temperature, seed=(request.seed & 0xFFFFFFFF, index)),
-            constraint=constraint,
+            constraint=_start(request.grammar, forcing),
             stops=request.stop,
             max_tokens=request.max_tokens,
-            force=self._settings.forced_tokens,
+            forcing=forcing if self._settings.forced_tokens else None,
             on_text=on_text,
         )
 
@@ -214,5 +226,23 @@ class LoadedModel:
         for sequence in range(1, self._settings.candidates + 1):
             self._sequences.remember(sequence, ())
 
-    def _constraint(self, grammar: Grammar) -> Constraint:
-        raise BackendError(f"The grammar {grammar.text[:60]!r} cannot be used yet.", fault="grammar")
+    def _forcing(self, grammar: Grammar) -> Forcing:
+        """Return the grammar, ready to be held to. Raises BackendError (`grammar`)."""
+        ready = self._grammars.pop(grammar.text, None)
+        if ready is None or ready.automaton.size > MOST_STATES:
+            try:
+                ready = Forcing(Automaton(parse(grammar.text)), self._loaded.vocabulary)
+            except GrammarError as error:
+                raise BackendError(f"The grammar cannot be used. {error}", fault="grammar") from None
+        # Kept in order of use: the planner asks again and again with the grammar of the same tools.
+        self._grammars[grammar.text] = ready
+        while len(self._grammars) > MOST_GRAMMARS:
+            self._grammars.popitem(last=False)
+        return ready
+
+
+def _start(grammar: Grammar | None, forcing: Forcing | None) -> Constraint | None:
+    if grammar is None or forcing is None:
+        return None
+    start = forcing.automaton.start
+    return Free(grammar.trigger.encode(), start) if grammar.trigger else start

@@ -8,12 +8,15 @@ vocabulary before choosing would give: exactly for the likeliest, and with the s
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from planact_quantized.constraint import Constraint
@@ -35,6 +38,15 @@ class GrammarCost:
     seconds: float = 0.0
     rejected: int = 0
 
+    @contextmanager
+    def timed(self) -> Generator[None]:
+        """Count the time within as the grammar's."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -52,7 +64,7 @@ class Sampler:
 
     def __init__(self, vocabulary: Vocabulary, cost: GrammarCost, *, temperature: float, seed: tuple[int, int]) -> None:
         self._vocabulary = vocabulary
-        self._cost = cost
+        self.cost = cost
         self._temperature = temperature
         self._random = np.random.default_rng(seed)
 
@@ -62,15 +74,12 @@ class Sampler:
         token = self._draw(logits)
         if constraint is None:
             return Choice(token, None)
-        started = time.perf_counter()
-        try:
+        with self.cost.timed():
             after = self._after(token, constraint)
             if after is not None:
                 return after
-            self._cost.rejected += 1
+            self.cost.rejected += 1
             return self._draw_allowed(logits, constraint)
-        finally:
-            self._cost.seconds += time.perf_counter() - started
 
     def _after(self, token: int, constraint: Constraint) -> Choice | None:
         """Return the choice of this token; None where the grammar does not allow it."""
@@ -84,7 +93,7 @@ class Sampler:
         if self._temperature <= 0:
             return best
         near = np.flatnonzero(logits >= logits[best] + np.log(MIN_SHARE))
-        return self._by_chance(_descending(logits, near)[:MOST_CHOICES], logits)
+        return self._by_chance(near[_likeliest(logits[near], MOST_CHOICES)][:MOST_CHOICES], logits)
 
     def _draw_allowed(self, logits: NDArray[np.float32], constraint: Constraint) -> Choice:
         wanted = 1 if self._temperature <= 0 else MOST_CHOICES

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from planact_quantized.backend import StopReason
     from planact_quantized.constraint import Constraint
+    from planact_quantized.forcing import Forcing
     from planact_quantized.sampling import Sampler
     from planact_quantized.vocabulary import Vocabulary
 
@@ -34,7 +35,7 @@ class Writing:
         constraint: Constraint | None,
         stops: Sequence[str],
         max_tokens: int,
-        force: bool,
+        forcing: Forcing | None,
         on_text: Callable[[int, str], None],
     ) -> None:
         self.index = index
@@ -56,7 +57,7 @@ class Writing:
         self._stream = TextStream(stops)
         self._text: list[str] = []
         self._max_tokens = max_tokens
-        self._force_tokens = force
+        self._forcing = forcing
         self._on_text = on_text
 
     @property
@@ -88,33 +89,17 @@ class Writing:
         constraint = self._constraint
         if constraint is None or self.stop is not None:
             return
-        if self._force_tokens:
-            for token in self._forced_tokens(constraint):
-                after = constraint.step(self._vocabulary.pieces[token])
-                if self.stop is not None or after is None:
-                    break
+        if self._forcing is not None:
+            with self._sampler.cost.timed():
+                forced = self._forcing.tokens(constraint)
+            for token, after in forced:
                 self._constraint = constraint = after
                 self._append(token)
                 self._forced += 1
-        if constraint.complete and self.stop is None:
+                if self.stop is not None:
+                    return
+        if constraint.complete:
             self.end("end")
-
-    def _forced_tokens(self, constraint: Constraint) -> list[int]:
-        run = constraint.forced
-        if not run:
-            return []
-        tokens = self._vocabulary.tokenize(run.decode())
-        behind = constraint.step(run)
-        # A token that could be a longer one is left to the model: forcing "(" where it would write '("' makes it
-        # spell the rest in a way that it has not learnt.
-        if behind is not None and self._could_go_on(tokens[-1], behind):
-            tokens.pop()
-        return tokens
-
-    def _could_go_on(self, token: int, behind: Constraint) -> bool:
-        if behind.complete:
-            return False
-        return any(behind.step(rest) is not None for rest in self._vocabulary.longer(self._vocabulary.pieces[token]))
 
     def _append(self, token: int) -> None:
         self.tokens.append(token)

@@ -1,0 +1,120 @@
+"""Rules of a grammar, and the two faults that only show when all of them are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Characters: TypeAlias = tuple[tuple[int, int], ...]
+"""Ranges of code points, ends included, in order, not touching."""
+
+Element: TypeAlias = Characters | int
+"""One character out of some, or the rule of that number."""
+
+Alternative: TypeAlias = tuple[Element, ...]
+
+
+class GrammarError(ValueError):
+    """The text is no grammar that can be used; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A grammar that has been checked."""
+
+    names: tuple[str, ...]
+    """Of each rule; those that groups and repetitions made have a number behind their rule's."""
+
+    alternatives: tuple[tuple[Alternative, ...], ...]
+    """Of each rule."""
+
+    root: int
+
+
+def check_ends(rules: Rules) -> None:
+    """Raise GrammarError for a rule that can only go on for ever."""
+    ending = _closed(rules, needs_text=True)
+    for number, name in enumerate(rules.names):
+        if number not in ending:
+            raise GrammarError(f"Rule {name!r} can never end: each of its alternatives needs itself again.")
+
+
+def check_left_recursion(rules: Rules) -> None:
+    """Raise GrammarError where a rule comes to itself before any character, with something left to do after."""
+    empty = _closed(rules, needs_text=False)
+    edges: dict[int, set[int]] = {number: set() for number in range(len(rules.names))}
+    growing: set[tuple[int, int]] = set()
+    for number, alternatives in enumerate(rules.alternatives):
+        for alternative in alternatives:
+            for index, element in enumerate(alternative):
+                if not isinstance(element, int):
+                    break
+                edges[number].add(element)
+                if index + 1 < len(alternative):
+                    growing.add((number, element))
+                if element not in empty:
+                    break
+    component = _components(edges)
+    for source, target in growing:
+        if component[source] == component[target]:
+            raise GrammarError(
+                f"Rule {rules.names[source]!r} is left-recursive: it comes to itself through {rules.names[target]!r} "
+                "before any character. Put what it begins with first, and repeat the rest."
+            )
+
+
+def _closed(rules: Rules, *, needs_text: bool) -> set[int]:
+    """Return the rules that can come to an end: with characters allowed on the way, or without any."""
+    users: dict[int, list[tuple[int, int]]] = {}
+    missing: dict[tuple[int, int], int] = {}
+    ready: list[int] = []
+    for number, alternatives in enumerate(rules.alternatives):
+        for index, alternative in enumerate(alternatives):
+            if not needs_text and any(not isinstance(element, int) for element in alternative):
+                continue
+            references = {element for element in alternative if isinstance(element, int)}
+            missing[number, index] = len(references)
+            for reference in references:
+                users.setdefault(reference, []).append((number, index))
+            if not references:
+                ready.append(number)
+    found: set[int] = set()
+    while ready:
+        number = ready.pop()
+        if number in found:
+            continue
+        found.add(number)
+        for user in users.get(number, ()):
+            missing[user] -= 1
+            if missing[user] == 0:
+                ready.append(user[0])
+    return found
+
+
+def _components(edges: dict[int, set[int]]) -> dict[int, int]:
+    """Return each node's strongly connected component (Kosaraju: two walks, no recursion)."""
+    order: list[int] = []
+    seen: set[int] = set()
+    for start in edges:
+        stack = [(start, False)]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                stack += [(target, False) for target in edges[node] if target not in seen]
+    back: dict[int, list[int]] = {node: [] for node in edges}
+    for node, targets in edges.items():
+        for target in targets:
+            back[target].append(node)
+    component: dict[int, int] = {}
+    for start in reversed(order):
+        todo = [start]
+        while todo:
+            node = todo.pop()
+            if node not in component:
+                component[node] = start
+                todo += back[node]
+    return component
