@@ -1,14 +1,14 @@
 """What the tests of the engine share: engines over the stand-in, orders for it, and things to wait for."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from planact_quantized import Completion, Engine, EngineSettings, GenerateRequest, Message
+from planact_quantized import BackendError, Completion, Engine, EngineSettings, GenerateRequest, Message
 from quantized.engine_standin import COMMAND  # noqa: TID251 - a folder of tests
 
 
@@ -36,6 +36,27 @@ class Beginning:
     def __call__(self, candidate: int, piece: str) -> bool:
         self.event.set()
         return False
+
+
+async def failure(engine: Engine, request: GenerateRequest, during: Callable[[], object]) -> BackendError:
+    """Ask, call `during` when the first piece has come, and return what the request failed with."""
+    errors: list[BackendError] = []
+    beginning = Beginning()
+
+    async def write() -> None:
+        try:
+            await engine.generate(request, watch=beginning)
+        except BackendError as error:
+            errors.append(error)
+        finally:
+            beginning.event.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(write)
+        await beginning.event.wait()
+        during()
+    assert len(errors) == 1, "the request did not fail"
+    return errors[0]
 
 
 async def until_state(engine: Engine, state: str) -> None:
