@@ -40,6 +40,9 @@ class Log:
             level, before = self._lines.pop()
             line = before + line
         self._lines.append((level, line))
+        if level == ERROR:
+            # On its way to an abort ggml says here what a device has reported; our memory is lost with the process.
+            sys.stderr.write(line)
 
     def clear(self) -> None:
         self._lines.clear()
