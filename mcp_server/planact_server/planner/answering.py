@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from planact_quantized import BackendError, GenerateRequest, Message
+from planact_server.catalog.annotations import Annotator
 from planact_server.catalog.schemas import CleanSchema, clean
 from planact_server.planner import PlanningError
 from planact_server.planner.json_grammar import json_grammar
@@ -145,6 +146,6 @@ def _misfit(value: JSONValue, form: CleanSchema) -> str | None:
         return "it is nested too deeply, or holds too large a number"
     if error is None:
         return None
-    found = complain(error, lambda _: "")
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in found.path)
-    return f"{path.lstrip('.')} {found.text}".strip()
+    found = complain(error, lambda schema: Annotator(schema=form, prefix="").annotate(schema, ""))
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in found.path[1:])
+    return f"{path.lstrip('.') or 'the answer'} {found.text.rstrip('.')}"

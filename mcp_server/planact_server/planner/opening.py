@@ -1,0 +1,64 @@
+"""A planner from the configuration. Nothing is loaded, started or reached before the first task."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from planact_server.planner.backends import LateBackend
+from planact_server.planner.planner import Planner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+
+    from planact_quantized import Backend
+    from planact_server.config.schema import ModelSettings, PlannerSettings
+    from planact_server.planner.options import PlannerOptions
+
+
+@asynccontextmanager
+async def open_planner(
+    options: PlannerOptions, planner: PlannerSettings, model: ModelSettings, *, state: Path
+) -> AsyncGenerator[Planner]:
+    """Open a planner, and end its model when the context ends."""
+    opened = Planner(LateBackend(backend_maker(planner, model, state=state)), options)
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+def backend_maker(planner: PlannerSettings, model: ModelSettings, *, state: Path) -> Callable[[], Backend]:
+    """Return what makes the backend that is configured. What it makes is not started."""
+
+    def make() -> Backend:
+        return _openai(planner) if planner.backend == "openai" else _local(planner, model, state)
+
+    return make
+
+
+def _openai(planner: PlannerSettings) -> Backend:
+    # A client for HTTP takes a while to load, and most processes never plan.
+    from planact_quantized.openai_api import OpenAIBackend  # noqa: PLC0415
+
+    return OpenAIBackend(base_url=planner.base_url or "", model=planner.model or "", api_key=planner.api_key)
+
+
+def _local(planner: PlannerSettings, model: ModelSettings, state: Path) -> Backend:
+    # NumPy and what reads models come with it.
+    from planact_quantized import EngineSettings  # noqa: PLC0415
+    from planact_quantized.ladder import Wanted  # noqa: PLC0415
+    from planact_server.planner.local import LocalModel, local_engine  # noqa: PLC0415
+
+    given = model.model_dump(exclude_unset=True, exclude_none=True)
+    wishes = {field.name for field in fields(Wanted)}
+    # [model] spells its keys as the dataclasses below do: what a fit decides goes there, the rest to the engine.
+    rest = {field.name for field in fields(EngineSettings)} - wishes
+    wish = LocalModel(
+        name=planner.model or "",
+        wanted=Wanted(**{key: value for key, value in given.items() if key in wishes}),
+        settings={key: value for key, value in given.items() if key in rest},
+    )
+    return local_engine(wish, state=state)

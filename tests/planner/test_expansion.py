@@ -1,0 +1,101 @@
+"""A function that a plan left open is written while the plan runs, with its arguments at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planact_quantized import BackendError
+from planact_server.planner import PlanningError
+from planact_server.planner.options import PlannerOptions
+from planact_server.planner.planner import Planner
+from planner.scripted import Said, ScriptedBackend
+
+if TYPE_CHECKING:
+    from planner.scripted import RealGround
+
+PLAN = "rows = [3, 1, 2]\nbest = todo_pick(rows, limit=2)"
+GOOD = "def todo_pick(rows, limit=1):\n    return sorted(rows)[:limit]"
+ARGUMENTS = {"argument_1": [3, 1, 2], "limit": 2}
+
+
+def fenced(plan: str) -> str:
+    return f"```python\n{plan}\n```"
+
+
+async def expand(*script: Said, name: str = "todo_pick", depth: int = 1, **options: Any) -> tuple[str, list[Any]]:
+    backend = ScriptedBackend(list(script))
+    planner = Planner(backend, PlannerOptions(**{"expansion": True, **options}))
+    return await planner.expand(name, ARGUMENTS, plan=PLAN, depth=depth), backend.requests
+
+
+async def test_the_source_of_the_function_comes_back() -> None:
+    source, requests = await expand(fenced(GOOD))
+
+    assert source == GOOD
+    asked = requests[0].messages[-1].content
+    assert PLAN in asked
+    assert "- argument_1 = [3, 1, 2]\n- limit = 2" in asked
+
+
+async def test_it_is_asked_for_in_the_conversation_that_the_plan_came_from(ground: RealGround) -> None:
+    backend = ScriptedBackend([fenced("1 + 1"), fenced(GOOD)])
+    planner = Planner(backend, PlannerOptions(expansion=True))
+    attempt, sources = ground.attempt, []
+
+    async def attempting(plan: str) -> Any:
+        sources.append(await planner.expand("todo_pick", ARGUMENTS, plan=plan, depth=1))
+        return await attempt(plan)
+
+    ground.attempt = attempting
+    await planner.carry_out("Pick the best", ground)
+
+    assert sources == [GOOD]
+    first, second = backend.requests
+    assert tuple(second.messages[:2]) == first.messages
+    assert second.messages[2].content == fenced("1 + 1")
+    assert second.priority > first.priority
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ("def todo_pick(rows, limit=1:", "That is not Python"),
+        ("def other(rows): pass", "There is no `def todo_pick(…)` in it."),
+        (f"{GOOD}\nprint(todo_pick([1]))", "There must be nothing beside the definition of todo_pick."),
+        ("def todo_pick(): pass", "todo_pick is called with 1 arguments and takes 0."),
+        ("def todo_pick(rows): pass", "todo_pick is called with limit=…, which it does not take."),
+        (f"@cache\n{GOOD}", "todo_pick must have no decorators."),
+        ("async def todo_pick(rows, limit): pass", "There is no `def todo_pick(…)` in it."),
+    ],
+)
+async def test_a_text_that_is_not_that_function_is_asked_for_once_more(bad: str, problem: str) -> None:
+    source, requests = await expand(fenced(bad), fenced(GOOD))
+    assert source == GOOD
+    assert problem in requests[1].messages[-1].content
+
+
+async def test_imports_and_helpers_may_stand_beside_it() -> None:
+    helped = f"import math\ndef half(x):\n    return math.floor(x / 2)\n{GOOD}"
+    assert (await expand(fenced(helped)))[0] == helped
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"expansion": False}, "expansion is off"),
+        ({"depth": 3}, "'todo_pick' is 3 levels deep; functions are written 2 levels deep."),
+        ({"name": "os_system"}, "only `todo_…` functions are written while a plan runs"),
+    ],
+)
+async def test_what_is_not_written(given: Any, message: str) -> None:
+    with pytest.raises(PlanningError, match=message):
+        await expand(fenced(GOOD), **given)
+
+
+async def test_two_unusable_texts_and_faults_are_errors() -> None:
+    with pytest.raises(PlanningError, match=r"'todo_pick' could not be written: There is no code in it\."):
+        await expand("I cannot.", "I cannot.")
+    with pytest.raises(PlanningError, match=r"'todo_pick' could not be written: Gone\."):
+        await expand(BackendError("Gone.", fault="unavailable"))

@@ -1,0 +1,132 @@
+"""The planner that is configured: nothing happens before the first task, and then the right thing does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from planact_quantized import BackendError, Message
+from planact_quantized.ladder import Wanted
+from planact_quantized.models import FOLDER, ModelStore, examine
+from planact_server.config.schema import ModelSettings, PlannerSettings
+from planact_server.planner.backends import LateBackend
+from planact_server.planner.local import LocalModel, local_engine
+from planact_server.planner.opening import open_planner
+from planact_server.planner.options import PlannerOptions
+from planner.scripted import ScriptedBackend
+from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planner.scripted import RealGround
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"urgent": {"type": "boolean"}, "team": {"enum": ["sales", "support"]}},
+    "required": ["urgent", "team"],
+}
+
+
+def install(state: Path, *names: str, **shape: Any) -> None:
+    store = ModelStore(state / FOLDER)
+    for number, name in enumerate(names):
+        file = make_gguf(state / f"{name}.gguf", **{"layers": 2 + number, "context": 4_096, **shape})
+        store.add(examine(file), name=name)
+
+
+async def test_a_backend_is_made_once_on_first_use_and_closed_once() -> None:
+    made: list[ScriptedBackend] = []
+
+    def make() -> ScriptedBackend:
+        made.append(ScriptedBackend([]))
+        return made[-1]
+
+    late = LateBackend(make)
+    assert late.made is None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(late.start)
+        tasks.start_soon(late.count_tokens, [Message(role="user", content="Hi")])
+    assert len(made) == 1
+    await late.aclose()
+    await late.aclose()
+    assert made[0].closed == 1
+    with pytest.raises(BackendError, match="closed"):
+        await late.start()
+
+
+async def test_what_could_not_be_made_is_tried_again() -> None:
+    tries = 0
+
+    def make() -> ScriptedBackend:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise BackendError("Not yet.", fault="unavailable")
+        return ScriptedBackend([])
+
+    late = LateBackend(make)
+    with pytest.raises(BackendError, match="Not yet"):
+        await late.start()
+    assert (await late.start()).model == "scripted"
+    await late.aclose()
+
+
+async def test_opening_and_closing_reads_and_starts_nothing(tmp_path: Path) -> None:
+    async with open_planner(PlannerOptions(), PlannerSettings(), ModelSettings(), state=tmp_path / "none"):
+        pass
+    assert not (tmp_path / "none").exists()
+
+
+async def test_importing_the_planner_loads_nothing_heavy() -> None:
+    code = "import sys, planact_server.planner.opening as o; print([m for m in sys.modules if m in %r])"
+    heavy = ["numpy", "llama_cpp", "httpx2", "huggingface_hub", "jsonschema", "bm25s"]
+    done = await anyio.run_process([sys.executable, "-P", "-c", code % heavy])
+    assert done.stdout.decode().strip() == "[]"
+
+
+async def test_without_a_model_the_error_says_how_to_get_one(tmp_path: Path, ground: RealGround) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python")
+    async with open_planner(PlannerOptions(), PlannerSettings(), ModelSettings(), state=tmp_path) as planner:
+        planned = await planner.carry_out("Book the review", ground)
+
+    assert planned.error is not None
+    assert planned.error.message == (
+        "No model is installed. Run `planact models setup`: it finds one that fits this machine."
+    )
+
+
+async def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="'nowhere'"):
+        local_engine(LocalModel(name="nowhere", wanted=Wanted(device="cpu")), state=tmp_path)
+
+
+async def test_of_several_models_the_largest_that_fits_is_taken(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python")
+    install(tmp_path, "small", "large")
+    engine = local_engine(LocalModel(wanted=Wanted(device="cpu", context_tokens=512)), state=tmp_path)
+    try:
+        with anyio.fail_after(30):
+            info = await engine.start()
+    finally:
+        await engine.aclose()
+    assert (info.model, info.context_tokens, info.device) == ("large", 512, "CPU")
+
+
+async def test_a_real_model_answers_within_a_schema(tmp_path: Path) -> None:
+    """Random weights know nothing, so only the grammar can make what they write fit."""
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python")
+    install(tmp_path, "tiny")
+    settings = PlannerSettings(model="tiny")
+    options = PlannerOptions(max_tokens=128)
+    async with open_planner(options, settings, ModelSettings(), state=tmp_path) as planner:
+        with anyio.fail_after(60):
+            answer = await planner.ask_model("Which team?", data={"mail": "It broke!"}, schema=SCHEMA)
+
+    assert isinstance(answer, dict), json.dumps(answer)
+    assert answer["team"] in ("sales", "support")
+    assert answer["urgent"] in (True, False)
