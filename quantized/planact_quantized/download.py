@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from planact_quantized.file_lock import LockedError
-from planact_quantized.large_files import CHUNK, Report, megabytes, require_space, sha256_of, silent
+from planact_quantized.large_files import Report, megabytes, require_space, sha256_of, silent
 from planact_quantized.partial import Partial, partial_path
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ def _write(response: httpx2.Response, wanted: Wanted, partial: Partial, report: 
         report(done, partial.total)
     try:
         with partial.path.open("ab") as file:
-            for chunk in response.iter_raw(CHUNK):
+            # No size of chunks: what has been gathered for one would be lost when the connection breaks.
+            for chunk in response.iter_raw():
                 if beginning is not None:
                     beginning += chunk[:BEGINNING]
                     if len(beginning) >= BEGINNING:
