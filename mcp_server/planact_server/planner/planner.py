@@ -7,6 +7,7 @@ that a model or a plan does raises: it becomes the error of the answer.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from planact_server.planner.writing import Text, Writer
 from planact_server.sandbox import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from planact_quantized import Backend, BackendInfo
     from planact_server.planner.options import PlannerOptions
@@ -44,7 +45,7 @@ class Planner:
         self._backend = backend
         self._options = options
         self._running: dict[str, Prompt] = {}
-        """Plan that is being run → the prompt that it was written for: functions that it lacks are written with it."""
+        """Plan that is being run → the prompt that it was written for."""
 
     async def carry_out(self, task: str, ground: Ground) -> Planned:
         """Write a plan, try it, repair it."""
@@ -129,7 +130,9 @@ class _Task:
             reading.source for text in await self._candidates(prompt) if isinstance(reading := read(text), PlanText)
         ]
         await self.ground.report(f"comparing {len(plans)} plans")
-        chosen = await best_plan(plans, self.ground, without={attempt.plan for attempt in self.attempts})
+        failed = {attempt.plan for attempt in self.attempts}
+        with self._known(plans, prompt):
+            chosen = await best_plan(plans, self.ground, without=failed)
         if chosen is not None:
             await self._try(chosen, prompt)
 
@@ -167,14 +170,21 @@ class _Task:
             self.attempts.append(Attempt(plan=plan, errors=(_SAME,)))
             return None
         await self.ground.report("running plan")
-        self.running[plan] = prompt
-        try:
+        with self._known([plan], prompt):
             trial = await self.ground.attempt(plan)
-        finally:
-            self.running.pop(plan, None)
         self.plan, self.trial = plan, trial
         self.attempts.append(Attempt(plan=plan, errors=trial.outcome.errors))
         return trial
+
+    @contextmanager
+    def _known(self, plans: Sequence[str], prompt: Prompt) -> Generator[None]:
+        """Remember what plans were written for while they run: functions that they lack are written with it."""
+        self.running.update(dict.fromkeys(plans, prompt))
+        try:
+            yield
+        finally:
+            for plan in plans:
+                self.running.pop(plan, None)
 
     def _is_over(self) -> bool:
         """Say whether trying on is needless or useless: done, forbidden, or out of time."""
