@@ -25,6 +25,8 @@ class File:
 
     headers: dict[str, str] = field(default_factory=dict)
     redirect: str | None = None
+    status: int | None = None
+    """An answer without a body, whatever is asked."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def _answer(handler: BaseHTTPRequestHandler, server: FileServer) -> None:
     elif file.busy:
         file.busy -= 1
         _send(handler, 503, {"content-length": "0"})
+    elif file.status is not None:
+        _send(handler, file.status, {"content-length": "0"} | file.headers)
     elif file.redirect is not None:
         _send(handler, 302, {"location": file.redirect, "content-length": "0"} | file.headers)
     else:
