@@ -16,7 +16,7 @@ import json
 from typing import TYPE_CHECKING
 
 from planact_server.evaluation.scoring import TOLERANCE, Score, score
-from planact_server.sandbox import PlanFault, ResolvedTool
+from planact_server.sandbox import PlanFault, ResolvedPlaceholder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,11 +113,11 @@ class _NamesOnly:
     """A host without tools: an unknown name becomes a function that fails once it is called, as in plain Python."""
 
     async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
-        return {name: ResolvedTool(server="undefined", tool=name, parameters=(), open_keywords=True) for name in names}
+        return {name: ResolvedPlaceholder() for name in names}
 
     async def call(self, request: ToolRequest) -> JSONValue:
         raise PlanFault(f"name {request.tool!r} is not defined", type="NameError")
 
     async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
-        del arguments
-        raise PlanFault(f"name {helper!r} is not defined", type="NameError")
+        name = arguments.get("name", helper) if helper == "expand" else helper
+        raise PlanFault(f"name {name!r} is not defined", type="NameError")
