@@ -15,7 +15,7 @@ import pytest
 from anyio import fail_after
 
 from planact_quantized import BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message, launching
-from quantized.engine_testing import Beginning, failure, order, texts, until_gone  # noqa: TID251 - a folder of tests
+from quantized.engine_testing import Beginning, failure, order, texts  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -41,7 +41,7 @@ async def engine(weights: Path) -> AsyncIterator[Engine]:
         yield engine
 
 
-async def test_pieces_make_up_the_text_of_each_candidate(engine: Engine) -> None:
+async def test_pieces_make_up_the_text_of_each_candidate_and_a_watcher_may_end_it(engine: Engine) -> None:
     pieces: dict[int, str] = {}
 
     def collect(candidate: int, piece: str) -> bool:
@@ -53,7 +53,9 @@ async def test_pieces_make_up_the_text_of_each_candidate(engine: Engine) -> None
         assert texts(completion) == [pieces[0], pieces[1], pieces[2]]
         assert {candidate.tokens for candidate in completion.candidates} <= set(range(1, 13))
         counted = await engine.count_tokens([Message(role="user", content="hello")])
+        (ended,) = (await engine.generate(order("hello", max_tokens=LONG), watch=lambda *_: True)).candidates
     assert completion.usage.prompt_tokens == counted
+    assert (ended.stop, ended.tokens < LONG) == ("watched", True)
 
 
 async def test_a_killed_child_fails_its_request_and_the_next_one_is_served(engine: Engine) -> None:
@@ -81,14 +83,6 @@ async def test_another_task_can_cancel_and_the_model_stays(engine: Engine) -> No
         assert len((await engine.generate(order("hello", max_tokens=4))).candidates) == 1
 
 
-async def test_a_watcher_ends_the_writing(engine: Engine) -> None:
-    with fail_after(30):
-        completion = await engine.generate(order("hello", max_tokens=LONG), watch=lambda *_: True)
-    (candidate,) = completion.candidates
-    assert candidate.stop == "watched"
-    assert candidate.tokens < LONG
-
-
 async def test_two_requests_at_once_are_served_one_after_the_other(engine: Engine) -> None:
     written: list[list[str]] = []
     with fail_after(30):
@@ -102,30 +96,23 @@ async def test_two_requests_at_once_are_served_one_after_the_other(engine: Engin
     assert written[0] == written[1]
 
 
-async def test_a_grammar_that_is_none_is_refused_and_the_child_goes_on(engine: Engine) -> None:
-    bad = Grammar(text="root ::= missing")
+async def test_what_cannot_be_written_is_refused_and_the_child_goes_on(engine: Engine) -> None:
+    bad, good = Grammar(text="root ::= missing"), Grammar(text='root ::= "yes" | "no"')
+    faults: list[str] = []
     with fail_after(30):
         await engine.start()
         pid = engine.status.pid
-        with pytest.raises(BackendError) as checked:
+        for request in (order("hello", grammar=bad), order("x" * 5000)):
+            with pytest.raises(BackendError) as caught:
+                await engine.generate(request)
+            faults.append(caught.value.fault)
+        with pytest.raises(BackendError) as caught:
             await engine.check_grammar(bad)
-        with pytest.raises(BackendError) as written:
-            await engine.generate(order("hello", grammar=bad))
-        assert (checked.value.fault, written.value.fault) == ("grammar", "grammar")
-        await engine.check_grammar(Grammar(text='root ::= "yes" | "no"'))
+        faults.append(caught.value.fault)
+        await engine.check_grammar(good)
+        assert texts(await engine.generate(order("hello", grammar=good)))[0] in ("yes", "no")
         assert engine.status.pid == pid
-
-
-async def test_a_text_is_held_to_its_grammar(engine: Engine) -> None:
-    with fail_after(30):
-        completion = await engine.generate(order("hello", grammar=Grammar(text='root ::= "yes" | "no"')))
-    assert texts(completion)[0] in ("yes", "no")
-
-
-async def test_a_prompt_that_does_not_fit_is_refused(engine: Engine) -> None:
-    with fail_after(30), pytest.raises(BackendError) as caught:
-        await engine.generate(order("x" * 5000))
-    assert caught.value.fault == "too_long"
+    assert faults == ["grammar", "too_long", "grammar"]
 
 
 async def test_a_context_that_does_not_fit_the_memory_is_an_error_and_no_crash(weights: Path) -> None:
@@ -190,22 +177,6 @@ async def test_an_unloaded_model_comes_back_with_its_evaluated_prompts(weights: 
             second = await engine.generate(request)
     assert texts(first) == texts(second)
     assert second.usage.evaluated_tokens < first.usage.evaluated_tokens / 4
-
-
-async def test_closing_in_the_middle_leaves_no_process(weights: Path) -> None:
-    beginning = Beginning()
-    with fail_after(30):
-        async with llama(weights) as engine, anyio.create_task_group() as group:
-
-            async def write() -> None:
-                with pytest.raises(BackendError, match="was closed"):
-                    await engine.generate(order("hello", max_tokens=LONG), watch=beginning)
-
-            group.start_soon(write)
-            await beginning.event.wait()
-            pid = engine.status.pid
-            await engine.aclose()
-        await until_gone(pid)
 
 
 async def test_without_llama_cpp_the_error_says_how_to_get_it(weights: Path) -> None:
