@@ -92,7 +92,7 @@ def _written(number: int, text: str, request: GenerateRequest, watch: Watcher | 
 
 @dataclass
 class RealGround:
-    """A `Ground` over the real sandbox and a pack. It does not repeat writes; that is the executor's part."""
+    """A `Ground` over the real sandbox and a pack, every plan in a worker of its own. No write is made twice."""
 
     engine: Engine
     pack: Pack
@@ -102,6 +102,7 @@ class RealGround:
     rehearsed: list[str] = field(default_factory=list)
     attempted: list[str] = field(default_factory=list)
     final: bool = False
+    written: list[CallRecord] = field(default_factory=list)
 
     @classmethod
     async def over(cls, engine: Engine, pack: Pack) -> RealGround:
@@ -118,11 +119,18 @@ class RealGround:
 
     async def attempt(self, plan: str) -> Trial:
         self.attempted.append(plan)
+        before = list(self.written)
 
         async def answer(tool: CatalogTool, arguments: Mapping[str, JSONValue]) -> JSONValue:
+            for record in before:
+                if (record.function, record.arguments) == (tool.function, arguments):
+                    before.remove(record)
+                    return record.value
             return (await self.pack.call(ToolCall(name=tool.definition.name, arguments=arguments))).value
 
-        return replace(await self._run(plan, answer), final=self.final)
+        trial = await self._run(plan, answer)
+        self.written += [record for record in trial.calls if record.ok and not record.read_only]
+        return replace(trial, final=self.final)
 
     async def report(self, text: str, fraction: float | None = None) -> None:
         self.reports.append(text)
@@ -154,7 +162,8 @@ class _Host:
             case CatalogServer() as server:
                 return ResolvedServer(server=server.name)
             case None:
-                return Unresolved(hint=f"Did you mean {self.catalog.closest(name)!r}?")
+                closest = self.catalog.closest(name)
+                return Unresolved(hint=f"Did you mean {closest!r}?" if closest else "")
 
     async def call(self, request: ToolRequest) -> JSONValue:
         tool = self.catalog.resolve(f"{request.server}.{request.tool}")

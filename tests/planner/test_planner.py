@@ -13,6 +13,7 @@ from planact_quantized import BackendError, BackendInfo
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
 from planact_server.sandbox import PlanError
+from planner.mistakes import MISTAKES
 from planner.scripted import RealGround, Said, ScriptedBackend
 
 if TYPE_CHECKING:
@@ -380,3 +381,13 @@ async def test_cancelling_cancels_the_writing(ground: RealGround) -> None:
         await asyncio.wait([task])
     assert task.cancelled()
     assert stopped.is_set()
+
+
+async def test_what_a_model_is_told_names_what_the_repair_needs(ground: RealGround) -> None:
+    for mistake in MISTAKES:
+        planned, backend = await carry_out(ground, mistake.text, mistake.repaired)
+
+        told = backend.requests[1].messages[-1].content
+        assert [need for need in mistake.needs if need not in told] == [], mistake.name
+        assert planned.trial is not None
+        assert planned.trial.outcome.status == "ok", mistake.name

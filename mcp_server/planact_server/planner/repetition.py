@@ -23,7 +23,7 @@ SAME_SHAPE = 60
 SHAPE_CYCLE = 30
 """Times that a group of such lines comes in a row."""
 
-CYCLE_LINES = 8
+CYCLE_LINES = 16
 BLANK_LINES = 40
 """In a row."""
 
