@@ -109,6 +109,12 @@ class RealGround:
         catalog = Catalog.build({pack.name: list(await pack.definitions())})
         return cls(engine=engine, pack=pack, catalog=catalog)
 
+    async def forget(self) -> None:
+        """Empty the calendar, as if nothing had been tried yet."""
+        self.written.clear()
+        for booked in (await self.pack.call(ToolCall(name="list_appointments", arguments={}))).value:
+            await self.pack.call(ToolCall(name="cancel_appointment", arguments={"id": booked["id"]}))
+
     async def rehearse(self, plan: str) -> Trial:
         self.rehearsed.append(plan)
 

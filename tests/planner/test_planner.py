@@ -385,6 +385,7 @@ async def test_cancelling_cancels_the_writing(ground: RealGround) -> None:
 
 async def test_what_a_model_is_told_names_what_the_repair_needs(ground: RealGround) -> None:
     for mistake in MISTAKES:
+        await ground.forget()
         planned, backend = await carry_out(ground, mistake.text, mistake.repaired)
 
         told = backend.requests[1].messages[-1].content
