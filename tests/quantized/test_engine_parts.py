@@ -1,6 +1,8 @@
 """The engine's small parts, each on its own: turns, crashes, frames, the environment of the child."""
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 
 import anyio
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from planact_quantized import BackendError, EngineSettings, GenerateRequest, Grammar, Message, launching
 from planact_quantized.crashes import Crashes
+from planact_quantized.host import read_host
 from planact_quantized.turns import Turns
 from planact_quantized.wire import (
     FrameError,
@@ -115,3 +118,28 @@ def test_the_child_gets_what_drivers_need_and_no_secrets(monkeypatch: pytest.Mon
     assert environment | given_on == environment
     assert environment["PYTHONPATH"] == str(tmp_path / "relative")
     assert not {"OPENAI_API_KEY", "PLANACT_TOKEN", "LD_PRELOAD"} & environment.keys()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds the child like this")
+async def test_a_confined_process_can_neither_fill_the_memory_nor_outlive_its_parent() -> None:
+    source = """
+import ctypes, json, mmap, resource
+from pathlib import Path
+from planact_quantized.confinement import confine
+confine(memory=True)
+signal = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(signal))
+most = resource.getrlimit(resource.RLIMIT_DATA)[0]
+try:
+    mmap.mmap(-1, most, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # set aside, not touched
+    refused = False
+except OSError:
+    refused = True
+print(json.dumps([most, resource.getrlimit(resource.RLIMIT_CORE),
+                  signal.value, int(Path("/proc/self/oom_score_adj").read_text()), refused]))
+"""
+    with fail_after(20):
+        done = await anyio.run_process([*launching.INTERPRETER, "-c", source])
+    most, *bounds = json.loads(done.stdout)
+    assert 0 < most < read_host().total_bytes
+    assert bounds == [[0, 0], 9, 800, True]
