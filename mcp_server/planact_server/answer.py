@@ -34,6 +34,7 @@ Status: TypeAlias = Literal[
 ]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
+_MARKS = ("stand_in", "reused", "emulated")
 _WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
 
 
@@ -61,6 +62,15 @@ class CallRecord:
     parallel: bool = False
     """True when it overlapped another call."""
 
+    stand_in: bool = False
+    """A made-up value answered it: nothing was called."""
+
+    reused: bool = False
+    """An earlier attempt had made it, and its result answered: it was not made again."""
+
+    emulated: bool = False
+    """A language model answered, not a tool."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -87,6 +97,7 @@ def build_answer(
     pending: JSONValue = None,
     warnings: Sequence[str] = (),
     recovered: JSONObject | None = None,
+    progress: str | None = None,
 ) -> JSONObject:
     """Return the whole answer; keys in the contract's order, those that do not apply left out."""
     left = outcome if outcome is not None else Outcome(status="ok")
@@ -95,6 +106,8 @@ def build_answer(
         answer["session"] = session
     if run is not None:
         answer["run"] = run
+    if progress is not None:
+        answer["progress"] = progress
     if plan is not None:
         answer["plan"] = plan
     if len(attempts) > 1:
@@ -149,6 +162,7 @@ def _call(record: CallRecord) -> JSONObject:
         "ms": record.ms,
         "read_only": record.read_only,
         "parallel": record.parallel,
+        **{mark: True for mark in _MARKS if getattr(record, mark)},
     }
 
 

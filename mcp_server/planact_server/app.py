@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge import Deadlines, Downstream, Eras, McpProblem, ServerSpec, read_mcp_json
-from planact_server.calls import PlanRights, facts_of
 from planact_server.catalog.naming import server_names
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
+from planact_server.late_planner import LatePlanner
 from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
+from planact_server.rights import PlanRights, facts_of
 from planact_server.runs import Runs
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.host import PooledEngine, open_engine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from planact_server.config import Config
+    from planact_server.planner import TaskPlanner
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +101,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> AsyncGenerator[App]:
+async def open_app(
+    config: Config, *, servers: Sequence[ServerSpec] = (), planner: TaskPlanner | None = None
+) -> AsyncGenerator[App]:
     """Open everything that a configuration asks for. `servers` are given beside those of the mcp.json files.
 
-    What cannot be used (a broken pack, a server without its variable) is left out and listed in `problems`.
+    `planner` stands in for the one that is configured. What cannot be used (a broken pack, a server without its
+    variable) is left out and listed in `problems`.
     """
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(config.state))
@@ -119,7 +124,6 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
         sessions = await stack.enter_async_context(
             Sessions(engine, store=store, idle_seconds=config.sandbox.idle_seconds, most_workers=MOST_WORKERS)
         )
-        runs = await stack.enter_async_context(Runs(store=store))
         rights = PlanRights(
             toolbox=toolbox,
             policy=Policy(config.policy),
@@ -127,7 +131,17 @@ async def open_app(config: Config, *, servers: Sequence[ServerSpec] = ()) -> Asy
             unusable=unusable,
             start_seconds=config.servers.start_timeout_seconds,
         )
-        executor = Executor(rights=rights, sessions=sessions, runs=runs, limits=config.sandbox.limits)
+        late = await stack.enter_async_context(LatePlanner(config))
+        # Last, and so the first to end: runs end while all that they use is still there.
+        runs = await stack.enter_async_context(Runs(store=store))
+        executor = Executor(
+            rights=rights,
+            sessions=sessions,
+            runs=runs,
+            limits=config.sandbox.limits,
+            planner=planner or late,
+            open_names=config.planner.expansion,
+        )
         yield App(
             config=config,
             toolbox=toolbox,

@@ -1,7 +1,8 @@
 """One request from start to finish.
 
-A request gets a session and a run; the plan goes to the session's worker; what it asks for is answered by
-`PlanCalls`; what it leaves becomes the answer. A plan that fails is a result, never an exception.
+A request gets a session and a run. Its plan goes to the session's worker (`PlanWork`), or its task to the planner,
+whose plans go there (`Attempts`); what comes of it becomes the answer. A plan that fails is a result, never an
+exception.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planact_server.answer import Status, build_answer
-from planact_server.calls import PlanCalls, PlanRights
+from planact_server.answer import build_answer
+from planact_server.attempts import Attempts
+from planact_server.plan_work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Limits, Outcome, PlanError
-from planact_server.sessions import Recovered, Session, SessionError, Sessions
+from planact_server.sessions import Session, SessionError, Sessions
 
 if TYPE_CHECKING:
+    from planact_server.planner import TaskPlanner
+    from planact_server.rights import PlanRights
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)
 
-NO_PLANNER = "The on-device planner is not part of this version."
+NO_PLANNER = "There is no planner here that could write a plan."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,19 @@ class Reply:
 class Executor:
     """Turns requests into answers."""
 
-    def __init__(self, *, rights: PlanRights, sessions: Sessions, runs: Runs, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        rights: PlanRights,
+        sessions: Sessions,
+        runs: Runs,
+        limits: Limits,
+        planner: TaskPlanner | None = None,
+        open_names: bool = False,
+    ) -> None:
+        """`open_names`: the planner's plans may call functions that are still to be written."""
+        self._planner = planner
+        self._open_names = open_names
         self._rights = rights
         self._sessions = sessions
         self._runs = runs
@@ -62,22 +78,25 @@ class Executor:
     def _begin(self, request: PlanRequest, client: str) -> Run:
         if request.run is not None:
             return self._runs.get(request.run, client)
-        if request.task is not None:
+        if request.task is not None and self._planner is None:
             raise RequestError(f"`task`: {NO_PLANNER}", parameter="task", hint="Write the plan and send it as `code`.")
-        if request.mode == "dry_run":
-            raise RequestError(
-                '`mode: "dry_run"` is not part of this version.',
-                parameter="mode",
-                hint="Leave `mode` out. Writes that you have not allowed are held back in any case.",
-            )
         session = self._session(request, client)
         run = self._runs.create(session=session.handle, client=client)
         session.busy_with = run.handle
+        self._runs.start(run, self._carry_out(run, session, self._work(run, session, request)))
+        return run
+
+    def _work(self, run: Run, session: Session, request: PlanRequest) -> Work:
         limits = self._limits
         if request.timeout_seconds is not None:
             limits = replace(limits, seconds=request.timeout_seconds)
-        self._runs.start(run, self._carry_out(run, session, request.code or "", limits))
-        return run
+        site = Site(
+            rights=self._rights, sessions=self._sessions, session=session, report=run.report, planner=self._planner
+        )
+        dry = request.mode == "dry_run"
+        if request.task is not None and self._planner is not None:
+            return Attempts(site, self._planner, request.task, limits=limits, dry=dry, open_names=self._open_names)
+        return PlanWork(site, request.code or "", limits=limits, dry=dry)
 
     def _session(self, request: PlanRequest, client: str) -> Session:
         if request.session is None:
@@ -90,56 +109,47 @@ class Executor:
             )
         return session
 
-    async def _carry_out(self, run: Run, session: Session, code: str, limits: Limits) -> None:
-        calls = PlanCalls(self._rights, session.contents, run.report)
-        run.snapshot = lambda: self._answer(
-            "running", run, calls, session.worker.so_far() if session.worker is not None else Outcome(status="ok")
-        )
-        outcome, recovered = Outcome(status="cancelled", errors=(_CANCELLED,)), None
+    async def _carry_out(self, run: Run, session: Session, work: Work) -> None:
+        run.snapshot = lambda: _answer(replace(work.so_far(), status="running"), run)
+        run.interrupt = work.interrupt
+        failure: PlanError | None = None
         try:
-            outcome, recovered = await self._run_plan(run, session, calls, code, limits)
-        finally:
-            # Also when we are cut off: whoever waits gets what there is.
-            session.absorb(outcome)
-            session.busy_with = None
-            answer = self._answer(_status(outcome, calls), run, calls, outcome, recovered=recovered)
-            await self._runs.finish(run, answer)
-            await self._sessions.keep(session)
-        if outcome.worker_lost is not None:
-            await self._sessions.drop_worker(session)
-
-    async def _run_plan(
-        self, run: Run, session: Session, calls: PlanCalls, code: str, limits: Limits
-    ) -> tuple[Outcome, Recovered | None]:
-        try:
-            worker, recovered = await self._sessions.worker(session)
-            run.interrupt = worker.interrupt
-            return await worker.run(code, host=calls, limits=limits), recovered
+            await work.carry_out()
         except EngineError as error:
-            return _failed("EngineError", str(error)), None
+            failure = PlanError(type="EngineError", message=str(error))
         except Exception:  # whatever is wrong with us, whoever waits for the run gets an answer
             logger.exception("run %s failed", run.handle)
-            return _failed("InternalError", "Planact failed to run the plan; its log says why."), None
-
-    def _answer(
-        self, status: Status, run: Run, calls: PlanCalls, outcome: Outcome, *, recovered: Recovered | None = None
-    ) -> JSONObject:
-        errors = [replace(error, call=calls.position(error.call)) for error in outcome.errors]
-        return build_answer(
-            status,
-            session=run.session,
-            run=run.handle,
-            outcome=replace(outcome, errors=tuple(errors)),
-            calls=calls.records(outcome.bindings),
-            recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
-        )
+            failure = PlanError(type="InternalError", message="Planact failed to run the plan; its log says why.")
+        finally:
+            # Also when we are cut off: whoever waits gets what there is.
+            kept = work.kept
+            session.absorb(kept if kept is not None else Outcome(status="ok"))
+            session.busy_with = None
+            ending = work.ending()
+            await self._runs.finish(run, _answer(ending if failure is None else _failed(ending, failure), run))
+            await self._sessions.keep(session)
+        if kept is not None and kept.worker_lost is not None:
+            await self._sessions.drop_worker(session)
 
 
-_CANCELLED = PlanError(type="CancelledError", message="The run was cancelled.")
+def _failed(ending: Ending, error: PlanError) -> Ending:
+    return replace(ending, status="error", outcome=replace(ending.outcome, status="error", errors=(error,)))
 
 
-def _failed(type: str, message: str) -> Outcome:
-    return Outcome(status="error", errors=(PlanError(type=type, message=message),))
+def _answer(ending: Ending, run: Run) -> JSONObject:
+    recovered = ending.recovered
+    return build_answer(
+        ending.status,
+        session=run.session,
+        run=run.handle,
+        outcome=ending.outcome,
+        calls=ending.calls,
+        plan=ending.plan,
+        attempts=ending.attempts,
+        warnings=ending.warnings,
+        recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
+        progress=ending.progress,
+    )
 
 
 def refusal(error: Exception, *, session: str | None = None, run: str | None = None) -> JSONObject:
@@ -148,10 +158,3 @@ def refusal(error: Exception, *, session: str | None = None, run: str | None = N
     hint = error.hint if isinstance(error, RequestError) else None
     entry = PlanError(type=type(error).__name__, message=str(error), parameter=parameter, hint=hint)
     return build_answer("error", session=session, run=run, outcome=Outcome(status="error", errors=(entry,)))
-
-
-def _status(outcome: Outcome, calls: PlanCalls) -> Status:
-    stopped_by = outcome.errors[0].call if outcome.status == "error" and outcome.errors else None
-    if stopped_by is not None and calls.held_back(stopped_by):
-        return "denied"
-    return outcome.status

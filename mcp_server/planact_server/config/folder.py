@@ -30,7 +30,8 @@ ADDING_KEYS = frozenset({"packs", "policy.trust", "policy.allow", "policy.ask", 
 
 _RESTRICTIONS = frozenset({"ask", "deny"})
 _OWN_SECTIONS = ("sandbox", "privacy")
-_OWN_KEYS = frozenset({"policy.approve_without_terminal", "planner.base_url", "planner.api_key"})
+_OWN_KEYS = frozenset({"policy.approve_without_terminal", "planner.backend", "planner.base_url", "planner.api_key"})
+"""Whether, and to whom, tasks and data leave the device is the user's to say, as is what nobody may approve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

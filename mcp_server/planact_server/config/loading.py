@@ -109,6 +109,8 @@ class _Merged:
             before = cast("tuple[str, ...]", self.values.get(key, ())) if appends else ()
             self.values[key] = (*before, *cast("tuple[str, ...]", value)) if appends else value
             self.origins[key] = f"{self.origins[key]} and {layer.origin}" if appends else layer.origin
+            if key == "planner.model" and str(value).startswith(("./", "../", "~/")):
+                self.values[key] = str(layer.base / Path(str(value)).expanduser())
             if key == "packs":
                 added = [
                     PackSpec(spec=spec, base=layer.base, origin=layer.origin) for spec in cast("tuple[str, ...]", value)

@@ -7,10 +7,11 @@ the program sees.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr
 
+from planact_quantized import ALL_LAYERS
 from planact_server.sandbox import Limits
 from planact_server.trust import local_pack
 
@@ -29,6 +30,17 @@ def _checked_spec(spec: str) -> str:
     if not spec.strip() or "\0" in spec:
         raise ValueError('a pack is the name of a shipped one ("calendar") or a path ("./my_pack.py")')
     return spec
+
+
+def _whole_number(value: object) -> object:
+    """In the environment a number is text, like `auto`. llama.cpp says -1 for all."""
+    if isinstance(value, str) and value.strip().lstrip("-").isdigit():
+        value = int(value)
+    if value == -1:
+        return "all"
+    if isinstance(value, bool) or (isinstance(value, int) and value < 0) or not isinstance(value, int | str):
+        raise ValueError('a number of layers, "all" or "auto"')
+    return value
 
 
 # TOML has lists only, so the container is lenient and the elements stay strict.
@@ -71,17 +83,68 @@ class PolicySettings(PolicyTable):
 
 
 class PlannerSettings(Section):
-    """`[planner]`: who turns a task into a plan."""
+    """`[planner]`: who turns a task into a plan, and how."""
 
     backend: Literal["local", "openai"] = "local"
     base_url: str | None = None
     model: str | None = None
+    """An installed model's name or a GGUF file's path; with `openai` what the server calls it."""
+
     api_key: str | None = Field(default=None, repr=False)
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    candidates: Annotated[int, Field(ge=0, le=16)] = 4
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7
+    grammar: bool = True
+    repetition: bool = True
+    expansion: bool = False
+    expansion_depth: Annotated[int, Field(ge=1, le=5)] = 2
+    ask_model: bool = True
+    tools: Annotated[int, Field(ge=1, le=1_000)] = 40
+    max_tokens: Annotated[int, Field(ge=16, le=100_000)] = 1_024
+    seconds: Seconds = 300.0
+    """Longest time for one text of the model."""
+
+    prompt: Literal["eval", "package"] = "eval"
 
 
 class ModelSettings(Section):
-    """`[model]`: the on-device model. It has no keys yet."""
+    """`[model]`: how the on-device model is loaded, in llama.cpp's words."""
+
+    device: str = "auto"
+    n_gpu_layers: Annotated[int | Literal["auto", "all"], BeforeValidator(_whole_number)] = "auto"
+    n_ctx: Annotated[int, Field(ge=0)] = 0
+    """Prompt and text together, in tokens. 0: as much as is useful and fits."""
+
+    main_gpu: Annotated[int, Field(ge=0)] = 0
+    tensor_split: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Strict(False)] = ()
+    split_mode: Literal["none", "layer", "row"] = "layer"
+    kv_type: Literal["auto", "f16", "q8_0", "q4_0"] = "auto"
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    threads_batch: Annotated[int, Field(ge=0)] = 0
+    n_batch: Annotated[int, Field(ge=32)] = 512
+    forced_tokens: bool = True
+    drafting: Literal["auto", "on", "off"] = "auto"
+    prefix_cache_mb: Annotated[int, Field(ge=0)] = 2_048
+    load_seconds: Seconds = 300.0
+    idle_seconds: Seconds = 600.0
+
+    def wishes(self) -> dict[str, Any]:
+        """Return what is asked for in the names of `EngineSettings`; what is left to choose is left out."""
+        given = self.model_dump(exclude_unset=True, exclude={"n_ctx", "n_gpu_layers", "kv_type", "prefix_cache_mb"})
+        wishes: dict[str, Any] = {_OF_LLAMA_CPP.get(key, key): value for key, value in given.items()}
+        if self.n_ctx:
+            wishes["context_tokens"] = self.n_ctx
+        if self.n_gpu_layers != "auto":
+            wishes["gpu_layers"] = ALL_LAYERS if self.n_gpu_layers == "all" else self.n_gpu_layers
+        if self.kv_type != "auto":
+            wishes["kv_type"] = self.kv_type
+        if "prefix_cache_mb" in self.model_fields_set:
+            wishes["prefix_bytes"] = self.prefix_cache_mb * 1024 * 1024
+        return wishes
+
+
+_OF_LLAMA_CPP = {"threads_batch": "batch_threads", "n_batch": "batch_tokens"}
 
 
 class SandboxSettings(Section):

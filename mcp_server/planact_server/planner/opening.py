@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planact_server.planner.backends import LateBackend
 from planact_server.planner.planner import Planner
@@ -52,9 +52,9 @@ def _local(planner: PlannerSettings, model: ModelSettings, state: Path) -> Backe
     from planact_quantized.ladder import Wanted  # noqa: PLC0415
     from planact_server.planner.local import LocalModel, local_engine  # noqa: PLC0415
 
-    given = model.model_dump(exclude_unset=True, exclude_none=True)
+    given: dict[str, Any] = model.wishes() | {"candidates": max(1, planner.candidates)}
     wishes = {field.name for field in fields(Wanted)}
-    # [model] spells its keys as the dataclasses below do: what a fit decides goes there, the rest to the engine.
+    # Both dataclasses spell what they share alike: what a fit decides goes there, the rest to the engine.
     rest = {field.name for field in fields(EngineSettings)} - wishes
     wish = LocalModel(
         name=planner.model or "",

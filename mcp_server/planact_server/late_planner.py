@@ -1,0 +1,58 @@
+"""The planner that is configured, opened by the first task: a server starts without it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import fields
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planact_server.config import Config
+    from planact_server.planner import Ground, Planned, TaskPlanner
+    from planact_tools import JSONObject, JSONValue
+
+
+class LatePlanner:
+    """A `TaskPlanner`, and an async context manager that closes what the first task has opened."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._opened: TaskPlanner | None = None
+
+    async def carry_out(self, task: str, ground: Ground) -> Planned:
+        return await (await self._planner()).carry_out(task, ground)
+
+    async def expand(self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int) -> str:
+        return await (await self._planner()).expand(name, arguments, plan=plan, depth=depth)
+
+    async def ask_model(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
+        return await (await self._planner()).ask_model(instruction, data=data, schema=schema)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _planner(self) -> TaskPlanner:
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await self._open()
+            return self._opened
+
+    async def _open(self) -> TaskPlanner:
+        # Loading it takes longer than the rest of a start.
+        from planact_server.planner.opening import open_planner  # noqa: PLC0415
+        from planact_server.planner.options import PlannerOptions  # noqa: PLC0415
+
+        config = self._config
+        # [planner] spells the planner's switches as they are.
+        switches = config.planner.model_dump(include={field.name for field in fields(PlannerOptions)})
+        return await self._stack.enter_async_context(
+            open_planner(PlannerOptions(**switches), config.planner, config.model, state=config.state)
+        )

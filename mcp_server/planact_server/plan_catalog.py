@@ -1,0 +1,95 @@
+"""The catalog as one plan sees it: pinned, but for servers that were still starting when the plan asked for them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from planact_server.catalog.catalog import (
+    AmbiguousToolError,
+    Catalog,
+    CatalogServer,
+    CatalogTool,
+    ToolNotFoundError,
+)
+from planact_server.sandbox import PlanFault, ToolRequest
+from planact_tools import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from planact_server.rights import PlanRights
+
+logger = logging.getLogger(__name__)
+
+
+class PlanCatalog:
+    """Looks names up, and waits for the servers that they may belong to."""
+
+    def __init__(self, rights: PlanRights) -> None:
+        self._rights = rights
+        self.current: Catalog = rights.toolbox.catalog
+
+    async def await_owners_of(self, names: Iterable[str]) -> None:
+        """Wait for the servers that those of the names may belong to that nobody has yet."""
+        heads = {name.partition(".")[0] for name in names if not self._knows(name)}
+        if not heads:
+            return
+        servers = [self.current.servers[head].raw_name for head in heads if head in self.current.servers]
+        # A bare name may belong to any server, so all of them have to answer first.
+        await self._await_servers(servers, everything=len(servers) < len(heads))
+
+    async def settle(self) -> None:
+        """Wait for all servers, within the time that a plan waits."""
+        await self._rights.toolbox.settle(seconds=self._rights.start_seconds)
+        self.current = self._rights.toolbox.catalog
+
+    async def find(self, request: ToolRequest) -> CatalogTool:
+        """Return the tool that a call names. Raises PlanFault."""
+        if request.raw:
+            return await self._find_raw(request.tool, request.server)
+        name = f"{request.server}.{request.tool}" if request.server else request.tool
+        found = self.current.resolve(name)
+        if not isinstance(found, CatalogTool):
+            raise PlanFault(f"There is no tool {name!r}.", type="NameError", function=name, hint=self.hint(name))
+        return found
+
+    def hint(self, name: str) -> str:
+        """Return what may help where nothing has this name."""
+        if reason := self._why_without_tools(name.partition(".")[0]):
+            return reason
+        closest = self.current.closest(name)
+        return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
+
+    async def _find_raw(self, tool: str, server: str | None) -> CatalogTool:
+        """Find what `call_tool` names. Nobody looked it up before the plan ran: its server may be starting."""
+        owner = self.current.server(server) if server is not None else None
+        try:
+            try:
+                return self.current.by_raw(tool, server)
+            except ToolNotFoundError:
+                await self._await_servers([owner.raw_name] if owner else [], everything=server is None)
+                return self.current.by_raw(tool, server)
+        except (ToolNotFoundError, AmbiguousToolError) as error:
+            hint = self._why_without_tools(server) if server is not None else None
+            raise PlanFault(str(error), type="NameError", function=tool, hint=hint) from None
+
+    def _knows(self, name: str) -> bool:
+        found = self.current.resolve(name)
+        if isinstance(found, CatalogServer):
+            return not self._rights.toolbox.is_pending(found.raw_name)
+        return found is not None
+
+    async def _await_servers(self, servers: Sequence[str], *, everything: bool) -> None:
+        toolbox = self._rights.toolbox
+        for server in servers:
+            try:
+                await toolbox.retry(server)
+            except ToolError as error:
+                logger.info("%s", error.message)
+        await toolbox.settle(None if everything else servers, seconds=self._rights.start_seconds)
+        self.current = toolbox.catalog
+
+    def _why_without_tools(self, server: str) -> str | None:
+        found = self.current.server(server)
+        return self._rights.toolbox.error(found.raw_name) if found else self._rights.unusable.get(server)
