@@ -22,11 +22,15 @@ from planact_quantized.settings import ALL_LAYERS, Drafting, EngineSettings, KVT
 
 if TYPE_CHECKING:
     from planact_quantized.engine import Engine, EngineStatus
+    from planact_quantized.grammar import PlanFunction, PlanParameter, plan_grammar
+    from planact_quantized.prompt import extract, fenced, messages, system_prompt
 
 # Imported when they are asked for: the child process starts with this package too, and has no use for them.
 _LATE = {
     "Engine": "planact_quantized.engine",
     "EngineStatus": "planact_quantized.engine",
+    **dict.fromkeys(("PlanFunction", "PlanParameter", "plan_grammar"), "planact_quantized.grammar"),
+    **dict.fromkeys(("extract", "fenced", "messages", "system_prompt"), "planact_quantized.prompt"),
 }
 
 __all__ = [
@@ -45,11 +49,18 @@ __all__ = [
     "Grammar",
     "KVType",
     "Message",
+    "PlanFunction",
+    "PlanParameter",
     "Role",
     "SplitMode",
     "StopReason",
     "Usage",
     "Watcher",
+    "extract",
+    "fenced",
+    "messages",
+    "plan_grammar",
+    "system_prompt",
 ]
 
 

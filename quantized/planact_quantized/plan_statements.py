@@ -1,0 +1,218 @@
+"""Statements of the plan grammar: rules for each place and each depth of indentation. Pure.
+
+A place says what may stand there: `return` only in functions, `break` only in loops, `await` outside of ordinary
+functions. White space that carries meaning cannot be counted by rules, so there is one set of them for each depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planact_quantized.gbnf_text import choice
+from planact_quantized.plan_words import ERRORS, METHODS
+
+if TYPE_CHECKING:
+    from planact_quantized.gbnf_text import Rules
+
+DEPTH = 5
+"""Levels of indentation below the plan's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a statement stands; `name` is part of the names of its rules."""
+
+    name: str
+    flavour: str
+    """Of its expressions."""
+
+    awaits: bool
+    function: bool
+
+
+CLOSED_MODULE = Place("m", "c", awaits=True, function=False)
+OPEN_MODULE = Place("v", "o", awaits=True, function=False)
+FUNCTION = Place("f", "o", awaits=False, function=True)
+COROUTINE = Place("a", "o", awaits=True, function=True)
+PLACES = (CLOSED_MODULE, OPEN_MODULE, FUNCTION, COROUTINE)
+
+
+def add_statement_rules(rules: Rules) -> None:
+    """Add everything from simple statements to `plan`, which is a whole plan."""
+    _add_shared(rules)
+    for flavour in ("c", "o"):
+        _add_targets(rules, flavour)
+    for place in PLACES:
+        _add_simple(rules, place)
+        for depth in range(DEPTH + 1):
+            for loop in ("", "-loop"):
+                _add_level(rules, place, depth, loop)
+    for depth in range(DEPTH):
+        _add_definitions(rules, depth)
+    _add_class(rules)
+    first, then = CLOSED_MODULE.name, OPEN_MODULE.name
+    rules.add("plan", f"end? (stmt-{first}0+ (opening stmt-{then}0*)? | opening stmt-{then}0*)")
+    # From here on names that the plan has defined may be called.
+    rules.add("opening", "define0", "class")
+
+
+def _add_shared(rules: Rules) -> None:
+    rules.add("eq", 's "=" s')
+    rules.add("loop", 'loop-part ("," s loop-part)*')
+    rules.add("loop-part", "n", '"(" loop-part ("," s loop-part)+ ")"')
+    rules.add("type", 'type-part (" | " type-part)*')
+    rules.add("type-part", 'n ("." attr)* ("[" type-items "]")?', '"None"', "d1 | q1", '"..."', '"[" type-items? "]"')
+    rules.add("type-items", 'type ("," s type)*')
+    rules.add("import", '"import " module-as ("," s module-as)*', '"from " from-import')
+    rules.add("module-as", 'module (" as " n)?')
+    rules.add("error", choice(rules, "er", dict.fromkeys(ERRORS, "")))
+    rules.add("errors", 'n ("." attr)*', '"(" n ("." attr)* ("," s n ("." attr)*)* ("," s)? ")"')
+    rules.add("own", "[a-zA-Z] inner | private")
+    _add_patterns(rules)
+
+
+def _add_patterns(rules: Rules) -> None:
+    rules.add("constant", 'plain | "-"? (whole fraction? | fraction) exponent? | "None" | "True" | "False"')
+    rules.add("name-constant", 'n ("." attr)+')
+    rules.add("alternative", 'constant | name-constant | n "()" | "[]"')
+    rules.add("pattern", "n | refutable")
+    rules.add(
+        "refutable",
+        'alternative (" | " alternative)*',
+        '"[" (pattern ("," s pattern)* ("," s "*" n)? | "*" n)? "]"',
+        '"(" (pattern "," s (pattern ("," s pattern)*)?)? ")"',
+        '"{" (constant ":" s pattern ("," s constant ":" s pattern)* ("," s "**" n)? | "**" n)? "}"',
+        'n "(" (pattern ("," s pattern)* ("," s field-pattern)* | field-pattern ("," s field-pattern)*) ")"',
+    )
+    rules.add("field-pattern", 'public "=" pattern')
+    rules.add("public", "[a-zA-Z] inner")
+    rules.add("case", '"case " refutable (" as " n)?')
+
+
+def _add_targets(rules: Rules, f: str) -> None:
+    add = rules.add
+    add(f"target-{f}", f'n ("." own | "[" index-{f} "]")*')
+    add(f"target-part-{f}", f"target-{f}", f"group-target-{f}")
+    add(f"more-targets-{f}", f'("," s target-part-{f})* "," s (target-part-{f} | "*" n ("," s target-part-{f})*)')
+    add(f"group-target-{f}", f'"(" target-part-{f} ("," s target-part-{f})+ ")"')
+    add(f"other-targets-{f}", f"group-target-{f} more-targets-{f}?", f'"*" n ("," s target-part-{f})+')
+    add(
+        f"values-{f}",
+        f'e-{f} ("," s line-item-{f})* ","?',
+        f'"*" any-{f} "," (s line-item-{f} ("," s line-item-{f})*)?',
+    )
+    add(f"line-item-{f}", f"e-{f}", f'"*" any-{f}')
+    add(f"with-{f}", f'e-{f} (" as " target-{f})?')
+    add(f"condition-{f}", f"e-{f}", f'n " := " e-{f}', f'"not "? "(" n " := " e-{f} ")" tail-{f}')
+
+
+def _add_simple(rules: Rules, place: Place) -> None:
+    """Add statements of one line, and the values that they take in this place."""
+    add, p, f = rules.add, place.name, place.flavour
+    waited = [f'"await " primary-{f} tail-{f}'] if place.awaits else []
+    add(f"value-{p}", f"values-{f}", *waited)
+    add(f"if-{p}", f"condition-{f}", *waited)
+    add(
+        f"simple-{p}",
+        f"value-{p}",
+        f"target-{f} (set-{p} | more-targets-{f}? eq (n eq)* value-{p})",
+        f"other-targets-{f} eq (n eq)* value-{p}",
+        '"pass"',
+        "import",
+        f'"assert " e-{f} ("," s e-{f})?',
+        f'"raise" (" " (error call-{f} | e-{f}) (" from " e-{f})?)?',
+        f'"del " target-{f} ("," s target-{f})*',
+        *([f'"return" (" " value-{p})?'] if place.function else []),
+        *([f'"yield" (" " values-{f})?', f'"yield from " e-{f}'] if place.function and not place.awaits else []),
+    )
+    add(
+        f"set-{p}",
+        f's ([-+%@&|^] | "*" "*"? | "/" "/"? | "<<" | ">>") "=" s value-{p}',
+        f'":" s type (eq value-{p})?',
+    )
+    add(f"simple-{p}-loop", f"simple-{p}", '"break" | "continue"')
+
+
+def _add_level(rules: Rules, place: Place, depth: int, loop: str) -> None:
+    """Add statements at one depth; what stands below them is one deeper."""
+    p, f, here = place.name, place.flavour, f"{depth}{loop}"
+    simple = f"simple-{p}{loop} end"
+    if depth == DEPTH:
+        rules.add(f"stmt-{p}{here}", simple)
+        rules.add(f"below-{p}{here}", f'" "? {simple}')
+        return
+    at, below, looping = _indent(depth), f"below-{p}{here}", f"below-{p}{depth}-loop"
+    asynchronous = '"async "? ' if place.awaits else ""
+    rules.add(below, f'" "? {simple}', f"end ({_indent(depth + 1)}stmt-{p}{depth + 1}{loop})+")
+    otherwise, finally_ = f'({at}"else:" {below})?', f'{at}"finally:" {below}'
+    handlers = f'({at}"except " errors (" as " n)? ":" {below})+ ({at}"except:" {below})?'
+    rules.add(
+        f"stmt-{p}{here}",
+        simple,
+        f'"if " if-{p} ":" {below} ({at}"elif " if-{p} ":" {below})* {otherwise}',
+        f'{asynchronous}"for " loop " in " values-{f} ":" {looping} {otherwise}',
+        f'"while " if-{p} ":" {looping} {otherwise}',
+        f'"try:" {below} (({handlers} | {at}"except:" {below}) {otherwise} ({finally_})? | {finally_})',
+        f'{asynchronous}"with " with-{f} ("," s with-{f})* ":" {below}',
+        *([_match(p, f, depth, loop)] if depth + 2 <= DEPTH else []),
+        *([f"define{depth}"] if f == "o" else []),
+        *(["class"] if p == OPEN_MODULE.name and depth == 0 else []),
+    )
+
+
+def _match(p: str, f: str, depth: int, loop: str) -> str:
+    """Return the match statement. A pattern that fits everything comes last, as Python demands."""
+    at, below = _indent(depth + 1), f"below-{p}{depth + 1}{loop}"
+    sure = f'{at}"case " n ":" {below}'
+    some = f'({at}case (" if " if-{p})? ":" {below} | {at}"case " n " if " if-{p} ":" {below})+'
+    return f'"match " values-{f} ":" end ({some} ({sure})? | {sure})'
+
+
+def _add_definitions(rules: Rules, depth: int) -> None:
+    """Add functions at one depth. `global` comes first in a body: behind a use of its name it is an error."""
+    at, inner = _indent(depth), _indent(depth + 1)
+    if depth == 0:
+        _add_parameters(rules)
+        rules.add("decorator", '"@" n ("." attr)* call-o?')
+        rules.add("returned", '(" -> " type)?')
+        rules.add("global", '"global " n ("," s n)* end')
+    rules.add(f"define{depth}", f'(decorator end {at})* (function{depth} | "async " coroutine{depth})')
+    for kind, place in (("function", FUNCTION), ("coroutine", COROUTINE)):
+        body = f"{inner}global ({inner}stmt-{place.name}{depth + 1})+"
+        rules.add(f"{kind}{depth}", f'"def " n {kind}-rest{depth}')
+        rules.add(
+            f"{kind}-rest{depth}",
+            f'"(" w parameters ")" returned ":" (below-{place.name}{depth} | end {body})',
+        )
+
+
+def _add_parameters(rules: Rules) -> None:
+    """Add parameters: those without a default first, as Python demands."""
+    rules.add("parameters", 'plain-parameter | defaults | rest | ""')
+    rules.add("annotation", '(":" s type)?')
+    rules.add("default", 's "=" s any-o')
+    rules.add("plain-parameter", 'n annotation w ("," w parameters)?')
+    rules.add("defaults", 'n annotation default w ("," w (defaults | rest)?)?')
+    rules.add("rest", '"*" n annotation w ("," w named?)?', '"*" w "," w named', '"**" n annotation w ("," w)?')
+    rules.add("named", 'n annotation default? w ("," w named?)?', '"**" n annotation w ("," w)?')
+
+
+def _add_class(rules: Rules) -> None:
+    method = choice(rules, "me", dict.fromkeys(METHODS, ""))
+    rules.add(
+        "class",
+        '(decorator end)* "class " n ("(" (e-o ("," s e-o)*)? ")")? ":" (" "? ("pass" | "...") end | end (i1 member)+)',
+    )
+    rules.add(
+        "member",
+        '(d3 | "pass") end',
+        'n ":" s type (eq e-o)? end',
+        "n eq e-o end",
+        "define1",
+        f'"def " {method} function-rest1',
+    )
+
+
+def _indent(depth: int) -> str:
+    return f"i{depth} " if depth else ""
