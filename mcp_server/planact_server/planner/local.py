@@ -47,7 +47,13 @@ def local_engine(wish: LocalModel, *, state: Path) -> Engine:
         model, footprint = _chosen(wish, ModelStore(state / FOLDER), machine)
     except (ModelError, GGUFError) as error:
         raise BackendError(str(error), fault="model") from error
-    base = EngineSettings(model=model.path, prefixes=state / PREFIXES, **dict(wish.settings))  # type: ignore[arg-type]
+    base = EngineSettings(
+        model=model.path,
+        prefixes=state / PREFIXES,
+        candidates=wish.wanted.candidates,
+        batch_tokens=wish.wanted.batch_tokens,
+        **dict(wish.settings),  # type: ignore[arg-type] - their names and types were checked with the configuration
+    )
     return Engine(plan_fit(footprint, machine, wish.wanted).settings(model.path, base=base))
 
 
