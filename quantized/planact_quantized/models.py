@@ -6,7 +6,6 @@ on its way lies in `incoming`.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from contextlib import contextmanager
@@ -136,7 +135,7 @@ class ModelStore:
         sha256: str | None = None,
         report: Report = silent,
     ) -> Added:
-        """Take a file in: as a second name of it where the file system allows, else as a copy. May raise NoSpaceError.
+        """Take in a copy of a file. May raise NoSpaceError.
 
         With `link` it stays where it is and is only referred to. A file from `incoming` is moved; its `sha256` need
         not be taken again. Without a `name` it gets one that is free.
@@ -151,7 +150,7 @@ class ModelStore:
                 sha256 = sha256 or sha256_of(path, report=report)
                 target = path.replace(self._passing())
             else:
-                target, sha256 = self._take(path, report=report)
+                target, sha256 = self._copied(path, report=report)
         try:
             names = (name,) if name is not None else own_ids(candidate)
             return self._record_added(
@@ -215,16 +214,13 @@ class ModelStore:
         """Return a path in `incoming` that is nobody else's."""
         return self.incoming / f"{secrets.token_hex(8)}.gguf"
 
-    def _take(self, path: Path, *, report: Report) -> tuple[Path, str]:
-        """Bring a file into `incoming`, and return where it is and its hash."""
+    def _copied(self, path: Path, *, report: Report) -> tuple[Path, str]:
+        """Copy a file into `incoming`, and return where it is and its hash."""
+        # No hard link: a file that its owner overwrites in place would change under a model that is loaded.
         target = self._passing()
+        require_space(self.folder, path.stat().st_size, what=repr(path.name))
         try:
-            try:
-                os.link(path, target)
-            except OSError:  # another file system, or one without second names
-                require_space(self.folder, path.stat().st_size, what=repr(path.name))
-                return target, copy(path, target, report=report)
-            return target, sha256_of(target, report=report)
+            return target, copy(path, target, report=report)
         except BaseException:
             target.unlink(missing_ok=True)
             raise

@@ -1,9 +1,10 @@
 """Fetching a large file: every way in which a server or a line can let one down."""
 
 import hashlib
-import multiprocessing
 import random
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,25 +242,39 @@ def test_a_wrong_beginning_ends_it_at_once(server: FileServer, target: Path) -> 
     assert partial_path(target).stat().st_size == 0
 
 
-def _hold(path: Path, held: object, done: object) -> None:
-    from planact_quantized.partial import Partial
-
-    with Partial(partial_path(path)).locked():
-        held.set()
-        done.wait(20)
+HOLD = """
+import sys
+from pathlib import Path
+from planact_quantized.partial import Partial
+with Partial(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
 
 
 def test_two_processes_do_not_fetch_the_same_file(server: FileServer, target: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=[target, held, done])
-    other.start()
-    try:
-        assert held.wait(20)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", HOLD, partial_path(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
         with pytest.raises(DownloadError, match=r"Another planact is fetching 'm.gguf' already"):
             get(server, target)
-    finally:
-        done.set()
-        other.join(20)
+        other.communicate("\n", timeout=30)
+    get(server, target)
+    assert target.read_bytes() == BODY
+
+
+def test_a_process_that_dies_holds_nobody_up(server: FileServer, target: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", HOLD, partial_path(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        other.kill()
     get(server, target)
     assert target.read_bytes() == BODY

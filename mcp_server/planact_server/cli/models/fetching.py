@@ -101,8 +101,8 @@ def add(
 ) -> None:
     """Take in a model file that you have, or that lies on any web server.
 
-    Its header is checked first: a file without weights, without a tokenizer or with its end missing is refused. The
-    file is kept under a second name where the disk allows, else copied; your own stays as it is.
+    Its header is checked first: a file without weights, without a tokenizer or with its end missing is refused. A
+    file of yours is copied and stays as it is.
     """
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         raise UsageError(f"{sha256!r} is no SHA-256: it has 64 digits of 0-9 and a-f.")
