@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors format constraints clean runtime dev
+.PHONY: help demo local test check lint types floors format constraints clean runtime dev
 
 help: ## show this list
 	@echo 'Planact: one MCP tool that runs Python plans over all your other tools.'
@@ -13,9 +13,13 @@ help: ## show this list
 	@echo
 	@echo 'Each sets up .venv first when it has to. ARGS goes on to the tool: make test ARGS="-k calendar".'
 	@echo 'PYTHON=/path/to/python chooses the interpreter; uv is used where it is installed.'
+	@echo 'The first `make test` compiles llama.cpp (minutes); LLAMA=skip leaves it out, and skips what needs it.'
 
 demo: runtime ## run two plans over two tool servers, and show what comes back
 	@$(BIN)/planact demo $(ARGS)
+
+local: runtime ## get a model that plans on this machine: build llama.cpp, choose what fits, fetch it, run a task
+	@$(BIN)/planact models setup $(ARGS)
 
 test: dev ## run the tests (at most three minutes)
 	@$(BIN)/python -m pytest -n auto $(ARGS)

@@ -20,6 +20,9 @@ PREFERRED_CONTEXT = 8192
 SHORTEST_CONTEXT = 2048
 """Below this there is no room for tools, a task and a plan."""
 
+OUTPUTS = 16
+"""Logits that the engine asks llama.cpp for at once, at least (`loading.OUTPUTS`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -106,7 +109,10 @@ def needs(model: Footprint, wanted: Wanted, attempt: Attempt, *, flash: bool) ->
     on_device = offloaded > 0 or wanted.gpu_layers == 1
     cells = cells_of(attempt.context_tokens)
     compute = model.compute_bytes(
-        cells=cells, batch_tokens=wanted.batch_tokens, outputs=wanted.candidates, flash_attention=flash
+        cells=cells,
+        batch_tokens=wanted.batch_tokens,
+        outputs=max(OUTPUTS, wanted.candidates + 1),
+        flash_attention=flash,
     )
     # llama.cpp puts the last layers on the device, not the first.
     kept = model.layer_bytes[: model.layers - offloaded]

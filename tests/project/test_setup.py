@@ -66,7 +66,7 @@ def test_the_developers_environment_serves_the_demo_too(machine: Path) -> None:
     _command(machine, "python3", _ENVIRONMENT)
     for wanted in ("runtime", "dev", "runtime", "dev"):
         assert _setup(machine, wanted).returncode == 0
-    assert (machine / "log").read_text(encoding="utf-8") == "installed .\ninstalled .[dev]\n"
+    assert (machine / "log").read_text(encoding="utf-8") == "installed .\ninstalled .[dev]\nbuilt llama.cpp\n"
 
 
 def test_a_failed_installation_is_tried_again(machine: Path) -> None:
@@ -82,9 +82,47 @@ def test_a_failed_installation_is_tried_again(machine: Path) -> None:
 
 
 def test_uv_is_used_where_it_is_installed(machine: Path) -> None:
-    _command(machine, "uv", 'echo "$1 $2" >>log; case $1 in venv) mkdir -p .venv/bin ;; esac')
+    _command(machine, "environment", _ENVIRONMENT)
+    _command(
+        machine,
+        "uv",
+        'echo "$1 $2" >>log; test $1 = pip || { mkdir -p .venv/bin; ln -s "$PWD/bin/environment" .venv/bin/python; }',
+    )
     assert _setup(machine, "dev").returncode == 0
-    assert (machine / "log").read_text(encoding="utf-8") == "venv --quiet\npip install\n"
+    assert (machine / "log").read_text(encoding="utf-8") == "venv --quiet\npip install\nbuilt llama.cpp\n"
+
+
+def test_llama_cpp_is_built_for_the_tests_and_not_for_the_demo(machine: Path) -> None:
+    _command(machine, "python3", _ENVIRONMENT)
+    for wanted in ("runtime", "dev", "dev"):
+        assert _setup(machine, wanted).returncode == 0
+    assert (machine / "log").read_text(encoding="utf-8") == "installed .\ninstalled .[dev]\nbuilt llama.cpp\n"
+
+
+def test_without_a_compiler_the_tests_are_set_up_and_it_is_said(machine: Path) -> None:
+    _command(machine, "python3", _ENVIRONMENT)
+    (machine / "compiler").write_text("2", encoding="utf-8")
+    ended = _setup(machine, "dev")
+    assert (ended.returncode, ended.stderr.splitlines()[1:]) == (
+        0,
+        ["no compiler", "Until then the tests that need llama.cpp are skipped."],
+    )
+    (machine / "compiler").unlink()
+    assert _setup(machine, "dev").returncode == 0
+    assert (machine / "log").read_text(encoding="utf-8") == "installed .[dev]\nbuilt llama.cpp\n"
+
+
+def test_a_failed_build_of_llama_cpp_is_not_passed_over(machine: Path) -> None:
+    _command(machine, "python3", _ENVIRONMENT)
+    (machine / "compiler").write_text("1", encoding="utf-8")
+    ended = _setup(machine, "dev")
+    assert (ended.returncode, ended.stderr.splitlines()[2:]) == (
+        1,
+        ["Building llama.cpp did not work; the lines above say why. LLAMA=skip goes on without it."],
+    )
+    assert _setup(machine, "dev").returncode == 1
+    skipped = _setup(machine, "dev", LLAMA="skip")
+    assert (skipped.returncode, skipped.stderr) == (0, "LLAMA=skip: the tests that need llama.cpp are skipped.\n")
 
 
 def test_make_lists_its_targets(machine: Path) -> None:
@@ -92,16 +130,19 @@ def test_make_lists_its_targets(machine: Path) -> None:
         [_which("make"), "help"], cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=True
     ).stdout
     targets = {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")}
-    assert targets >= {"demo", "test", "check", "lint", "types", "floors", "format", "clean", "help"}
+    assert targets >= {"demo", "local", "test", "check", "lint", "types", "floors", "format", "clean", "help"}
 
 
 _ENVIRONMENT = """
 case "$1 $2" in
     "-m venv") mkdir -p .venv/bin; ln -s "$0" .venv/bin/python ;;
     "-m pip") test ! -e offline || exit 1; for package; do :; done; echo "installed $package" >>log ;;
+    "-m planact_quantized.llama_wheel") test ! -e compiler || { echo "no compiler" >&2; exit "$(cat compiler)"; }
+        echo "built llama.cpp" >>log ;;
 esac
 """
-"""A stand-in for Python: recent enough, makes an environment that holds itself, writes down what is installed."""
+"""A stand-in for Python: recent enough, makes an environment that holds itself, writes down what is installed; a file
+`compiler` makes it fail to build llama.cpp, with the exit code that it holds."""
 
 
 def _command(machine: Path, name: str, script: str) -> None:
@@ -110,11 +151,11 @@ def _command(machine: Path, name: str, script: str) -> None:
     file.chmod(0o755)
 
 
-def _setup(machine: Path, wanted: str) -> subprocess.CompletedProcess[str]:
+def _setup(machine: Path, wanted: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(machine / "bin" / "sh"), ".ci/setup", wanted],
         cwd=machine,
-        env={"PATH": str(machine / "bin")},
+        env={"PATH": str(machine / "bin"), **environ},
         capture_output=True,
         text=True,
         timeout=30,
