@@ -31,6 +31,9 @@ Result: TypeAlias = Completion | int | None
 HANG_UP_SECONDS = 1.0
 """How long a child may take to end after its input has ended; then it is killed."""
 
+UNKILLABLE_SECONDS = 5.0
+"""How long a killed process is waited for. One that is stuck in a driver may never end; it is left to the system."""
+
 LAST_WORDS_SECONDS = 0.5
 """How long the pipes of a process that has ended are still read: something may hold on to them."""
 
@@ -79,7 +82,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """The model is loaded (`info`), or will not be (`failure`)."""
 
         self.over = asyncio.Event()
-        """The process has ended and its last words are read."""
+        """The process has ended and its last words are read, or it is beyond help."""
 
         self.info: BackendInfo | None = None
         self.failure: BackendError | None = None
@@ -284,6 +287,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 self._transport.kill()
             else:
                 os.kill(self.pid, signal.SIGKILL)
+        self._later(UNKILLABLE_SECONDS, self._finish)
 
 
 async def start_child(settings: EngineSettings, events: Events, *, command: Sequence[str]) -> ChildProcess:
@@ -304,7 +308,7 @@ async def start_child(settings: EngineSettings, events: Events, *, command: Sequ
 
 def _ending(returncode: int | None) -> str:
     if returncode is None:
-        return "ended without a trace"
+        return "does not end, not even when it is killed"
     if returncode >= 0:
         return f"ended with code {returncode}"
     try:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from planact_quantized import BackendError, Engine
+from planact_quantized import BackendError, Engine, process
 from planact_quantized.launching import INTERPRETER
 from quantized.engine_standin import COMMAND  # noqa: TID251 - a folder of tests
 from quantized.engine_testing import Beginning, order, texts, toy, until_gone, until_state  # noqa: TID251
@@ -128,6 +128,26 @@ async def test_a_frozen_child_is_killed_on_closing(model: Path) -> None:
             pid = int((await engine.start()).extras["pid"])
             os.kill(pid, signal.SIGSTOP)
         await until_gone(pid)
+
+
+async def test_a_child_that_nothing_can_end_holds_up_neither_the_next_one_nor_closing(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it is stuck in a driver: here, signals are lost on their way to it."""
+    signal_for_sure, stuck = os.kill, list[int]()
+    monkeypatch.setattr(process, "UNKILLABLE_SECONDS", 0.05)
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    with fail_after(20):
+        async with toy(model) as engine:
+            for _ in range(2):
+                stuck.append(int((await engine.start()).extras["pid"]))
+                signal_for_sure(stuck[-1], signal.SIGSTOP)
+                with anyio.move_on_after(0.01):
+                    await engine.generate(order("say x"))
+        monkeypatch.undo()
+        for pid in stuck:
+            signal_for_sure(pid, signal.SIGKILL)
+            await until_gone(pid)
 
 
 async def test_a_child_that_crashes_again_and_again_is_left_alone_for_a_while(engine: Engine) -> None:
