@@ -15,7 +15,7 @@ from planact_quantized.gguf import GGUFError, read_header
 from planact_quantized.large_files import NoSpaceError
 from planact_quantized.model_checks import check_model
 from planact_quantized.quantization_types import TYPES
-from planact_quantized.quantize import Fallback, QuantizeError, plan_quantization, quantize
+from planact_quantized.quantize import Fallback, Plan, QuantizeError, plan_quantization, quantize
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -27,6 +27,11 @@ ODD_ROWS = {"width": 320, "feed_forward": 512, "heads": 5, "kv_heads": 1}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gguf(tmp_path_factory.mktemp("models") / "tiny.F16.gguf", **WHOLE_ROWS)
+
+
+@pytest.fixture(scope="module")
+def to_q8(source: Path) -> Plan:
+    return plan_quantization(source, "Q8_0")
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])
@@ -69,9 +74,9 @@ def test_working_it_out_writes_nothing(source: Path) -> None:
     assert sorted(source.parent.iterdir()) == before
 
 
-def test_what_is_quantized_already_is_taken_only_when_told_to(source: Path, tmp_path: Path) -> None:
+def test_what_is_quantized_already_is_taken_only_when_told_to(to_q8: Plan, tmp_path: Path) -> None:
     smaller = tmp_path / "q8.gguf"
-    quantize(plan_quantization(source, "Q8_0"), smaller)
+    quantize(to_q8, smaller)
     with pytest.raises(QuantizeError, match=r"quantized already \(Q8_0\).*--allow-requantize"):
         plan_quantization(smaller, "Q4_K_M")
     again = quantize(plan_quantization(smaller, "Q4_K_M", allow_requantize=True), tmp_path / "q4.gguf")
@@ -89,33 +94,32 @@ def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
         plan_quantization(make_gguf(tmp_path / "m.gguf", tensors=False), "Q8_0")
 
 
-def test_a_file_that_is_there_is_overwritten_only_by_force(source: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_overwritten_only_by_force(to_q8: Plan, tmp_path: Path) -> None:
     target = tmp_path / "out.gguf"
     target.write_text("precious")
-    plan = plan_quantization(source, "Q8_0")
     with pytest.raises(QuantizeError, match=r"already there. --force overwrites it"):
-        quantize(plan, target)
+        quantize(to_q8, target)
     assert target.read_text() == "precious"
-    quantize(plan, target, force=True)
+    quantize(to_q8, target, force=True)
     assert read_header(target).quantization == "Q8_0"
 
 
-def test_the_model_itself_is_never_overwritten(source: Path, tmp_path: Path) -> None:
+def test_the_model_itself_is_never_overwritten(source: Path, to_q8: Plan, tmp_path: Path) -> None:
     other_name = tmp_path / "link.gguf"
     other_name.symlink_to(source)
     with pytest.raises(QuantizeError, match="is the model itself"):
-        quantize(plan_quantization(source, "Q8_0"), other_name, force=True)
+        quantize(to_q8, other_name, force=True)
 
 
-def test_a_folder_that_is_not_there_is_named(source: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_named(to_q8: Plan, tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="There is no folder"):
-        quantize(plan_quantization(source, "Q8_0"), tmp_path / "no" / "out.gguf")
+        quantize(to_q8, tmp_path / "no" / "out.gguf")
 
 
-def test_room_is_looked_for_first(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_is_looked_for_first(to_q8: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_files, "free_bytes", lambda folder: large_files.SPARE_BYTES)
     with pytest.raises(NoSpaceError, match=r"'out.gguf' needs"):
-        quantize(plan_quantization(source, "Q8_0"), tmp_path / "out.gguf")
+        quantize(to_q8, tmp_path / "out.gguf")
     assert list(tmp_path.iterdir()) == []
 
 
