@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT / "tests"))
+# The script's own folder has a `planner` too.
+sys.path[:] = [str(CHECKOUT / "tests"), *(entry for entry in sys.path if Path(entry) != CHECKOUT / "benchmarks")]
 
 from catalog.bfcl import gold_calls  # noqa: E402 - the tests' helpers are no package of their own
 from catalog.recorded import livemcpbench  # noqa: E402

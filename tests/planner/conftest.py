@@ -15,13 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from planact_server.sandbox.host import PooledEngine
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """One loop for all tests here, so that they can share a sandbox."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def engine(anyio_backend: str) -> AsyncIterator[PooledEngine]:
+    engine = open_engine(limits=Limits(), warm_workers=0)
+    yield engine
+    await engine.aclose()
+
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[RealGround]:
-    engine = open_engine(limits=Limits(), warm_workers=0)
+async def ground(tmp_path: Path, engine: PooledEngine) -> AsyncIterator[RealGround]:
     pack = load_pack("calendar", base=tmp_path, state=tmp_path)
-    try:
-        yield await RealGround.over(engine, pack)
-    finally:
-        await pack.aclose()
-        await engine.aclose()
+    yield await RealGround.over(engine, pack)
+    await pack.aclose()

@@ -67,7 +67,7 @@ async def test_two_unusable_answers_are_an_error() -> None:
 
 
 async def test_data_that_does_not_fit_is_refused_whole() -> None:
-    with pytest.raises(PlanningError, match=r"the data takes 2,\d+ tokens and 1,024 fit") as caught:
+    with pytest.raises(PlanningError, match=r"the data takes 2,\d+ tokens and 1,536 fit") as caught:
         await ask(data="x" * 10_000)
     assert caught.value.hint == "Pass only what the question is about, or ask about a part at a time."
 

@@ -20,7 +20,7 @@ from planact_server.catalog.schemas import clean
 from planact_server.planner.json_grammar import json_grammar
 from planact_server.standins import stand_in
 
-steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+steady = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def grammar(schema: Any) -> State:

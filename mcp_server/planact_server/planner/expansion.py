@@ -86,7 +86,7 @@ class Expansion:
             messages=messages,
             stable_messages=prompt.stable if prompt is not None else 0,
             grammar=prompt.grammar if prompt is not None else None,
-            max_tokens=self._options.max_tokens,
+            max_tokens=prompt.longest if prompt is not None else self._options.max_tokens,
             priority=PRIORITY,
         )
 

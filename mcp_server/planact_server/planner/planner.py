@@ -156,7 +156,7 @@ class _Task:
             messages=messages,
             stable_messages=prompt.stable,
             grammar=prompt.grammar,
-            max_tokens=self.options.max_tokens,
+            max_tokens=prompt.longest,
             temperature=self.options.temperature if seed else 0.0,
             seed=seed,
             candidates=candidates,

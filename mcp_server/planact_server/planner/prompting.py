@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planact_quantized import plan_grammar
 from planact_quantized.prompt import messages as dria_messages
-from planact_server.catalog.signatures import stub
 from planact_server.planner import PlanningError
 from planact_server.planner.repairing import shown
 from planact_server.planner.retrieve import choose
+from planact_server.planner.stubs import function_stubs, plan_functions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,9 @@ class Prompt:
 
     messages: tuple[Message, ...]
     grammar: Grammar | None
+    longest: int
+    """Most tokens of an answer."""
+
     room: int
     """Most tokens of a prompt that leave room for an answer of the greatest length."""
 
@@ -48,17 +52,18 @@ class Prompt:
 
 async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOptions, task: str, ground: Ground) -> Prompt:
     """Choose tools and write the prompt. Raises BackendError, and PlanningError where the task leaves no room."""
-    room = (info.context_tokens or CONTEXT_TOKENS) - options.max_tokens
+    longest = longest_text(info, options)
+    room = context_of(info) - longest
     asked = _with_variables(task, ground.variables)
 
     def conversation(tools: Sequence[CatalogTool]) -> tuple[Message, ...]:
-        return dria_messages(asked, _stubs(tools), version=options.prompt)
+        return dria_messages(asked, function_stubs(tools), version=options.prompt)
 
     async def count(tools: Sequence[CatalogTool]) -> int:
         return await backend.count_tokens(conversation(tools))
 
     # A plan and what was wrong with it come on top when it is repaired.
-    spare = options.max_tokens + COMPLAINT_TOKENS if options.attempts > 1 else 0
+    spare = longest + min(COMPLAINT_TOKENS, context_of(info) // 16) if options.attempts > 1 else 0
     choice = await choose(ground.catalog, task, count=count, room=room - spare, most=options.tools)
     if not choice.tools and (taken := await count(())) > room:
         raise PlanningError(
@@ -67,18 +72,21 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
         )
     return Prompt(
         messages=conversation(choice.tools),
-        grammar=_grammar(choice.tools, options, info),
+        grammar=plan_grammar(plan_functions(choice.tools), expansion=options.expansion) if options.grammar else None,
+        longest=longest,
         room=room,
         warnings=(choice.warning,) if choice.warning else (),
     )
 
 
-def _stubs(tools: Sequence[CatalogTool]) -> str:
-    return "\n".join(stub(tool) for tool in tools)
+def context_of(info: BackendInfo) -> int:
+    """Return how many tokens a prompt and its answer may take together."""
+    return info.context_tokens or CONTEXT_TOKENS
 
 
-def _grammar(tools: Sequence[CatalogTool], options: PlannerOptions, info: BackendInfo) -> Grammar | None:
-    return None
+def longest_text(info: BackendInfo, options: PlannerOptions) -> int:
+    """Return how long an answer may be: in a short context a quarter of it, or nothing could be asked."""
+    return min(options.max_tokens, context_of(info) // 4)
 
 
 def _with_variables(task: str, variables: Mapping[str, JSONValue]) -> str:
