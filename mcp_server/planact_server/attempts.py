@@ -72,6 +72,7 @@ class Attempts:
         self._running: tuple[GrowingPlan, PlanCalls, Worker] | None = None
         self._planning: asyncio.Task[Planned] | None = None
         self._planned: Planned | None = None
+        self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped: Literal["cancelled", "timeout"] | None = None
         self._stage = "reading tools"
         self._deadline = asyncio.get_running_loop().time() + limits.seconds
@@ -101,8 +102,8 @@ class Attempts:
         limits = replace(self._limits, seconds=min(REHEARSAL_SECONDS, self._seconds_left()))
         outcome = await worker.run(plan, host=calls, limits=limits)
         if self._is_over():
-            raise asyncio.CancelledError
-        return Trial(outcome=calls.placed(outcome), calls=calls.records(outcome.bindings))
+            self._give_up()
+        return Trial(outcome=calls.placed(outcome), calls=calls.records(outcome.bindings), final=self._is_over())
 
     async def attempt(self, plan: str) -> Trial:
         """Run a plan in earnest, from the session as it was before the first attempt."""
@@ -128,7 +129,7 @@ class Attempts:
             self._journal.end_attempt(calls.log)
             tried = self._record(growing, calls, outcome)
         if self._is_over():
-            raise asyncio.CancelledError  # whatever the planner would do next, nobody waits for it
+            self._give_up()  # whatever the planner would do next, nobody waits for it
         return tried.trial
 
     async def report(self, text: str, fraction: float | None = None) -> None:
@@ -143,22 +144,23 @@ class Attempts:
         self._planning = asyncio.create_task(self._plan(), name="planning")
         alarm = asyncio.get_running_loop().call_at(self._deadline, self._time_is_up)
         try:
-            await asyncio.wait([self._planning])
-            self._planned = self._result(self._planning)
+            await asyncio.wait([self._planning, self._given_up], return_when=asyncio.FIRST_COMPLETED)
         finally:
             alarm.cancel()
-            await self._end_planning()
+            await self._end_planning(self._planning)
             if self._standing is None or self._dry:
                 await self._start.go_back()
             await self._start.forget()
+        if self._planning.done() and not self._planning.cancelled():
+            self._planned = self._planning.result()
 
     async def interrupt(self) -> None:
         """Stop soon; what the last plan did is in the answer."""
         self._stopped = self._stopped or "cancelled"
         if self._running is not None:
             await self._running[2].interrupt()
-        elif self._planning is not None:
-            self._planning.cancel()
+        else:
+            self._give_up()
 
     def so_far(self) -> Ending:
         """Return what is known while it goes on."""
@@ -203,24 +205,23 @@ class Attempts:
         await self._site.rights.toolbox.settle(seconds=self._site.rights.start_seconds)
         return await self._planner.carry_out(self._task, self)
 
-    def _result(self, planning: asyncio.Task[Planned]) -> Planned | None:
-        """Return what planning came to; None when it was cut off."""
-        if planning.cancelled():
-            return None
-        return planning.result()
-
-    async def _end_planning(self) -> None:
-        if self._planning is not None and not self._planning.done():
-            self._planning.cancel()
-            _, still = await asyncio.wait([self._planning], timeout=GIVE_UP_SECONDS)
+    async def _end_planning(self, planning: asyncio.Task[Planned]) -> None:
+        if not planning.done():
+            planning.cancel()
+            _, still = await asyncio.wait([planning], timeout=GIVE_UP_SECONDS)
             if still:
                 logger.warning("the planner did not stop within %g s", GIVE_UP_SECONDS)
 
     def _time_is_up(self) -> None:
         # A plan that runs has the same deadline, and ends by itself.
-        if self._running is None and self._planning is not None:
+        if self._running is None:
             self._stopped = self._stopped or "timeout"
-            self._planning.cancel()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Wait for the planner no longer."""
+        if not self._given_up.done():
+            self._given_up.set_result(None)
 
     def _seconds_left(self) -> float:
         return max(LEAST_SECONDS, self._deadline - asyncio.get_running_loop().time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planact_server.sandbox import EngineError
@@ -69,7 +70,9 @@ class StartingPoint:
         worker, recovered = await self._sessions.worker(self._session)
         # Going back to a session that has nothing loses nothing, though its worker is another one.
         if recovered is not None and (not self._was_noted or recovered.kept or recovered.lost):
-            self.recovered = recovered
+            # What went with an earlier worker has not come back since.
+            before = self.recovered.lost if self.recovered is not None else ()
+            self.recovered = replace(recovered, lost=tuple(dict.fromkeys((*before, *recovered.lost))))
         self._was_noted = True
         checkpoint = await worker.checkpoint()
         self._noted, self._unsettled = checkpoint.taken, checkpoint.unsettled

@@ -1,0 +1,188 @@
+"""A task: plans that fail are repaired from where the first one began, and what was done is not done again."""
+
+from typing import Any
+
+import pytest
+
+from planact_server.planner import Ground, Planned
+from planact_server.sandbox import Limits, PlanError
+from planact_tools import ToolDefinition, ToolError
+from server.task_bench import bench
+
+BROKEN = "rows.append('x')\nseen = order(item='tea')\nmissing_key = {}['a']"
+WORKS = "second = [order(item='tea'), price('tea'), len(rows)]\nsecond"
+
+
+def error(answer: dict[str, Any]) -> dict[str, Any]:
+    assert len(answer["errors"]) == 1, answer
+    return answer["errors"][0]
+
+
+async def test_a_plan_that_works_at_once_is_in_the_answer() -> None:
+    async with bench() as here:
+        answer = await here.task("n = price(item='tea')\nn + 1")
+    assert (answer["status"], answer["result"], answer["variables"]) == ("ok", 8, {"n": 7})
+    assert answer["plan"] == "n = price(item='tea')\nn + 1"
+    assert answer["function_results"] == {"price": ["n"]}
+    assert "attempts" not in answer
+    assert "warnings" not in answer
+    assert here.planner.asked == [("task", "do it")]
+
+
+async def test_an_error_is_repaired_from_the_session_as_it_was_and_no_write_is_made_twice() -> None:
+    async with bench() as here:
+        session = (await here.ask(code="rows = []\ndef f(): return 'before'"))["session"]
+        broken = f"def f(): return 'after'\n{BROKEN}"
+        answer = await here.task(broken, f"{WORKS}\nsecond + [f()]", session=session)
+        later = await here.ask(code="(rows, f(), second)", session=session)
+    assert (answer["status"], answer["result"]) == ("ok", ["ordered tea", 7, 0, "before"])
+    assert answer["variables"] == {"second": ["ordered tea", 7, 0]}
+    assert [attempt["plan"] for attempt in answer["attempts"]] == [broken, answer["plan"]]
+    assert [[each["type"] for each in attempt["errors"]] for attempt in answer["attempts"]] == [["KeyError"], []]
+    assert [(call["function"], call.get("reused", False)) for call in answer["calls"]] == [
+        ("order", True),
+        ("price", False),
+    ]
+    assert here.called() == [("order", "tea"), ("price", "tea")]
+    assert later["result"] == [[], "before", ["ordered tea", 7, 0]]
+
+
+async def test_each_write_answers_for_one_call_in_every_attempt_that_follows() -> None:
+    twice = "[order('tea'), order('tea')]\n1/0"
+    async with bench() as here:
+        answer = await here.task("order('tea')\n1/0", twice, twice.replace("1/0", "'done'"))
+    assert (answer["status"], answer["result"]) == ("ok", "done")
+    assert [call["reused"] for call in answer["calls"]] == [True, True]
+    assert here.called() == [("order", "tea"), ("order", "tea")]
+
+
+async def test_other_arguments_are_another_write() -> None:
+    async with bench() as here:
+        answer = await here.task("order('tea')\n1/0", "order('milk')")
+    assert here.called() == [("order", "tea"), ("order", "milk")]
+    assert "reused" not in answer["calls"][0]
+    stays = "An earlier attempt made shop.order(item='tea'), and the plan that ran last did not ask for it again"
+    assert answer["warnings"] == [f"{stays}: it stays done."]
+
+
+async def test_a_write_that_failed_is_made_again() -> None:
+    async with bench() as here:
+        here.shop.add(ToolDefinition(name="order"), ToolError("sold out"))
+
+        async def restock(_: Ground) -> None:
+            here.shop.add(ToolDefinition(name="order"), "ordered at last")
+
+        answer = await here.task("order()", restock, "order() ")
+    assert (answer["status"], answer["result"]) == ("ok", "ordered at last")
+    assert len(here.shop.calls) == 2
+
+
+async def test_a_write_whose_outcome_is_unknown_is_not_made_again() -> None:
+    async with bench() as here:
+        lost = ToolError("connection lost. It is not known whether the call took effect.", outcome_unknown=True)
+        here.shop.add(ToolDefinition(name="order"), lost)
+        answer = await here.task("order()", "order() ")
+    assert answer["status"] == "error"
+    assert "it is not known whether the call took effect" in error(answer)["message"]
+    assert len(here.shop.calls) == 1
+
+
+async def test_when_no_attempt_works_the_last_one_is_the_answer_and_its_results_stay() -> None:
+    async with bench() as here:
+        answer = await here.task("a = 1\n1/0", "b = price('tea')\nprint(b)\n{}['x']")
+        session = await here.ask(code="b", session=answer["session"])
+        gone = await here.ask(code="a", session=answer["session"])
+    assert (answer["status"], error(answer)["type"], error(answer)["line"]) == ("error", "KeyError", 3)
+    assert (answer["variables"], answer["output"], len(answer["attempts"])) == ({"b": 7}, "7\n", 2)
+    assert (session["result"], gone["status"]) == (7, "refused")
+
+
+async def test_a_refused_plan_is_repaired_as_well() -> None:
+    async with bench() as here:
+        answer = await here.task("import os\nos.getcwd()", "pricee('tea')", "price('tea')")
+    assert [each["errors"][0]["type"] for each in answer["attempts"][:2]] == ["ModuleNotFoundError", "NameError"]
+    assert answer["result"] == 7
+
+
+async def test_a_rehearsal_changes_nothing_and_calls_nothing() -> None:
+    trials = []
+
+    async def rehearse(ground: Ground) -> None:
+        trials.append(await ground.rehearse("rows.append(order('tea'))\nburn('all')\nx = price('tea')\nask_model('?')"))
+
+    async with bench() as here:
+        session = (await here.ask(code="rows = []"))["session"]
+        answer = await here.task(rehearse, "(rows, price('tea'))", session=session)
+    (trial,) = trials
+    assert (trial.outcome.status, [call.stand_in for call in trial.calls]) == ("ok", [True] * 4)
+    assert isinstance(trial.outcome.variables["x"], int)
+    assert answer["result"] == [[], 7]
+    assert here.called() == [("price", "tea")]
+    assert "attempts" not in answer
+
+
+async def test_a_denied_call_ends_the_task() -> None:
+    async with bench() as here:
+        answer = await here.task("burn('all')", "price('tea')")
+    assert (answer["status"], error(answer)["call"]) == ("denied", 1)
+    assert here.called() == []
+
+
+async def test_an_answer_in_words_is_the_result() -> None:
+    async with bench() as here:
+        here.planner.text = "No tool is needed: 4."
+        answer = await here.task()
+    assert (answer["status"], answer["result"], answer["errors"]) == ("ok", "No tool is needed: 4.", [])
+    assert "plan" not in answer
+
+
+async def test_a_planner_that_breaks_is_an_answer_with_what_had_been_done(caplog: pytest.LogCaptureFixture) -> None:
+    async with bench() as here:
+        here.planner.broken = RuntimeError("boom")
+        answer = await here.task("x = order('tea')\n1/0")
+        alive = await here.ask(code="1 + 1")
+    assert (answer["status"], error(answer)["type"]) == ("error", "InternalError")
+    assert (answer["variables"], [call["function"] for call in answer["calls"]]) == ({"x": "ordered tea"}, ["order"])
+    assert alive["result"] == 2
+    assert "boom" in caplog.text
+
+
+async def test_a_planner_that_comes_to_nothing_says_why() -> None:
+    async with bench() as here:
+
+        async def nothing(_task: str, _ground: Ground) -> Any:
+            return Planned(error=PlanError(type="PlannerError", message="no model", hint="planact models setup"))
+
+        here.planner.carry_out = nothing  # type: ignore[method-assign]
+        answer = await here.task()
+    assert answer["errors"] == [{"type": "PlannerError", "message": "no model", "hint": "planact models setup"}]
+
+
+async def test_warnings_of_the_planner_are_in_the_answer() -> None:
+    async with bench() as here:
+        here.planner.warnings = ("The planner is on another host: example.com.",)
+        answer = await here.task("1")
+    assert answer["warnings"] == ["The planner is on another host: example.com."]
+
+
+async def test_a_worker_lost_in_an_attempt_is_replaced_with_the_session_as_it_was() -> None:
+    eats = "kept.append(2)\nrows = []\nwhile True: rows.append('x' * 1_000_000)"
+    async with bench(limits=Limits(memory_bytes=96 * 1024 * 1024)) as here:
+        session = (await here.ask(code="kept = [1]\ndef f(): return 1"))["session"]
+        answer = await here.task(eats, eats, "kept", session=session)
+        functions = await here.ask(code="f()", session=session)
+    assert (answer["status"], answer["result"]) == ("ok", [1])
+    assert [each["errors"][0]["type"] for each in answer["attempts"][:2]] in (
+        ["MemoryError", "MemoryError"],
+        ["WorkerLost", "WorkerLost"],
+    )
+    assert answer.get("recovered") in (None, {"kept": ["kept"], "lost": ["f"]})
+    assert functions["status"] == ("refused" if "recovered" in answer else "ok")
+
+
+async def test_what_cannot_be_put_back_is_said() -> None:
+    async with bench() as here:
+        session = (await here.ask(code="numbers = (n for n in range(5))\nx = 1"))["session"]
+        answer = await here.task("next(numbers)\nx = 2\n1/0", "(next(numbers), x)", session=session)
+    assert answer["result"] == [1, 1]
+    assert answer["warnings"] == ["What earlier attempts took from numbers stays taken: that cannot be put back."]
