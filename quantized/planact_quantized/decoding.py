@@ -34,12 +34,11 @@ def write(
     """
     while True:
         between()
+        free = _make_room(context, writings, shared, room)
         active = [each for each in writings if each.stop is None]
-        _make_room(active, writings, shared, room)
-        active = [each for each in active if each.stop is None]
         if not active:
             return
-        drafts = [_draft(each, policy, context, room) if len(active) == 1 else [] for each in active]
+        drafts = [_draft(each, policy, context, free) if len(active) == 1 else [] for each in active]
         _evaluate_early(context, active, drafts)
         context.decode(
             [
@@ -87,21 +86,26 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def _draft(writing: Writing, policy: Policy, context: Context, room: int) -> list[int]:
-    most = min(
-        policy.most(), context.outputs - 1, room - len(writing.tokens), context.batch_tokens - len(writing.pending)
-    )
+def _draft(writing: Writing, policy: Policy, context: Context, free: int) -> list[int]:
+    most = min(policy.most(), free, context.outputs - 1, context.batch_tokens - 1)
     return writing.lookup.draft(most) if most > 0 else []
 
 
-def _make_room(active: Sequence[Writing], writings: Sequence[Writing], shared: int, room: int) -> None:
-    """End the last candidates where not all fit; the first one, the greedy one, goes on longest."""
+def _make_room(context: Context, writings: Sequence[Writing], shared: int, room: int) -> int:
+    """Return how many more tokens fit than are pending.
+
+    Where not all fit: forget the ended candidates, then end the last ones. The first, greedy one goes on longest.
+    """
     while True:
-        going = [each for each in active if each.stop is None]
         held = shared + sum((len(each.tokens) if each.stop is None else each.evaluated) - shared for each in writings)
-        if not going or held <= room:
-            return
-        going[-1].end("length")
+        if held <= room:
+            return room - held
+        ended = [each for each in writings if each.stop is not None and each.evaluated > shared]
+        if ended:
+            ended[-1].evaluated = shared
+            context.trim(ended[-1].sequence, shared)
+        else:
+            [each for each in writings if each.stop is None][-1].end("length")
 
 
 def _evaluate_early(context: Context, active: Sequence[Writing], drafts: Sequence[Sequence[int]]) -> None:

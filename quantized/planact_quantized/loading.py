@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from planact_quantized.backend import BackendError, BackendInfo
 from planact_quantized.context import Context
+from planact_quantized.host import read_host
 from planact_quantized.native import library
 from planact_quantized.vocabulary import Vocabulary
 
@@ -31,6 +32,10 @@ the vocabulary, 0.6 MiB for Qwen's; without a limit they are `batch_tokens`, abo
 
 _MIB = 1024 * 1024
 _KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
+_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+_CELL_BYTES = 48
+"""What llama.cpp keeps about each token besides its keys and values."""
+
 _FLASH = {"auto": -1, "off": 0, "on": 1}
 _SPLITS = {"none": 0, "layer": 1, "row": 2}
 
@@ -192,10 +197,11 @@ def _make_context(
     native: Library, model: Any, settings: EngineSettings, devices: list[DeviceHandle], vocabulary: Vocabulary
 ) -> Context:
     api = native.api
+    _check_memory(api, model, settings, on_host=not devices)
     sequences = settings.candidates + 1
     outputs = max(OUTPUTS, sequences)
     batch = max(settings.batch_tokens, outputs)
-    threads = settings.threads or usable_cores()
+    threads = settings.threads or read_host().cores
     parameters = api.llama_context_default_params()
     parameters.n_ctx = settings.context_tokens
     parameters.n_batch = parameters.n_ubatch = batch
@@ -218,9 +224,22 @@ def _make_context(
     return Context(native, pointer, vocabulary_size=vocabulary.size, batch_tokens=batch, outputs=outputs)
 
 
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _check_memory(api: Any, model: Any, settings: EngineSettings, *, on_host: bool) -> None:
+    """Raise BackendError (`memory`) for a cache that this machine cannot hold.
+
+    Linux promises more memory than there is, and ends the process when it is used.
+    """
+    heads = int(api.llama_model_n_head_kv(model))
+    width = int(api.llama_model_n_embd(model)) // max(1, int(api.llama_model_n_head(model)))
+    of_cell = 2 * int(api.llama_model_n_layer(model)) * heads * width * _KV_BYTES[settings.kv_type] if on_host else 0.0
+    needed = int(settings.context_tokens * (of_cell + _CELL_BYTES))
+    free = read_host().available_bytes
+    if needed > free:
+        raise BackendError(
+            f"A context of {settings.context_tokens} tokens of {settings.model.name!r} needs {needed // _MIB} MiB; "
+            f'{free // _MIB} MiB are free. Lower `context`, or use `kv_type = "q8_0"`.',
+            fault="memory",
+        )
 
 
 def _failure(native: Library, devices: list[DeviceHandle], what: str) -> BackendError:

@@ -1,0 +1,162 @@
+"""The pieces of writing that need no model: drafts, sampling under a grammar, text streams, late grammars."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from planact_quantized.automaton import Automaton
+from planact_quantized.constraint import Constraint, Free
+from planact_quantized.drafting import LONGEST_DRAFT, Lookup, Policy
+from planact_quantized.gbnf import parse
+from planact_quantized.sampling import MIN_SHARE, DeadEnd, GrammarCost, Sampler
+from planact_quantized.text_stream import TextStream
+
+PIECES = [b"a", b"b", b"ab", b"abc", b"c", b"\xe2\x82", b"\xac", b"", b""]
+END, CONTROL = 7, 8
+
+
+def vocabulary() -> Any:
+    return SimpleNamespace(
+        pieces=PIECES,
+        ends=frozenset([END]),
+        unwritable=np.array([CONTROL]),
+        end_tokens=np.array([END]),
+        first_bytes=np.array([piece[0] if piece else 256 for piece in PIECES], np.uint16),
+    )
+
+
+def start(text: str) -> Constraint:
+    return Automaton(parse(text)).start
+
+
+def allowed(state: Constraint) -> set[int]:
+    return {
+        token
+        for token, piece in enumerate(PIECES)
+        if (state.may_end if token == END else bool(piece) and state.step(piece) is not None)
+    }
+
+
+def whole_vocabulary_first(logits: np.ndarray[Any, Any], state: Constraint) -> np.ndarray[Any, Any]:
+    """Return the logits with everything masked that the grammar does not allow."""
+    masked = np.full_like(logits, -np.inf)
+    tokens = sorted(allowed(state))
+    masked[tokens] = logits[tokens]
+    return masked
+
+
+@pytest.mark.parametrize("grammar", ['root ::= "ab" [ac]*', "root ::= [b€]+", 'root ::= "abc"? "c"', 'root ::= ""'])
+def test_asking_for_one_token_first_chooses_what_masking_all_would(grammar: str) -> None:
+    random = np.random.default_rng(1)
+    for _ in range(200):
+        logits = random.normal(size=len(PIECES)).astype(np.float32).round(1)  # rounded: equal ones do happen
+        state, cost = start(grammar), GrammarCost()
+        choice = Sampler(vocabulary(), cost, temperature=0, seed=(0, 0)).choose(logits.copy(), state)
+        assert choice.token == whole_vocabulary_first(logits, state).argmax()
+        logits[CONTROL] = -np.inf
+        assert cost.rejected == (int(logits.argmax()) not in allowed(state))
+
+
+def test_by_chance_the_allowed_tokens_come_as_often_as_they_should() -> None:
+    logits = np.array([1.0, 2.0, 1.5, 0.5, 2.5, -9, -9, 0.8, 9], np.float32)
+    state = start('root ::= "a" | "ab" | "c"')
+    sampler = Sampler(vocabulary(), GrammarCost(), temperature=0.7, seed=(3, 1))
+    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(4000))
+    tokens = [token for token in allowed(state) if logits[token] >= logits[4] + np.log(MIN_SHARE)]
+    weights = np.exp(logits[tokens] / 0.7)
+    for token, share in zip(tokens, weights / weights.sum(), strict=True):
+        assert drawn[token] / 4000 == pytest.approx(share, abs=0.03)
+    assert set(drawn) == set(tokens)
+
+
+def test_a_grammar_that_no_token_can_spell_is_a_dead_end() -> None:
+    with pytest.raises(DeadEnd):
+        Sampler(vocabulary(), GrammarCost(), temperature=0, seed=(0, 0)).choose(
+            np.zeros(len(PIECES), np.float32), start('root ::= "z"')
+        )
+
+
+def steps(state: Constraint | None, *pieces: str) -> Constraint | None:
+    for piece in pieces:
+        if state is None:
+            return None
+        state = state.step(piece.encode())
+    return state
+
+
+def test_the_tail_of_the_token_that_ends_a_trigger_is_held_to_the_grammar() -> None:
+    late = Free(b"```python\n", start('root ::= "x = " [0-9]'))
+    assert late.may_end
+    inside = steps(late, "Some `` and ```", "pyth", "on\nx = ")
+    assert inside is not None
+    assert not inside.may_end
+    assert allowed_characters(inside) == set("0123456789")
+    assert steps(late, "```", "python\ny") is None
+    assert steps(late, "```python", "\nx = 1") is not None
+    assert steps(late, "```python\n", "x = 1", "2") is None
+    assert isinstance(steps(late, "```pytho", "\n"), Free)
+
+
+def allowed_characters(state: Constraint) -> set[str]:
+    return {chr(code) for code in range(1, 128) if state.step(bytes([code])) is not None}
+
+
+def test_what_a_grammar_forces_ends_where_there_is_a_choice() -> None:
+    state = start('root ::= "call(" ("a" | "b") ")" "\\n"?')
+    assert state.forced == b"call("
+    after = steps(state, "call(", "a")
+    assert after is not None
+    assert (after.forced, after.may_end) == (b")", False)
+    end = steps(after, ")")
+    assert end is not None
+    assert (end.forced, end.may_end, end.complete) == (b"", True, False)
+    last = steps(end, "\n")
+    assert last is not None
+    assert last.complete
+
+
+def test_text_comes_in_whole_characters_and_stops_before_a_stop_text() -> None:
+    stream = TextStream(["END", "\n\n"])
+    shown = [stream.push(data) for data in (b"a\xe2\x82", b"\xac EN", b"E", b"\n", b"b\n", b"\nrest")]
+    assert shown == ["a", "€ ", "EN", "E", "\nb", ""]
+    assert (stream.stopped, stream.finish()) == (True, "")
+
+
+def test_what_was_held_back_is_text_when_nothing_more_comes() -> None:
+    stream = TextStream(["END"])
+    assert [stream.push(b"an EN"), stream.push(b"\xe2\x82"), stream.finish()] == ["an ", "", "EN\ufffd"]
+
+
+def test_a_draft_is_what_followed_the_longest_run_last_time() -> None:
+    lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 6, 1, 2, 3])
+    assert lookup.draft(3) == [4, 9, 2]
+    lookup.add(5)
+    assert lookup.draft(8) == [6, 1, 2, 3, 5]
+    assert Lookup([1, 2, 3]).draft(4) == []
+    assert Lookup([]).draft(4) == []
+
+
+def test_drafting_stops_where_it_does_not_pay_and_is_tried_again() -> None:
+    dear, cheap = Policy("auto", relative_cost=4.0), Policy("auto", relative_cost=1.1)
+    for _ in range(40):
+        if dear.most():
+            dear.learn(0)
+        cheap.learn(1)
+    assert cheap.most() == LONGEST_DRAFT
+    tries = [dear.most() for _ in range(100)]
+    assert 1 <= sum(map(bool, tries)) <= 10
+    assert Policy("off").most() == 0
+    stubborn = Policy("on", relative_cost=50)
+    stubborn.learn(0)
+    assert stubborn.most() == LONGEST_DRAFT
+
+
+def test_states_are_made_once() -> None:
+    automaton = Automaton(parse('root ::= line+\nline ::= [a-z]+ "\\n"'))
+    second_line = cast(Any, automaton.start).step(b"abc\n").step(b"xyz\n")
+    size = automaton.size
+    assert second_line.step(b"xyz\nxyz\n") is second_line
+    assert automaton.size == size
