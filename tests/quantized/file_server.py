@@ -20,6 +20,9 @@ class File:
     cuts: list[int] = field(default_factory=list)
     """For each of the next answers, after how many bytes the connection ends."""
 
+    stall: threading.Event | None = None
+    """Instead of ending a connection early, wait for this."""
+
     busy: int = 0
     """So many of the next requests get 503."""
 
@@ -122,6 +125,9 @@ def _send_file(handler: BaseHTTPRequestHandler, file: File, headers: dict[str, s
     _send(handler, status, given)
     if handler.command == "GET":
         handler.wfile.write(body[:cut])
+    if cut is not None and file.stall is not None:
+        handler.wfile.flush()
+        file.stall.wait(60)
     if cut is not None or not file.length:
         handler.wfile.flush()
         handler.close_connection = True
