@@ -72,6 +72,7 @@ def load(settings: EngineSettings, *, on_progress: Callable[[float], bool]) -> L
     native.log.clear()
     model = _load_model(native, settings, devices, on_progress)
     try:
+        _check_kind(native, model, settings)
         layers, offloaded = _layers(native, model, settings)
         vocabulary = Vocabulary(native.api, model)
         context = _make_context(native, model, settings, devices, vocabulary)
@@ -177,20 +178,46 @@ def _load_model(
         shares = (ctypes.c_float * int(api.llama_max_devices()))(*settings.tensor_split)
         parameters.tensor_split = shares
     stopped = False
+    raised: list[BaseException] = []
 
     def progress(value: float, _data: object) -> bool:
         nonlocal stopped
-        stopped = stopped or not on_progress(float(value))
+        try:
+            stopped = stopped or not on_progress(float(value))
+        except BaseException as error:  # noqa: BLE001 - C code calls this; ctypes would print it and go on
+            raised.append(error)
+            stopped = True
         return not stopped
 
     callback = api.llama_progress_callback(progress)
     parameters.progress_callback = callback
     model = api.llama_model_load_from_file(os.fsencode(settings.model), parameters)
+    if raised:
+        if model:
+            api.llama_model_free(model)
+        raise raised[0]
     if model:
         return model
     if stopped:
         raise BackendError(f"Loading {settings.model.name!r} was stopped.", fault="unavailable")
     raise _failure(native, devices, f"The model {settings.model.name!r} cannot be loaded")
+
+
+def _check_kind(native: Library, model: Any, settings: EngineSettings) -> None:
+    """Raise BackendError (`model`) for what is no plain decoder: its memory cannot be cut back to a prefix."""
+    api = native.api
+    kinds = {
+        "an encoder": api.llama_model_has_encoder(model) or not api.llama_model_has_decoder(model),
+        "a recurrent model": api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model),
+        "a diffusion model": api.llama_model_is_diffusion(model),
+    }
+    for kind, is_it in kinds.items():
+        if is_it:
+            raise BackendError(
+                f"{settings.model.name!r} is {kind}, and only plain decoders can plan here. Choose another file with "
+                "`planact models list`.",
+                fault="model",
+            )
 
 
 def _make_context(

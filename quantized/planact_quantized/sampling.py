@@ -106,16 +106,20 @@ class Sampler:
 
     def _likeliest_allowed(self, logits: NDArray[np.float32], constraint: Constraint, wanted: int) -> list[Choice]:
         """Return up to `wanted` allowed tokens, likeliest first, none below MIN_SHARE of the first."""
-        masked = self._masked(logits, constraint)
+        tokens = self._possible(constraint)
+        values = logits[tokens]
         found: list[Choice] = []
+        limit = -np.inf
         seen, look = 0, _FIRST_LOOK
         while True:
-            order = _likeliest(masked, look)
-            for token in order[seen:]:
-                if found and logits[token] < logits[found[0].token] + np.log(MIN_SHARE):
+            order = tokens[_likeliest(values, look)]
+            for token in order[seen:].tolist():
+                if logits[token] < limit:
                     return found
-                choice = self._after(int(token), constraint)
+                choice = self._after(token, constraint)
                 if choice is not None:
+                    if not found:
+                        limit = logits[token] + np.log(MIN_SHARE)
                     found.append(choice)
                     if len(found) == wanted:
                         return found
@@ -123,16 +127,13 @@ class Sampler:
                 return found
             seen, look = len(order), look * 16
 
-    def _masked(self, logits: NDArray[np.float32], constraint: Constraint) -> NDArray[np.float32]:
-        """Return the logits without the tokens that cannot be, as far as their first byte tells."""
-        masked = logits.copy()
+    def _possible(self, constraint: Constraint) -> NDArray[np.intp]:
+        """Return the tokens that could be allowed, as far as their first byte tells, in order."""
         first = constraint.first_bytes
-        if first is not None:
-            masked[~first[self._vocabulary.first_bytes]] = -np.inf
-            if constraint.may_end:
-                ends = self._vocabulary.end_tokens
-                masked[ends] = logits[ends]
-        return masked
+        if first is None:
+            return np.arange(self._vocabulary.size)
+        tokens = self._vocabulary.starting_with(first)
+        return np.union1d(tokens, self._vocabulary.end_tokens) if constraint.may_end else tokens
 
     def _by_chance(self, tokens: NDArray[np.intp], logits: NDArray[np.float32]) -> int:
         weights = np.exp((logits[tokens].astype(np.float64) - float(logits[tokens].max())) / self._temperature)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MANY_BYTES = 16
+"""From so many first bytes on, looking at every token is faster than putting lists together."""
+
 _LONGEST_PIECE = 1024
 
 
@@ -65,6 +68,18 @@ class Vocabulary:
     def first_bytes(self) -> NDArray[np.uint16]:
         """The first byte of each token; 256 for tokens without text."""
         return np.array([piece[0] if piece else 256 for piece in self.pieces], dtype=np.uint16)
+
+    @cached_property
+    def _by_first_byte(self) -> list[NDArray[np.intp]]:
+        order = np.argsort(self.first_bytes, kind="stable")
+        return np.split(order, np.searchsorted(self.first_bytes[order], np.arange(1, 257)))
+
+    def starting_with(self, first: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the tokens that start with a byte of the table (257 entries, the last one False), in order."""
+        wanted = np.flatnonzero(first)
+        if len(wanted) > MANY_BYTES:
+            return np.flatnonzero(first[self.first_bytes])
+        return np.sort(np.concatenate([self._by_first_byte[byte] for byte in wanted])) if len(wanted) else wanted
 
     @cached_property
     def end_tokens(self) -> NDArray[np.intp]:

@@ -46,6 +46,14 @@ def test_loading_can_be_stopped(file: Path) -> None:
         LoadedModel.load(EngineSettings(model=file), on_progress=lambda _: False)
 
 
+def test_what_progress_raises_comes_out(file: Path) -> None:
+    def fail(_: float) -> bool:
+        raise RuntimeError("the pipe is closed")
+
+    with pytest.raises(RuntimeError, match="the pipe is closed"):
+        LoadedModel.load(EngineSettings(model=file), on_progress=fail)
+
+
 def test_a_device_that_is_not_there_is_named(file: Path) -> None:
     error = failure(file, device="CUDA7", gpu_layers=-1)
     assert "There is no device 'CUDA7' here" in error.message

@@ -19,12 +19,14 @@ END, CONTROL = 7, 8
 
 
 def vocabulary() -> Any:
+    first_bytes = np.array([piece[0] if piece else 256 for piece in PIECES], np.uint16)
     return SimpleNamespace(
+        size=len(PIECES),
         pieces=PIECES,
         ends=frozenset([END]),
         unwritable=np.array([CONTROL]),
         end_tokens=np.array([END]),
-        first_bytes=np.array([piece[0] if piece else 256 for piece in PIECES], np.uint16),
+        starting_with=lambda first: np.flatnonzero(first[first_bytes]),
     )
 
 
