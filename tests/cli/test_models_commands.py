@@ -1,7 +1,10 @@
 """`planact models` as people and programs use it, with a web server and a hub of the test."""
 
+import dataclasses
 import hashlib
 import json
+import re
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.test_commands import parse
+from cli.test_terminal import Terminal
 from planact_quantized import known
+from planact_quantized.candidates import examine
 from planact_quantized.devices import host_only
 from planact_quantized.known import KnownModel, find_known
 from planact_quantized.models import ModelStore
 from planact_server.cli import main
+from planact_server.cli.models.licences import licence_in
 from planact_testing import Home
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251
@@ -153,6 +160,15 @@ def test_pull_takes_any_file_of_the_hub(planact: Planact, hub: Hub, store: Model
     assert [model.id for model in store.models()] == ["coder"]
 
 
+def test_pull_knows_a_file_by_its_hash(planact: Planact, hub: Hub, tiny: Path) -> None:
+    planact("add", str(tiny))
+    hub.publish("owner/models", "coder.gguf", tiny.read_bytes())
+    code, _, seen = planact("pull", "owner/models/coder.gguf")
+    assert code == 0
+    assert "coder.F16 is here already" in seen
+    assert hub.storage.asked == []
+
+
 @pytest.mark.usefixtures("no_devices")
 def test_pull_goes_on_where_an_earlier_one_stopped(
     planact: Planact, hub: Hub, store: ModelStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
@@ -233,6 +249,33 @@ def test_adding_a_known_file_asks_for_its_licence_too(
     assert store.models() == ()
     assert planact("add", str(path), "--accept-license")[0] == 0
     assert store.find(RESEARCH).licence == "qwen-research"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "title", "non_commercial"),
+    [
+        ({"general.license": "apache-2.0"}, "apache-2.0", False),
+        ({"general.license": "cc-by-nc-4.0"}, "cc-by-nc-4.0", True),
+        ({"general.license": "other", "general.license.name": "qwen-research"}, "qwen-research", True),
+    ],
+)
+def test_a_licence_that_only_the_file_names_counts_too(
+    tiny: Path, metadata: dict[str, str], title: str, non_commercial: bool
+) -> None:
+    candidate = examine(tiny)
+    licence = licence_in(
+        dataclasses.replace(candidate, header=dataclasses.replace(candidate.header, metadata=metadata))
+    )
+    assert licence is not None
+    assert (licence.title, licence.non_commercial) == (title, non_commercial)
+
+
+def test_every_command_of_the_documentation_is_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^planact .*$", text, re.MULTILINE)
+    assert len(lines) > 8
+    for line in lines:
+        parse(shlex.split(line, comments=True)[1:])
 
 
 def test_add_copies_a_file_and_says_where_it_is(planact: Planact, store: ModelStore, tiny: Path) -> None:
@@ -369,8 +412,6 @@ def test_quantize_refuses_a_type_that_it_does_not_know(planact: Planact, tiny: P
 
 
 def test_a_terminal_is_asked_for_a_licence(home: Home, hub: Hub, tmp_path: Path) -> None:
-    from cli.test_terminal import Terminal
-
     model = find_known(RESEARCH)
     hub.publish(model.repository, model.file, b"GGUF" * 100)
     terminal = Terminal(home, "models", "pull", RESEARCH, HF_ENDPOINT=hub.url, columns=160)
@@ -386,8 +427,6 @@ def test_a_terminal_is_asked_for_a_licence(home: Home, hub: Hub, tmp_path: Path)
 
 
 def test_ctrl_c_keeps_what_has_arrived_and_says_so(home: Home, hub: Hub, tiny: Path) -> None:
-    from cli.test_terminal import Terminal
-
     body, stall = tiny.read_bytes(), threading.Event()
     hub.publish("owner/models", "coder.gguf", body, cuts=[100_000], stall=stall)
     terminal = Terminal(home, "models", "pull", "owner/models/coder.gguf", HF_ENDPOINT=hub.url, columns=100)

@@ -73,17 +73,12 @@ def pull(
     """
     with opened_store(config) as store:
         repository, file, known = _named(name)
-        present = _present(store, known)
-        if present is not None:
-            complain(f"{present.id} is here already: {present.path}")
-            _finish(present, as_json=as_json)
-            return
-        if known is not None:
-            agree(store, known.licence, title=known.title, accept=accept_license)
-        found = _look_up(repository, file, endpoint, known)
-        fetched = _fetched(store, _wanted(found), Path(file).name)
-        added = _added(store, fetched, known, source=found.url, accept=accept_license)
-        _finish(added.model, as_json=as_json)
+        model = None if known is None else _present(store, lambda model: model.known == known.id)
+        if model is None:
+            if known is not None:
+                agree(store, known.licence, title=known.title, accept=accept_license)
+            model = _pulled(store, _look_up(repository, file, endpoint, known), known, accept=accept_license)
+        _finish(model, as_json=as_json)
 
 
 def add(
@@ -167,10 +162,21 @@ def _named(name: str) -> tuple[str, str, KnownModel | None]:
     return known.repository, known.file, known
 
 
-def _present(store: ModelStore, known: KnownModel | None) -> Model | None:
-    if known is None:
-        return None
-    return next((model for model in store.models() if model.known == known.id and model.problem is None), None)
+def _pulled(store: ModelStore, found: HubFile, known: KnownModel | None, *, accept: bool) -> Model:
+    model = _present(store, lambda model: found.sha256 is not None and model.sha256 == found.sha256)
+    if model is None:
+        fetched = _fetched(store, _wanted(found), Path(found.file).name)
+        model = _added(store, fetched, known, source=found.url, accept=accept).model
+    return model
+
+
+def _present(store: ModelStore, is_it: Callable[[Model], bool]) -> Model | None:
+    """Return a model that is here already, and say so."""
+    for model in store.models():
+        if model.problem is None and is_it(model):
+            complain(f"{model.id} is here already.")
+            return model
+    return None
 
 
 def _look_up(repository: str, file: str, endpoint: str | None, known: KnownModel | None) -> HubFile:
