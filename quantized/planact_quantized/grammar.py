@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 
 
 def plan_grammar(
-    functions: Sequence[PlanFunction], *, expansion: bool = False, callables: Collection[str] = ()
+    functions: Sequence[PlanFunction],
+    *,
+    expansion: bool = False,
+    callables: Collection[str] = (),
+    define: str | None = None,
 ) -> Grammar:
     """Return the grammar for one block of Python behind any text.
 
     `functions` are all that plans may call beside Python's own and the helpers; the order does not matter.
     `callables` are names that hold functions already, with any arguments: those of a session. With `expansion`
-    functions may be called that do not exist, if their names begin with `todo_`.
+    functions may be called that do not exist, if their names begin with `todo_`. With `define` the block holds the
+    definition of a function of that name and nothing else.
     """
     ordered = sorted(functions, key=lambda function: function.name)
     rules = _language().copy()
     add_names(rules, taken={function.name.partition(".")[0] for function in ordered}, placeholders=expansion)
     add_known_names(rules, ordered, callables=callables, placeholders=expansion)
+    if define is not None:
+        rules.replace("root", f"{literal(f'def {define}')} function-rest0 {literal(FENCE_CLOSE)}")
     return Grammar(text=rules.text(), trigger=FENCE_OPEN, closing=FENCE_CLOSE)
 
 

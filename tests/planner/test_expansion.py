@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planact_quantized import BackendError
+from planact_quantized.automaton import Automaton
+from planact_quantized.gbnf import parse
 from planact_server.planner import PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
@@ -56,6 +58,10 @@ async def test_it_is_asked_for_in_the_conversation_that_the_plan_came_from(groun
     assert tuple(second.messages[:2]) == first.messages
     assert second.messages[2].content == fenced("1 + 1")
     assert second.priority > first.priority
+    held = Automaton(parse(second.grammar.text)).start
+    assert held.walk(f"{GOOD}\n```").may_end
+    assert held.walk("def todo_pick(rows):\n    return todo_other(list_appointments(), rows)\n```").may_end
+    assert held.walk("def other(") is None
 
 
 @pytest.mark.parametrize(

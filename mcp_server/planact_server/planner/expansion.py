@@ -10,17 +10,18 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from planact_quantized import BackendError, GenerateRequest, Message
+from planact_quantized import BackendError, GenerateRequest, Message, plan_grammar
 from planact_server.planner import PlanningError
 from planact_server.planner.reading import PlanText, Unreadable, read
 from planact_server.planner.repairing import shown
 from planact_server.planner.spending import Spending
+from planact_server.planner.stubs import plan_functions
 from planact_server.planner.writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from planact_quantized import Backend
+    from planact_quantized import Backend, Grammar
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.prompting import Prompt
     from planact_tools import JSONValue
@@ -48,7 +49,7 @@ class Expansion:
         problem = "there was no try"
         try:
             for _ in range(TRIES):
-                text = (await self._writer().write(self._request(messages, prompt)))[0]
+                text = (await self._writer().write(self._request(name, messages, prompt)))[0]
                 source = read(text)
                 try:
                     if isinstance(source, PlanText):
@@ -81,14 +82,20 @@ class Expansion:
     def _writer(self) -> Writer:
         return Writer(self._backend, self._options, Spending())
 
-    def _request(self, messages: Sequence[Message], prompt: Prompt | None) -> GenerateRequest:
+    def _request(self, name: str, messages: Sequence[Message], prompt: Prompt | None) -> GenerateRequest:
         return GenerateRequest(
             messages=messages,
             stable_messages=prompt.stable if prompt is not None else 0,
-            grammar=prompt.grammar if prompt is not None else None,
+            grammar=self._grammar(name, prompt),
             max_tokens=prompt.longest if prompt is not None else self._options.max_tokens,
             priority=PRIORITY,
         )
+
+    def _grammar(self, name: str, prompt: Prompt | None) -> Grammar | None:
+        """Return the grammar of this one function, which may call what the plan may call."""
+        if prompt is None or not self._options.grammar:
+            return None
+        return plan_grammar(plan_functions(prompt.tools), expansion=True, define=name)
 
 
 def _conversation(name: str, arguments: Mapping[str, JSONValue], plan: str, prompt: Prompt | None) -> list[Message]:

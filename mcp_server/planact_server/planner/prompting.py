@@ -39,6 +39,7 @@ class Prompt:
     """What a model is asked, before it has said anything."""
 
     messages: tuple[Message, ...]
+    tools: tuple[CatalogTool, ...]
     grammar: Grammar | None
     longest: int
     """Most tokens of an answer."""
@@ -72,6 +73,7 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
         )
     return Prompt(
         messages=conversation(choice.tools),
+        tools=choice.tools,
         grammar=plan_grammar(plan_functions(choice.tools), expansion=options.expansion) if options.grammar else None,
         longest=longest,
         room=room,
