@@ -23,11 +23,11 @@ from catalog.bfcl import gold_calls  # noqa: E402 - the tests' helpers are no pa
 from catalog.recorded import livemcpbench  # noqa: E402
 from planact_server.catalog.catalog import Catalog  # noqa: E402
 from planact_server.catalog.search import rank  # noqa: E402
-from planact_server.catalog.signatures import stub  # noqa: E402
 from planact_server.planner.consensus import medoid  # noqa: E402
 from planact_server.planner.options import PlannerOptions  # noqa: E402
 from planact_server.planner.planner import Planner  # noqa: E402
 from planact_server.planner.repetition import Repetition  # noqa: E402
+from planact_server.planner.stubs import function_stubs  # noqa: E402
 from planact_server.sandbox import Limits  # noqa: E402
 from planact_server.sandbox.host import open_engine  # noqa: E402
 from planact_tools import load_pack  # noqa: E402
@@ -190,7 +190,7 @@ def _prompts(data: Path) -> None:
     """Measure what the prompts of different tasks share when 527 tools do not fit and each task gets its own."""
     catalog = Catalog.build(livemcpbench(data))
     questions = json.loads((data / "livemcpbench" / "all_annotations.json").read_text("utf-8"))
-    stubs = {tool: stub(tool) for tool in catalog}
+    stubs = {tool: function_stubs([tool]) for tool in catalog}
     for order in ("by name", "by relevance"):
         seen: list[str] = []
         shares: list[float] = []

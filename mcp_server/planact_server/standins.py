@@ -11,10 +11,10 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
+from planact_server.catalog.alternatives import merged, with_alternatives
 from planact_server.catalog.schemas import CleanSchema
 from planact_server.catalog.signatures import unwrapped
 from planact_server.plain_json import size_of
-from planact_server.catalog.alternatives import merged, with_alternatives
 from planact_server.standin_values import any_values, integers, numbers, texts
 
 if TYPE_CHECKING:
