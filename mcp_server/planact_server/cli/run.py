@@ -1,4 +1,4 @@
-"""`planact run`: one plan from a file or standard input, without a host."""
+"""`planact run`: one plan, or one task for the planner, without a host."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def register(app: typer.Typer) -> None:
             "planact run --code plan.py",
             "echo '2 + 2' | planact run --code - --json",
             "planact run --code next.py --session s_…   # goes on with the variables of an earlier plan",
+            "planact run --code plan.py --dry-run       # which calls it would make; nothing is changed",
+            'planact run --task "Which of my meetings overlap next week?"',
         ),
     )(run)
 
@@ -62,6 +64,9 @@ def run(
 ) -> int:
     """Run one plan and show what it did.
 
+    With --task the on-device planner (or the server that [planner] names) writes the plan first. With --dry-run
+    reads are real, and every other call is answered by a made-up value and only shown.
+
     What it did is shown on standard error; with --json it is one object on standard output. Ctrl-C stops the
     plan and shows what it had done. Exit codes: 0 ok, 1 the plan failed, 2 wrong usage, 3 approval needed,
     130 stopped by Ctrl-C.
@@ -77,12 +82,12 @@ def run(
         "wait_seconds": 86_400,
     }
     if code is None and task is None:
-        raise UsageError("Nothing to run: give --code FILE, or --code - for standard input.")
+        raise UsageError("Nothing to run: give --code FILE, --code - for standard input, or --task TEXT.")
     try:
         request = read_request({name: value for name, value in arguments.items() if value is not None})
     except RequestError as error:
         raise UsageError(f"{error.message} {error.hint or ''}".strip()) from None
-    answer = asyncio.run(_run(read_config(config), request))
+    answer = asyncio.run(run_request(read_config(config), request))
     if as_json:
         print_json(answer)
     else:
@@ -114,26 +119,32 @@ def _read_plan(source: str) -> str:
         raise UsageError(f"Cannot read the plan {source!r}: {error}") from None
 
 
-async def _run(settings: Config, request: PlanRequest) -> JSONObject:
-    from planact_server.answer import shrink
+async def run_request(settings: Config, request: PlanRequest) -> JSONObject:
+    """Carry out one request without a host; Ctrl-C stops it, and what it had done is in the answer."""
     from planact_server.app import open_app
-    from planact_server.server import LOCAL_CLIENT
-
-    said = "Running the plan"
-
-    async def reported(text: str, fraction: float | None) -> None:
-        nonlocal said
-        said = text if fraction is None else f"{text} ({fraction:.0%})"
 
     # A pack may print. Standard output is for the answer alone.
     with redirect_stdout(sys.stderr):
         async with open_app(settings) as opened:
             for problem in opened.problems:
                 complain(problem)
-            # Ctrl-C stops the plan, not us: what it had done so far is still shown.
             with on_interrupt(opened.runs.cancel_all):
-                async with waiting(lambda: f"{said}{_still_starting(opened)}"):
-                    reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
+                return await carry_out(opened, request)
+
+
+async def carry_out(opened: App, request: PlanRequest) -> JSONObject:
+    """Carry out a request of the user's own, and show on a terminal what is being done; return the answer."""
+    from planact_server.answer import shrink
+    from planact_server.server import LOCAL_CLIENT
+
+    said = "Running the plan" if request.task is None else "Planning"
+
+    async def reported(text: str, fraction: float | None) -> None:
+        nonlocal said
+        said = text if fraction is None else f"{text} ({fraction:.0%})"
+
+    async with waiting(lambda: f"{said}{_still_starting(opened)}"):
+        reply = await opened.executor.execute(request, client=LOCAL_CLIENT, listener=reported)
     run = reply.answer.get("run")
     return shrink(reply.answer, request.max_chars, link=lambda path: f"planact://runs/{run}/{path}")
 
