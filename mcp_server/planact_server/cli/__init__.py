@@ -9,7 +9,7 @@ from typing import Any
 import typer
 import typer.core
 
-from planact_server.cli import demo, doctor, evaluate, models, packs, run, serve, servers, tools, trust
+from planact_server.cli import ask, demo, doctor, evaluate, models, packs, run, serve, servers, tools, trust
 from planact_server.cli.interrupt import INTERRUPTED
 from planact_server.cli.terminal import UsageError, complain
 from planact_server.database import StoreError
@@ -27,7 +27,7 @@ Begin with:
 Exit codes: 0 ok, 1 the plan failed or something is broken, 2 wrong usage or
 configuration, 3 approval needed, 130 stopped by Ctrl-C."""
 
-ORDER = ("demo", "run", "serve", "tools", "servers", "packs", "models", "eval", "trust", "init", "doctor")
+ORDER = ("demo", "run", "ask", "serve", "tools", "servers", "packs", "models", "eval", "trust", "init", "doctor")
 """Of the commands in the help: as a newcomer meets them."""
 
 
@@ -67,6 +67,7 @@ def _planact(
 demo.register(app)
 serve.register(app)
 run.register(app)
+ask.register(app)
 tools.register(app)
 servers.register(app)
 packs.register(app)

@@ -21,17 +21,26 @@ MOST_LINES = 40
 NARROW = 60
 """Below so many columns a call has a line for itself."""
 
+_MARKS = {
+    "parallel": ("∥", "at the same time as another"),
+    "stand_in": ("≈", "not made, the value is made up"),
+    "reused": ("↺", "made by an earlier attempt, and not again"),
+    "emulated": ("~", "answered by the model"),
+}
+"""Marks of a call: how they are shown, and what they mean."""
+
 _COLOURS = {"ok": "green", "running": "yellow", "approval_required": "yellow"}
 
 
 def print_answer(answer: JSONObject, *, handles: bool = True) -> None:
-    """Show an answer on standard error: output, calls, variables, result, errors."""
+    """Show an answer on standard error: plan, output, calls, variables, result, errors."""
     out = console()
+    _print_plan(out, answer)
     if output := answer.get("output"):
         _print_block(out, "output", str(output).rstrip("\n"))
     if calls := _objects(answer.get("calls")):
-        overlapped = any(call.get("parallel") for call in calls)
-        _print_title(out, "calls", "∥: at the same time as another" if overlapped else "")
+        told = [f"{mark}: {meaning}" for key, (mark, meaning) in _MARKS.items() if any(call.get(key) for call in calls)]
+        _print_title(out, "calls", " · ".join(told))
         for call in calls:
             _print_call(out, call)
     variables = answer.get("variables")
@@ -49,6 +58,23 @@ def print_answer(answer: JSONObject, *, handles: bool = True) -> None:
     out.print(_status(answer, handles=handles))
 
 
+def _print_plan(out: Console, answer: JSONObject) -> None:
+    """Show what the planner wrote: the attempts that failed in a line each, and the plan that ran."""
+    if "plan" not in answer:
+        return
+    attempts = _objects(answer.get("attempts"))
+    for number, attempt in enumerate(attempts[:-1], 1):
+        errors = _objects(attempt.get("errors"))
+        why = f"{errors[0].get('type')}: {errors[0].get('message')}" if errors else "given up"
+        _print_line(out, f"attempt {number}  ✗ {why}".replace("\n", " "), style="dim")
+    _print_title(out, "plan", f"attempt {len(attempts)}" if attempts else "")
+    lines = str(answer["plan"]).rstrip("\n").split("\n")
+    for number, line in enumerate(lines[:MOST_LINES], 1):
+        _print_line(out, f"  {number:>2} {line}", style="cyan")
+    if len(lines) > MOST_LINES:
+        _print_line(out, f"  … {len(lines) - MOST_LINES} more lines", style="dim")
+
+
 def _print_title(out: Console, title: str, note: str = "") -> None:
     from rich.text import Text
 
@@ -63,7 +89,8 @@ def _print_call(out: Console, call: JSONObject) -> None:
     line, milliseconds = call.get("line"), call.get("ms")
     where = f"line {line}" if line else ""
     took = f"{milliseconds:.1f} ms" if isinstance(milliseconds, int | float) else ""
-    start = f"  {where:8} {took:>9} {'∥' if call.get('parallel') else ' '} "
+    marks = "".join(mark for key, (mark, _) in _MARKS.items() if call.get(key))
+    start = f"  {where:8} {took:>9} {marks or ' '} "
     style = "" if call.get("ok") else "red"
     if out.width < NARROW:
         _print_line(out, start.rstrip(), style="dim")

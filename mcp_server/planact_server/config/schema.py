@@ -104,7 +104,7 @@ class PlannerSettings(Section):
     seconds: Seconds = 300.0
     """Longest time for one text of the model."""
 
-    prompt: Literal["eval", "package"] = "eval"
+    prompt: Literal["evaluation", "package"] = "evaluation"
 
 
 class ModelSettings(Section):
