@@ -117,6 +117,9 @@ def fetch(
     partial = Partial(partial_path(target))
     try:
         with partial.locked():
+            if wanted.sha256 is not None and target.exists() and sha256_of(target) == wanted.sha256.lower():
+                size = target.stat().st_size  # an earlier process fetched it and got no further
+                return Fetched(path=target, bytes=size, sha256=wanted.sha256.lower(), resumed_at=size)
             partial.recall(url=wanted.url, sha256=wanted.sha256)
             return _fetch(wanted, target, partial, report, say, pause)
     except LockedError:
@@ -131,12 +134,11 @@ def _fetch(
     say: Callable[[str], None],
     pause: Callable[[float], None],
 ) -> Fetched:
-    had = partial.size
+    had = furthest = partial.size
     failures = 0
     timeout = httpx2.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
     with httpx2.Client(follow_redirects=True, timeout=timeout) as client:
         while True:
-            before = partial.size
             try:
                 _receive(client, wanted, partial, report)
                 return _finish(wanted, target, partial, had)
@@ -146,7 +148,9 @@ def _fetch(
                 say("What had arrived earlier does not belong to this file; starting from the beginning.")
                 had = 0
             except _TryAgainError as error:
-                failures = 1 if partial.size > before else failures + 1
+                # Only what is new counts: a server without ranges can send the same beginning for ever.
+                failures = 1 if partial.size > furthest else failures + 1
+                furthest = max(furthest, partial.size)
                 if failures >= ATTEMPTS or (error.offline and partial.size == 0 and failures >= 2):
                     raise DownloadError(_gave_up(wanted, partial, error), offline=error.offline) from None
                 seconds = max(_pause_seconds(failures), min(error.seconds, LONGEST_PAUSE_SECONDS))

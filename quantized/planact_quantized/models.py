@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ FOLDER = "models"
 """Of the user's state folder."""
 
 _LOCK_SECONDS = 30.0
+_FORGOTTEN_SECONDS = 24 * 3600.0
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}")
 
 
@@ -144,6 +146,7 @@ class ModelStore:
             self.check_name(name)
         path = candidate.path.resolve()
         with self._explained():
+            self._sweep()
             if link:
                 target, sha256 = path, sha256_of(path, report=report)
             elif path.parent == self.incoming.resolve():
@@ -213,6 +216,12 @@ class ModelStore:
     def _passing(self) -> Path:
         """Return a path in `incoming` that is nobody else's."""
         return self.incoming / f"{secrets.token_hex(8)}.gguf"
+
+    def _sweep(self) -> None:
+        """Throw away copies that a process which is gone has left in `incoming`."""
+        for path in self.incoming.glob(f"{'[0-9a-f]' * 16}.gguf"):
+            if path.stat().st_mtime < time.time() - _FORGOTTEN_SECONDS:
+                path.unlink(missing_ok=True)
 
     def _copied(self, path: Path, *, report: Report) -> tuple[Path, str]:
         """Copy a file into `incoming`, and return where it is and its hash."""

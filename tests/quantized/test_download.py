@@ -128,6 +128,20 @@ def test_a_server_without_ranges_sends_all_of_it_again(server: FileServer, targe
     assert target.read_bytes() == BODY
 
 
+def test_a_server_without_ranges_that_always_breaks_is_given_up(server: FileServer, target: Path) -> None:
+    server.files["/m"] = File(BODY, ranges=False, cuts=[100_000, 50_000] * 50)
+    with pytest.raises(DownloadError, match="could not be fetched"):
+        get(server, target)
+    assert len(server.asked) == 6
+
+
+def test_a_file_that_has_arrived_already_is_not_fetched_again(server: FileServer, target: Path) -> None:
+    """As after a crash between fetching and recording."""
+    target.write_bytes(BODY)
+    assert get(server, target, sha256=SHA256).resumed_at == len(BODY)
+    assert server.asked == []
+
+
 def test_a_server_that_does_not_say_how_long_a_file_is_ends_it_by_ending(server: FileServer, target: Path) -> None:
     server.files["/m"].length = False
     assert get(server, target).bytes == len(BODY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -72,6 +73,17 @@ def test_an_interrupted_copy_leaves_nothing(store: ModelStore, tiny: Path) -> No
         store.add(examine(tiny), report=interrupt)
     assert files(store) == []
     assert store.models() == ()
+
+
+def test_what_a_process_that_died_left_is_swept_away_after_a_day(store: ModelStore, tiny: Path) -> None:
+    old, new = (store.incoming / f"{digit * 16}.gguf" for digit in "ab")
+    kept = store.incoming / "coder.gguf.partial"
+    for path in (old, new, kept):
+        path.write_bytes(b"x")
+    for path in (old, kept):
+        os.utime(path, (0, 0))
+    store.add(examine(tiny))
+    assert [path.exists() for path in (old, new, kept)] == [False, True, True]
 
 
 def test_the_same_content_is_there_once(store: ModelStore, tiny: Path, tmp_path: Path) -> None:

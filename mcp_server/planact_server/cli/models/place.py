@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from planact_quantized.models import FOLDER, ModelStore
 from planact_server.cli.terminal import UsageError, complain, read_config
+
+if TYPE_CHECKING:
+    from planact_quantized.models import ModelStore
 
 FAILED = 1
 
@@ -17,6 +20,8 @@ FAILED = 1
 @contextmanager
 def opened_store(config: Path | None = None) -> Generator[ModelStore]:
     """Open the user's models. What fails in the block is said on standard error, with exit code 1 or 2."""
+    from planact_quantized.models import FOLDER, ModelStore
+
     store = ModelStore(read_config(config).state / FOLDER)
     with failures_explained():
         try:

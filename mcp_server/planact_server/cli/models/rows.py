@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planact_quantized.known import UnknownModelError, find_known, known_models
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def header_row(header: GGUFHeader) -> JSONObject:
 
 
 def title_of(model: Model) -> str:
+    from planact_quantized.known import UnknownModelError, find_known
+
     try:
         return find_known(model.known).title if model.known is not None else model.id
     except UnknownModelError:  # of a catalogue that has changed since
@@ -61,6 +62,8 @@ def title_of(model: Model) -> str:
 
 def licence_text(licence: str | None) -> str:
     """Return a licence as people read it, from what is recorded."""
+    from planact_quantized.known import known_models
+
     if licence is None:
         return "not known"
     for known in known_models():
