@@ -94,7 +94,7 @@ def add(
     config: ConfigOption = None,
     as_json: JSONOption = False,
 ) -> None:
-    """Take in a model file that you have, or that lies on any web server.
+    """Take in a model file of yours, or of any web server.
 
     Its header is checked first: a file without weights, without a tokenizer or with its end missing is refused. A
     file of yours is copied and stays as it is.

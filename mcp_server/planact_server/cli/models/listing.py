@@ -50,7 +50,7 @@ def list_alone(context: typer.Context, config: ConfigOption = None, as_json: JSO
 
 
 def list_models(here: HereOption = False, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """List the models on this machine and those that can be had, and which of them fit.
+    """List what is here, what can be had, and what fits.
 
     Sizes of what is not here yet are rounded.
     """
@@ -81,7 +81,10 @@ def info(
     config: ConfigOption = None,
     as_json: JSONOption = False,
 ) -> None:
-    """Show everything about one model: what it is, where it is, what it may be used for."""
+    """Show everything about one model.
+
+    What it is, where it is, what it may be used for; of a model that is not here, what the catalogue says.
+    """
     from planact_quantized.candidates import examine
     from planact_quantized.known import find_known
     from planact_quantized.models import ModelNotFoundError
