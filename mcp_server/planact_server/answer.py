@@ -98,6 +98,7 @@ def build_answer(
     warnings: Sequence[str] = (),
     recovered: JSONObject | None = None,
     progress: str | None = None,
+    usage: JSONObject | None = None,
 ) -> JSONObject:
     """Return the whole answer; keys in the contract's order, those that do not apply left out."""
     left = outcome if outcome is not None else Outcome(status="ok")
@@ -128,6 +129,8 @@ def build_answer(
         answer["warnings"] = list[JSONValue](warnings)
     if recovered is not None:
         answer["recovered"] = recovered
+    if usage is not None:
+        answer["usage"] = usage
     return answer
 
 

@@ -278,7 +278,13 @@ class Attempts:
         if self._start.unsettled and len(self._tried) > 1:
             names = ", ".join(self._start.unsettled)
             warnings.append(f"What earlier attempts took from {names} stays taken: that cannot be put back.")
-        return replace(ending, attempts=attempts, warnings=tuple(warnings), recovered=self._start.recovered)
+        return replace(
+            ending,
+            attempts=attempts,
+            warnings=tuple(warnings),
+            recovered=self._start.recovered,
+            usage=planned.usage if planned is not None else None,
+        )
 
     def _grown(self, attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
         """Return the planner's attempts with what was written while they ran."""

@@ -149,6 +149,7 @@ def _answer(ending: Ending, run: Run) -> JSONObject:
         warnings=ending.warnings,
         recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
         progress=ending.progress,
+        usage=ending.usage,
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planact_server.rights import PlanRights
     from planact_server.sandbox import Worker
     from planact_server.sessions import Recovered, Session, Sessions
+    from planact_tools import JSONObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class Ending:
     recovered: Recovered | None = None
     progress: str | None = None
     """What is being done now, while it goes on."""
+
+    usage: JSONObject | None = None
+    """What the planner's writing took."""
 
 
 class Work(Protocol):

@@ -55,6 +55,9 @@ def print_answer(answer: JSONObject, *, handles: bool = True) -> None:
         out.print(_error(error))
     for warning in _strings(answer.get("warnings")):
         out.print(f"note: {visible(warning)}", style="dim", markup=False)
+    usage = answer.get("usage")
+    if isinstance(usage, dict):
+        _print_line(out, f"written by {_writing(usage)}", style="dim")
     out.print(_status(answer, handles=handles))
 
 
@@ -73,6 +76,13 @@ def _print_plan(out: Console, answer: JSONObject) -> None:
         _print_line(out, f"  {number:>2} {line}", style="cyan")
     if len(lines) > MOST_LINES:
         _print_line(out, f"  … {len(lines) - MOST_LINES} more lines", style="dim")
+
+
+def _writing(usage: JSONObject) -> str:
+    """Say who wrote the plan, and what it took."""
+    tokens, seconds = usage.get("generated_tokens"), usage.get("seconds")
+    took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    return f"{usage.get('model', 'a model')}: {tokens} tokens{took}"
 
 
 def _print_title(out: Console, title: str, note: str = "") -> None:
