@@ -14,7 +14,8 @@ from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 COMMIT = "c" * 40
 REPOSITORY, FILE = "owner/models", "tiny.F16.gguf"
 NAME = f"{REPOSITORY}/{FILE}"
-ONE_TRY = "[planner]\nattempts = 1\ncandidates = 1\nmax_tokens = 32\n"
+# One thread: two that wait for each other crawl where other tests want the cores too.
+ONE_TRY = "[planner]\nattempts = 1\ncandidates = 1\nmax_tokens = 32\n[model]\nthreads = 1\n"
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ async def test_a_name_that_nobody_knows_is_wrong_usage(home: Home) -> None:
 
 @pytest.mark.usefixtures("needs_llama")
 async def test_fit_measures_and_writes_down_how_fast_a_model_is(home: Home, tiny: Path) -> None:
+    home.configure(ONE_TRY)
     code, out, errors = await home.run("models", "fit", str(tiny), "--device", "cpu", "--measure", "--json")
     speed = json.loads(out)["speed"]
     assert code == 0, errors

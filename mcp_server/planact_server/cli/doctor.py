@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
+from planact_server.cli.doctor_model import examine_model
+from planact_server.cli.finding import Finding
 from planact_server.cli.place import host_entry
 from planact_server.cli.terminal import (
     ConfigOption,
@@ -29,22 +32,12 @@ if TYPE_CHECKING:
     from planact_server.app import App
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Literal["ok", "note", "problem"]
-    subject: str
-    text: str
-    advice: str = ""
-
-
 def register(app: typer.Typer) -> None:
     app.command("doctor", epilog=examples("planact doctor", "planact doctor --json"))(doctor)
 
 
 def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
-    """Check the installation, the configuration and every server.
+    """Check the installation, the configuration, every server and the planner.
 
     Says what is in force, what is broken, and what to do about it. Exit code 1 when something is broken.
     """
@@ -61,7 +54,9 @@ def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
 
 async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
     layers = await app.probe_layers()
-    findings = [*_machine(), *_configuration(app), *_isolation(app, layers), *_servers(app)]
+    # Asks drivers, which may take a second; the servers' connections go on meanwhile.
+    planner, about_planner = await asyncio.to_thread(examine_model, app.config)
+    findings = [*_machine(), *_configuration(app), *_isolation(app, layers), *_servers(app), *planner]
     report: JSONObject = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -72,6 +67,7 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
         "layers": layers,
         "security_boundary": False,
         "servers": [*app.server_reports()],
+        "planner": about_planner,
         "undecided": [server.server for server in app.undecided()],
     }
     return findings, report

@@ -86,7 +86,15 @@ class Found:
     others: tuple[Footprint, ...]
 
     @classmethod
-    def find(cls, name: str | None, config: Config, *, context: int | None, device: str | None) -> Found:
+    def find(
+        cls,
+        name: str | None,
+        config: Config,
+        *,
+        context: int | None,
+        device: str | None,
+        machine: Machine | None = None,
+    ) -> Found:
         """Look for a model by name, or for the one that would be used. Raises what a ModelStore raises."""
         from planact_quantized.fit import largest_that_fits
         from planact_quantized.footprint import footprint_of_known
@@ -94,7 +102,7 @@ class Found:
         from planact_quantized.models import FOLDER, ModelStore
 
         wanted = wishes(config, context=context, device=device)
-        machine = this_machine(wanted)
+        machine = machine or this_machine(wanted)
         store = ModelStore(config.state / FOLDER)
         known = tuple(footprint_of_known(each) for each in known_models())
         here = {each.id: each for each in store.models() if each.problem is None}
