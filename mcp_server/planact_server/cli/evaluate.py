@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from planact_quantized import Backend
     from planact_server.config import Config
     from planact_server.evaluation.dpab import Item
     from planact_server.evaluation.plans import PlanSource
@@ -150,23 +149,20 @@ async def _source(stack: AsyncExitStack, settings: Config, plans: Path | None, p
 
     if plans is not None:
         return ReadyPlans.read(plans)
-    backend = _backend(settings)
+    from planact_server.planner.backends import LateBackend
+    from planact_server.planner.opening import backend_maker
+
+    backend = LateBackend(backend_maker(settings.planner, settings.model, state=settings.state))
     stack.push_async_callback(backend.aclose)
     if protocol is Protocol.published:
         return SinglePlans(backend)
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.planner import Planner
 
-    return PlannedPlans(Planner(backend, PlannerOptions(attempts=settings.planner.attempts)), backend)
-
-
-def _backend(settings: Config) -> Backend:
-    planner = settings.planner
-    if planner.backend == "local":
-        raise UsageError("Set `[planner] backend` and `base_url`, or give --plans FILE.")
-    from planact_quantized.openai_api import OpenAIBackend
-
-    return OpenAIBackend(base_url=planner.base_url or "", model=planner.model or "", api_key=planner.api_key)
+    switches = settings.planner.model_dump(include={field.name for field in fields(PlannerOptions)})
+    # The benchmark's tasks are to be solved with its own functions.
+    options = replace(PlannerOptions(**switches), expansion=False, ask_model=False)
+    return PlannedPlans(Planner(backend, options), backend)
 
 
 class _Progress:
