@@ -69,7 +69,7 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
     if not choice.tools and (taken := await count(())) > room:
         raise PlanningError(
             f"The task takes {taken:,} tokens and {room:,} fit.",
-            hint="Shorten the task, put the data into a file or a session variable, or raise `context` in [model].",
+            hint="Shorten the task, put the data into a file or a session variable, or raise `n_ctx` in [model].",
         )
     return Prompt(
         messages=conversation(choice.tools),
