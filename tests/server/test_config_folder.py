@@ -118,6 +118,15 @@ def test_a_trusted_folder_cannot_say_default_allow_in_other_words(place: Place) 
     assert len(config.notices) == 5
 
 
+def test_a_trusted_folder_does_not_say_where_tasks_go_but_how_a_model_is_loaded(place: Place) -> None:
+    place.put('[planner]\nbackend = "openai"\napi_key = "k"\nmodel = "./m.gguf"\n[model]\nn_ctx = 4096')
+    place.trust()
+    config = place.load()
+    assert (config.planner.backend, config.planner.api_key, config.model.n_ctx) == ("local", None, 4096)
+    assert config.planner.model == str(place.cwd / "m.gguf")
+    assert len(config.notices) == 2
+
+
 def test_the_lists_of_a_trusted_folder_are_added_to_the_users(place: Place) -> None:
     own = place.own / "planact.toml"
     own.write_text('packs = ["calendar"]\n[policy]\ndeny = ["a.*"]\ndefault = "deny"\n[results]\nraw = ["x.y"]')

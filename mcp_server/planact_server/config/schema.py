@@ -7,7 +7,7 @@ the program sees.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr
 
@@ -48,6 +48,19 @@ Patterns: TypeAlias = Annotated[tuple[Annotated[StrictStr, AfterValidator(_check
 PackNames: TypeAlias = Annotated[tuple[Annotated[StrictStr, AfterValidator(_checked_spec)], ...], Strict(False)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+def _numbers(values: object) -> object:
+    """In the environment a list is text with commas; words stay words, and are refused."""
+    if not isinstance(values, list | tuple):
+        return values
+    parts = cast("list[object]", values)
+    return [float(part) if isinstance(part, str) and part.replace(".", "", 1).isdigit() else part for part in parts]
+
+
+Shares: TypeAlias = Annotated[
+    tuple[Annotated[float, Field(ge=0), Strict()], ...], Strict(False), BeforeValidator(_numbers)
+]
 
 
 class Section(BaseModel):
@@ -116,7 +129,7 @@ class ModelSettings(Section):
     """Prompt and text together, in tokens. 0: as much as is useful and fits."""
 
     main_gpu: Annotated[int, Field(ge=0)] = 0
-    tensor_split: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Strict(False)] = ()
+    tensor_split: Shares = ()
     split_mode: Literal["none", "layer", "row"] = "layer"
     kv_type: Literal["auto", "f16", "q8_0", "q4_0"] = "auto"
     flash_attention: Literal["auto", "on", "off"] = "auto"
