@@ -24,6 +24,8 @@ from planner_parts import PARTS, Setup
 from rich.console import Console
 from rich.table import Table
 
+from planact_quantized.llama_source import extract
+
 QWEN = "models/ggml-vocab-qwen2.gguf"
 SHAPE = {"width": 256, "layers": 4, "feed_forward": 512, "heads": 4, "kv_heads": 2, "context": 8192}
 AIMS = {
@@ -36,7 +38,7 @@ AIMS = {
 def make_model(folder: Path, vocabulary: Path) -> Path:
     """Make the model that both sides get."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "quantized"))
-    from tiny_gguf import make_gguf
+    from tiny_gguf import make_gguf  # noqa: PLC0415 - where it lies is known only now
 
     return make_gguf(folder / "random.gguf", vocabulary=vocabulary, **SHAPE)
 
@@ -177,8 +179,6 @@ def main() -> None:
 
 
 def _fetched(out: Console) -> Path:
-    from planact_quantized.llama_source import extract
-
     with out.status("fetching the source of llama.cpp, for its vocabularies"):
         return extract(QWEN)
 

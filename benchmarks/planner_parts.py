@@ -4,6 +4,8 @@ Ours and llama-cpp-python's own `create_chat_completion` get the same file, mess
 part needs of llama.cpp is loaded inside of it, so that no part sees another one's memory or caches.
 """
 
+# ruff: noqa: PLC0415 - see above
+
 from __future__ import annotations
 
 import ctypes

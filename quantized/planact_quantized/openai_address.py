@@ -38,7 +38,7 @@ def read_address(base_url: str) -> Address:
     text = base_url.strip()
     parts = urlsplit(text if "://" in text else f"http://{text}")
     host = parts.hostname
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not text.isprintable():
         raise ValueError(f"{base_url!r} is no address of a server: it looks like http://127.0.0.1:8080/v1")
     _ = parts.port  # raises ValueError for one that is no number
     path = parts.path.rstrip("/")

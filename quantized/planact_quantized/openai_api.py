@@ -125,7 +125,7 @@ class OpenAIBackend:
         faults = Faults(server=address.shown, key=self.api_key, model=self.model)
         try:
             base, models = await self._models(http, address, faults)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise faults.transport(error) from error
         extras = await find_extras(http, address.root, models, self.model)
         listed = [text_at(each, "id") for each in list_at(models, "data")]

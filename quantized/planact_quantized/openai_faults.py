@@ -86,7 +86,7 @@ class Faults:
         said = self._quote(words(body))
         return BackendError(f"The model server at {self.server} does not take the grammar{said}.", fault="grammar")
 
-    def transport(self, error: httpx2.TransportError) -> BackendError:
+    def transport(self, error: httpx2.RequestError) -> BackendError:
         """Return the error for a connection that failed."""
         said = self._quote(str(error) or type(error).__name__)
         match error:

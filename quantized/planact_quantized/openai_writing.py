@@ -65,6 +65,9 @@ class Written:
     seconds_to_first_token: float = 0.0
 
 
+_HANG_UPS = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+
+
 class _AgainError(Exception):
     """The request has to be sent once more."""
 
@@ -94,18 +97,19 @@ class Writer:
 
     async def _write(self, request: GenerateRequest, number: int, watch: Watcher | None) -> Written:
         patient_until = anyio.current_time() + self.patience.busy
-        fresh = False
+        hung_up = False
         while True:
+            attempt = _Attempt(self, request, number, watch, patient_until)
             try:
-                return await _Attempt(self, request, number, watch, patient_until).write()
+                return await attempt.write()
             except _AgainError:
                 continue
-            except httpx2.RemoteProtocolError as error:
+            except _HANG_UPS as error:
                 # A kept connection that the server has just closed: the request has not reached anybody.
-                if fresh or "without sending a response" not in str(error):
+                if hung_up or attempt.answered:
                     raise self.faults.transport(error) from error
-                fresh = True
-            except httpx2.TransportError as error:
+                hung_up = True
+            except httpx2.RequestError as error:
                 raise self.faults.transport(error) from error
 
     async def request(self, request: GenerateRequest, number: int) -> tuple[str, dict[str, object], bool]:
@@ -167,6 +171,9 @@ class _Attempt:
         self._text = GrowingText(request, number, watch, held=False)
         self._patient_until = patient_until
         self._started = anyio.current_time()
+        self.answered = False
+        """Whether the server has begun to answer."""
+
         self._first: float | None = None
         self._ending: StopReason | None = None
         self._prompt_tokens = self._cached_tokens = self._generated_tokens = 0
@@ -179,6 +186,7 @@ class _Attempt:
             self._text = GrowingText(self._request, self._number, self._watch, held=held)
             outgoing = writer.http.build_request("POST", url, json=body)
             response = await writer.http.send(outgoing, stream=True)
+            self.answered = True
             try:
                 if response.status_code != 200:
                     await response.aread()

@@ -319,7 +319,9 @@ async def test_an_api_below_a_path_is_found() -> None:
             assert (await made.generate(ASKED)).candidates[0].text == "x"
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host/v1", "http://", "http://host:port/v1"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://host/v1", "http://", "http://host:port/v1", "http://a\x00b/v1", "http://[::1"]
+)
 async def test_what_is_no_address_is_refused(url: str) -> None:
     made = OpenAIBackend(base_url=url)
     with pytest.raises(BackendError, match="`base_url` in"):
