@@ -2,7 +2,9 @@
 
 Plans repeat names, arguments and lines of the request. When the last few tokens have occurred before, what followed
 them then is a guess for free; evaluating it together with the next token costs little more than that token alone,
-and every token that was right saves a step. The text is the same with and without.
+and every token that was right saves a step. The text is the same with and without, as far as a device computes the
+same: several tokens at once are added up in another order than one, so two tokens that are all but equally likely may
+change places.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a grammar leaves no choice about, as tokens."""
+"""What a grammar leaves no choice about, as tokens.
+
+The characters are the ones that would have come anyway. The tokens are the usual ones for them, where the model might
+have spelled them otherwise; what it writes behind them may differ for that.
+"""
 
 from __future__ import annotations
 

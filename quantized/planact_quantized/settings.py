@@ -27,7 +27,7 @@ class EngineSettings:
     """For people: a model's id; the file's name where it is empty."""
 
     context_tokens: int = 8192
-    """Prompt and text together, for each candidate."""
+    """Prompt and text together. Candidates written side by side have the prompt in common and share the rest."""
 
     gpu_layers: int = 0
     """Layers on the device; ALL_LAYERS for all of them, 0 for none."""

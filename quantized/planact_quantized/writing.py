@@ -59,6 +59,8 @@ class Writing:
         self._max_tokens = max_tokens
         self._forcing = forcing
         self._on_text = on_text
+        if max_tokens < 1:
+            self.stop = "length"
 
     @property
     def pending(self) -> list[int]:

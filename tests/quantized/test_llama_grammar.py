@@ -65,6 +65,13 @@ def test_forcing_and_drafting_give_the_same_text(plain: LoadedModel, quick: Load
     assert most == 9 or IS_CALLS.fullmatch(slow.text)
 
 
+def test_drafting_as_measured_gives_the_same_text(plain: LoadedModel, file: Path) -> None:
+    model = load_model(file, drafting="auto")
+    asked = request("eight", grammar=Grammar(text=CALLS), max_tokens=400)
+    assert only(write(model, asked)) == only(write(plain, asked))
+    model.close()
+
+
 def test_texts_by_chance_are_held_to_the_grammar_and_come_again_with_their_seed(quick: LoadedModel) -> None:
     asked = request("by chance", grammar=Grammar(text=CALLS), max_tokens=400, temperature=1.2, seed=5, candidates=3)
     written = texts(write(quick, asked))

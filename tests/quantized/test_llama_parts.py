@@ -1,16 +1,21 @@
 """The pieces of writing that need no model: drafts, sampling under a grammar, text streams, late grammars."""
 
 from collections import Counter
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planact_quantized.automaton import Automaton
 from planact_quantized.constraint import Constraint, Free
 from planact_quantized.drafting import LONGEST_DRAFT, Lookup, Policy
+from planact_quantized.forcing import Forcing
 from planact_quantized.gbnf import parse
+from planact_quantized.gbnf_rules import GrammarError
 from planact_quantized.sampling import MIN_SHARE, DeadEnd, GrammarCost, Sampler
 from planact_quantized.text_stream import TextStream
 
@@ -118,6 +123,32 @@ def test_what_a_grammar_forces_ends_where_there_is_a_choice() -> None:
     last = steps(end, "\n")
     assert last is not None
     assert last.complete
+
+
+def forced_tokens(grammar: str) -> list[int]:
+    automaton = Automaton(parse(grammar))
+    spelling = SimpleNamespace(
+        pieces=PIECES,
+        tokenize=lambda text: [PIECES.index(character.encode()) for character in text],
+        longer=lambda piece: (each[len(piece) :] for each in PIECES if each.startswith(piece) and each != piece),
+    )
+    return [token for token, _ in Forcing(automaton, cast(Any, spelling)).tokens(automaton.start)]
+
+
+def test_a_forced_token_that_could_be_a_longer_one_is_left_to_the_model() -> None:
+    assert forced_tokens('root ::= "ca" ("b" | "c")') == [4]  # "ab" is a token, and may follow
+    assert forced_tokens('root ::= "ca" ("a" | "c")') == [4, 0]
+    assert forced_tokens('root ::= "ca"') == [4, 0]
+    assert forced_tokens('root ::= "a" | "b"') == []
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.text(alphabet='abr"[](){}|*+?.^-:=#, 0123456789\\\n<>!', max_size=60))
+def test_any_text_is_a_grammar_or_a_grammar_error(text: str) -> None:
+    for grammar in (text, f"root ::= {text}", f'root ::= a "x" | {text}\na ::= [ab] {text}'):
+        with suppress(GrammarError):
+            start = Automaton(parse(grammar)).start
+            assert start.complete or start.may_end or bool(np.any(start.first_bytes))
 
 
 def test_text_comes_in_whole_characters_and_stops_before_a_stop_text() -> None:

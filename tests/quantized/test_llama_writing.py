@@ -93,7 +93,7 @@ def test_a_stop_text_ends_a_text_and_is_no_part_of_it(model: LoadedModel) -> Non
 
 
 def test_max_tokens_is_counted_exactly(model: LoadedModel) -> None:
-    for most in (1, 7):
+    for most in (0, 1, 7):
         [candidate] = write(model, request("seven", max_tokens=most)).candidates
         assert (candidate.tokens, candidate.stop) == (most, "length")
 
