@@ -25,6 +25,7 @@ class Rules:
     def __init__(self) -> None:
         self._bodies: dict[str, str] = {}
         self._shared: dict[str, str] = {}
+        self._names: dict[object, str] = {}
 
     def add(self, name: str, *alternatives: str) -> str:
         """Add a rule and return its name."""
@@ -42,6 +43,14 @@ class Rules:
         if body not in self._shared:
             self._shared[body] = self.add(f"{prefix}{len(self._shared)}", body)
         return self._shared[body]
+
+    def named(self, key: object, prefix: str) -> str:
+        """Return the name that belongs to a key, a new one the first time; its rule is added elsewhere."""
+        return self._names.setdefault(key, f"{prefix}{len(self._names)}")
+
+    def replace(self, name: str, body: str) -> None:
+        """Write a rule that was added empty."""
+        self._bodies[name] = body
 
     def copy(self) -> Rules:
         """Return the same rules, to add others to."""

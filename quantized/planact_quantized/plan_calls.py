@@ -1,24 +1,28 @@
 """Arguments of known functions: which may follow which. Pure.
 
 Every call is a small machine. Positional arguments come first, in the order of the parameters; keywords follow, none
-twice, none that is not a parameter, and the closing bracket only when nothing required is missing. For functions with
-few parameters keywords may come in any order; for others in their own: the states of a set grow as its power.
+that is not a parameter, and the closing bracket only when nothing required is missing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from planact_quantized.gbnf_text import choice
+from planact_quantized.gbnf_text import choice, literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_quantized.gbnf_text import Rules
 
-ANY_ORDER = 4
-"""Parameters of a function whose keywords may come in any order."""
+EXACT = 3
+"""Parameters of a function for which every set of them is a state: keywords in any order, none twice."""
 
-Kind: TypeAlias = Literal["any", "number", "boolean"]
+LOOSE = 4
+"""Required parameters of a larger function for which only their sets are states: an optional keyword could be repeated
+there, which Python refuses. With more the keywords keep the order of the schema."""
+
 Choice: TypeAlias = "str | int | float | bool | None"
 
 
@@ -28,11 +32,11 @@ class PlanParameter:
 
     name: str
     required: bool = True
-    kind: Kind = "any"
-    """What a literal has to be. "any": texts, collections, and whatever nobody has said."""
+    takes_text: bool = True
+    """An argument may begin with a text literal. Not so for numbers and truth values."""
 
     choices: tuple[Choice, ...] = ()
-    """The only literals; none: any of the kind."""
+    """The only texts and numbers that may be written out; none: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,101 +74,101 @@ class Values:
 class Calls:
     """Writes the brackets of calls in one flavour."""
 
-    def __init__(self, rules: Rules, values: Values) -> None:
+    def __init__(self, rules: Rules, values: Values, *, any_order: bool) -> None:
         self._rules = rules
-        self._v = values
+        self._values = values
+        self._any_order = any_order
 
     def brackets(self, function: PlanFunction) -> str:
         """Return what follows the name of a function when it is called."""
-        v, last = self._v, len(function.parameters)
-        machine = _Machine(self._rules, v, function)
-        after = ""
-        for position in range(last - 1, -1, -1):
-            after = machine.behind_positional(position, after)
-        first = self._rules.shared("a", *machine.first(after))
-        return f'"(" {v.space} {first} ")"'
+        machine = _Machine(self._rules, self._values, function, any_order=self._any_order)
+        return f'"(" {self._values.space} {machine.arguments()} ")"'
 
 
 class _Machine:
-    """The states of one function's arguments, as rules."""
+    """The states of one function's arguments, as rules. A state is what was not given yet, by index."""
 
-    def __init__(self, rules: Rules, values: Values, function: PlanFunction) -> None:
+    def __init__(self, rules: Rules, values: Values, function: PlanFunction, *, any_order: bool) -> None:
         self._rules = rules
         self._v = values
         self._parameters = function.parameters
         self._open = function.open_keywords
-        self._any_order = len(function.parameters) <= ANY_ORDER
-        self._prefix = f"k-{values.flavour}-"
+        self._required = frozenset(index for index, each in enumerate(function.parameters) if each.required)
+        count = len(function.parameters)
+        self._exact = any_order and count <= EXACT
+        self._loose = any_order and not self._exact and len(self._required) <= LOOSE
 
-    def first(self, positional: str) -> list[str]:
-        """Return how the arguments may begin, directly behind the bracket."""
-        everything = frozenset(range(len(self._parameters)))
-        options = [positional, self._unpacked()] if self._parameters else []
-        return options + self._rest(everything)
+    def arguments(self) -> str:
+        """Return the rule for everything between the brackets."""
+        count = len(self._parameters)
+        # Positional arguments, the last one first: each rule needs the one behind it.
+        following = ""
+        for position in range(count - 1, -1, -1):
+            left = frozenset(range(position + 1, count))
+            more = [following, self._unpacked()] if following else []
+            following = f"{self._value(position)} {self._behind(left, more)}"
+        first = [following, self._unpacked()] if following else []
+        return self._shared("a", *first, *self._keywords(frozenset(range(count))))
 
-    def behind_positional(self, position: int, after: str) -> str:
-        """Return the argument at a position and what may follow it. `after` is the same for the next position."""
-        left = frozenset(range(position + 1, len(self._parameters)))
-        options = ([after, self._unpacked()] if left else []) + self._rest(left)
-        return f"{self._value(position)} {self._separated(options, left)}"
-
-    def keywords(self, left: frozenset[int]) -> str:
-        """Return a rule for one more keyword out of those that are left, and everything behind it."""
-        words = {f"{self._parameters[i].name}=": self._named(i, left) for i in self._next(left)}
-        return choice(self._rules, self._prefix, words) if words else ""
-
-    def _named(self, index: int, left: frozenset[int]) -> str:
-        rest = left - {index} if self._any_order else frozenset(i for i in left if i > index)
-        return f"{self._value(index)} {self._separated(self._rest(rest), rest)}"
-
-    def _next(self, left: frozenset[int]) -> list[int]:
-        """Return which keywords may come next: in their own order none is passed over that must be there."""
-        if self._any_order:
-            return sorted(left)
-        found: list[int] = []
-        for index in sorted(left):
-            found.append(index)
-            if self._parameters[index].required:
-                break
-        return found
-
-    def _rest(self, left: frozenset[int]) -> list[str]:
+    def _keywords(self, left: frozenset[int]) -> list[str]:
+        """Return what may come in a state, the end included where nothing is missing."""
         v = self._v
-        options = [self.keywords(left)] if left else []
+        if left and not (self._exact or self._loose):
+            return self._in_order(left)
+        options = [f"{self._keyword(index)} {self._behind(left - {index})}" for index in self._counted(left)]
+        optional = sorted(left - self._required)
+        if self._loose and optional:
+            any_of_them = self._shared("g", *(self._keyword(index) for index in optional))
+            options.append(f"{any_of_them} {self._behind(left)}")
         if self._open:
-            options.append(self._rules.shared("o", f'attr "=" {v.value} {self._any_keywords()}'))
+            options.append(f'attr "=" {v.value} {self._behind(left)}')
         if self._parameters or self._open:
             options.append(f'"**" {v.operand} {v.space} ("," {v.space})?')
-        return options if self._missing(left) else [*options, '""']
+        return options if left & self._required else [*options, '""']
+
+    def _counted(self, left: frozenset[int]) -> list[int]:
+        """Return the keywords that change the state: they come once."""
+        return sorted(left if self._exact else left & self._required)
+
+    def _in_order(self, left: frozenset[int]) -> list[str]:
+        """Return the next keyword in the order of the schema, or a later one where it may be left out."""
+        first = min(left)
+        rest = left - {first}
+        options = [f"{self._keyword(first)} {self._behind(rest)}"]
+        if first in self._required:
+            return [*options, f'"**" {self._v.operand} {self._v.space} ("," {self._v.space})?']
+        return [*options, self._shared("b", *self._keywords(rest))]
+
+    def _behind(self, left: frozenset[int], more: Sequence[str] = ()) -> str:
+        """Return what follows an argument. A state's rule may lead to itself, so it has a name before it is written."""
+        name = self._name(left, more)
+        if not self._rules.has(name):
+            self._rules.add(name, "")
+            v = self._v
+            comma = f'"," {v.space} {self._shared("b", *more, *self._keywords(left))}'
+            self._rules.replace(name, f"{v.space} {comma}" if left & self._required else f"{v.space} ({comma})?")
+        return name
+
+    def _name(self, left: frozenset[int], more: Sequence[str]) -> str:
+        return self._rules.named((self._v.flavour, self._parameters, self._open, left, tuple(more)), "w")
 
     def _unpacked(self) -> str:
         v = self._v
         return f'"*" {v.operand} {v.space} ("," {v.space} ("**" {v.operand} {v.space})?)?'
 
-    def _any_keywords(self) -> str:
-        v, name = self._v, f"open-{self._v.flavour}"
-        if not self._rules.has(name):
-            self._rules.add(name, f'{v.space} ("," {v.space} (attr "=" {v.value} {name} | "**" {v.operand} {name})?)?')
-        return name
-
-    def _separated(self, options: list[str], left: frozenset[int]) -> str:
-        v = self._v
-        following = self._rules.shared(self._prefix, *options)
-        comma = f'"," {v.space} {following}'
-        return self._rules.shared(
-            self._prefix, f"{v.space} {comma}" if self._missing(left) else f"{v.space} ({comma})?"
-        )
-
-    def _missing(self, left: frozenset[int]) -> bool:
-        return any(self._parameters[index].required for index in left)
+    def _keyword(self, index: int) -> str:
+        return self._shared("p", f"{literal(f'{self._parameters[index].name}=')} {self._value(index)}")
 
     def _value(self, index: int) -> str:
         parameter, v = self._parameters[index], self._v
-        if parameter.choices:
+        if parameter.choices and not any("```" in str(each) for each in parameter.choices):
             texts = dict.fromkeys(spelled for each in parameter.choices for spelled in _spellings(each))
             member = choice(self._rules, "c", dict.fromkeys(texts, ""))
-            return self._rules.shared("e", f"{member} {v.tail}", v.no_text)
-        return v.value if parameter.kind == "any" else v.no_text
+            return self._shared("e", f"{member} {v.tail}", v.no_text)
+        return v.value if parameter.takes_text else v.no_text
+
+    def _shared(self, prefix: str, *alternatives: str) -> str:
+        return self._rules.shared(prefix, *alternatives)
 
 
 def _spellings(value: Choice) -> list[str]:

@@ -57,7 +57,9 @@ def add_known_names(
     rules.add("known", choice(rules, "u", dict.fromkeys(words, "")))
     for flavour in FLAVOURS:
         f = flavour.name
-        calls = Calls(rules, Values(f, f"x-{f}", f"notext-{f}", f"any-{f}", f"tail-{f}", _space(flavour)))
+        values = Values(f, f"x-{f}", f"notext-{f}", f"any-{f}", f"tail-{f}", _space(flavour))
+        # In the field of an f-string calls are short.
+        calls = Calls(rules, values, any_order=not flavour.quote)
         # A tool may also be handed on: map(tool, rows).
         tools = {each.name: f"({calls.brackets(each)} trailer-{f}*)?" for each in functions}
         named = [choice(rules, f"t-{f}-", tools)] if tools else []

@@ -45,6 +45,7 @@ def add_statement_rules(rules: Rules) -> None:
         _add_targets(rules, flavour)
     for place in PLACES:
         _add_simple(rules, place)
+        _add_heads(rules, place)
         for depth in range(DEPTH + 1):
             for loop in ("", "-loop"):
                 _add_level(rules, place, depth, loop)
@@ -69,6 +70,11 @@ def _add_shared(rules: Rules) -> None:
     rules.add("error", choice(rules, "er", dict.fromkeys(ERRORS, "")))
     rules.add("errors", 'n ("." attr)*', '"(" n ("." attr)* ("," s n ("." attr)*)* ("," s)? ")"')
     rules.add("own", "[a-zA-Z] inner | private")
+    for word in ("else", "try", "finally"):
+        rules.add(word, f'"{word}:"')
+    rules.add("except", '"except " errors (" as " n)? ":"')
+    rules.add("except-any", '"except:"')
+    rules.add("case-any", '"case " n ":"')
     _add_patterns(rules)
 
 
@@ -87,7 +93,6 @@ def _add_patterns(rules: Rules) -> None:
     )
     rules.add("field-pattern", 'public "=" pattern')
     rules.add("public", "[a-zA-Z] inner")
-    rules.add("case", '"case " refutable (" as " n)?')
 
 
 def _add_targets(rules: Rules, f: str) -> None:
@@ -103,7 +108,7 @@ def _add_targets(rules: Rules, f: str) -> None:
         f'"*" any-{f} "," (s line-item-{f} ("," s line-item-{f})*)?',
     )
     add(f"line-item-{f}", f"e-{f}", f'"*" any-{f}')
-    add(f"with-{f}", f'e-{f} (" as " target-{f})?')
+    add(f"context-{f}", f'e-{f} (" as " target-{f})?')
     add(f"condition-{f}", f"e-{f}", f'n " := " e-{f}', f'"not "? "(" n " := " e-{f} ")" tail-{f}')
 
 
@@ -112,7 +117,6 @@ def _add_simple(rules: Rules, place: Place) -> None:
     add, p, f = rules.add, place.name, place.flavour
     waited = [f'"await " primary-{f} tail-{f}'] if place.awaits else []
     add(f"value-{p}", f"values-{f}", *waited)
-    add(f"if-{p}", f"condition-{f}", *waited)
     add(
         f"simple-{p}",
         f"value-{p}",
@@ -134,39 +138,50 @@ def _add_simple(rules: Rules, place: Place) -> None:
     add(f"simple-{p}-loop", f"simple-{p}", '"break" | "continue"')
 
 
+def _add_heads(rules: Rules, place: Place) -> None:
+    """Add the first lines of statements that have others below them; the depth is the same to these."""
+    add, p, f = rules.add, place.name, place.flavour
+    asynchronous = '"async "? ' if place.awaits else ""
+    add(f"condition-{p}", f"condition-{f}", *([f'"await " primary-{f} tail-{f}'] if place.awaits else []))
+    add(f"if-{p}", f'"if " condition-{p} ":"')
+    add(f"elif-{p}", f'"el" if-{p}')
+    add(f"while-{p}", f'"while " condition-{p} ":"')
+    add(f"for-{p}", f'{asynchronous}"for " loop " in " values-{f} ":"')
+    add(f"with-{p}", f'{asynchronous}"with " context-{f} ("," s context-{f})* ":"')
+    add(f"match-{p}", f'"match " values-{f} ":" end')
+    add(f"case-{p}", f'"case " (refutable (" as " n)? (" if " condition-{p})? | n " if " condition-{p}) ":"')
+
+
 def _add_level(rules: Rules, place: Place, depth: int, loop: str) -> None:
     """Add statements at one depth; what stands below them is one deeper."""
     p, f, here = place.name, place.flavour, f"{depth}{loop}"
     simple = f"simple-{p}{loop} end"
     if depth == DEPTH:
         rules.add(f"stmt-{p}{here}", simple)
-        rules.add(f"below-{p}{here}", f'" "? {simple}')
+        rules.add(f"below-{p}{here}", f"s {simple}")
         return
     at, below, looping = _indent(depth), f"below-{p}{here}", f"below-{p}{depth}-loop"
-    asynchronous = '"async "? ' if place.awaits else ""
-    rules.add(below, f'" "? {simple}', f"end ({_indent(depth + 1)}stmt-{p}{depth + 1}{loop})+")
-    otherwise, finally_ = f'({at}"else:" {below})?', f'{at}"finally:" {below}'
-    handlers = f'({at}"except " errors (" as " n)? ":" {below})+ ({at}"except:" {below})?'
+    rules.add(below, f"s {simple}", f"end ({_indent(depth + 1)}stmt-{p}{depth + 1}{loop})+")
+    otherwise = f"({at}else {below})?"
+    handlers = f"({at}except {below})+ ({at}except-any {below})?"
     rules.add(
         f"stmt-{p}{here}",
         simple,
-        f'"if " if-{p} ":" {below} ({at}"elif " if-{p} ":" {below})* {otherwise}',
-        f'{asynchronous}"for " loop " in " values-{f} ":" {looping} {otherwise}',
-        f'"while " if-{p} ":" {looping} {otherwise}',
-        f'"try:" {below} (({handlers} | {at}"except:" {below}) {otherwise} ({finally_})? | {finally_})',
-        f'{asynchronous}"with " with-{f} ("," s with-{f})* ":" {below}',
-        *([_match(p, f, depth, loop)] if depth + 2 <= DEPTH else []),
+        f"if-{p} {below} ({at}elif-{p} {below})* {otherwise}",
+        f"(for-{p} | while-{p}) {looping} {otherwise}",
+        f"try {below} (({handlers} | {at}except-any {below}) {otherwise} ({at}finally {below})? | {at}finally {below})",
+        f"with-{p} {below}",
+        *([_match(p, depth, loop)] if depth + 2 <= DEPTH else []),
         *([f"define{depth}"] if f == "o" else []),
         *(["class"] if p == OPEN_MODULE.name and depth == 0 else []),
     )
 
 
-def _match(p: str, f: str, depth: int, loop: str) -> str:
+def _match(p: str, depth: int, loop: str) -> str:
     """Return the match statement. A pattern that fits everything comes last, as Python demands."""
     at, below = _indent(depth + 1), f"below-{p}{depth + 1}{loop}"
-    sure = f'{at}"case " n ":" {below}'
-    some = f'({at}case (" if " if-{p})? ":" {below} | {at}"case " n " if " if-{p} ":" {below})+'
-    return f'"match " values-{f} ":" end ({some} ({sure})? | {sure})'
+    sure = f"{at}case-any {below}"
+    return f"match-{p} (({at}case-{p} {below})+ ({sure})? | {sure})"
 
 
 def _add_definitions(rules: Rules, depth: int) -> None:

@@ -11,14 +11,14 @@ FUNCTIONS = (
         parameters=(
             PlanParameter(name="city"),
             PlanParameter(name="unit", required=False, choices=("celsius", "fahrenheit")),
-            PlanParameter(name="days", required=False, kind="number"),
+            PlanParameter(name="days", required=False, takes_text=False),
         ),
     ),
     PlanFunction(name="list_cities", parameters=(PlanParameter(name="country", required=False),)),
     PlanFunction(name="send_message", parameters=(PlanParameter(name="to"), PlanParameter(name="text"))),
     PlanFunction(
         name="git.log",
-        parameters=(PlanParameter(name="repo_path"), PlanParameter(name="max_count", required=False, kind="number")),
+        parameters=(PlanParameter(name="repo_path"), PlanParameter(name="max_count", required=False, takes_text=False)),
     ),
     PlanFunction(name="git.status", parameters=(PlanParameter(name="repo_path"),)),
 )
