@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from catalog.bfcl import gold_calls
 from planact_server.planner.repetition import Repetition
+from quantized.gold_plans import bfcl_plans, dpab_plans, nestful_plans  # noqa: TID251 - a folder of tests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,24 +75,6 @@ def test_a_plan_as_people_write_them_is_left_alone(plan: str) -> None:
 
 
 def test_no_gold_plan_of_the_benchmarks_is_stopped(shared: Path) -> None:
-    plans = [*bfcl_plans(shared / "data" / "bfcl_v4"), *nestful_plans(shared / "data" / "nestful")]
-    assert len(plans) > 1_500
-    assert [plan for plan in plans if noticed(plan) is not None] == []
-
-
-def bfcl_plans(folder: Path) -> list[str]:
-    plans: dict[str, list[str]] = {}
-    for call in gold_calls(folder):
-        arguments = [*map(repr, call.positional), *(f"{key}={value!r}" for key, value in call.keywords.items())]
-        plans.setdefault(call.id.partition("#")[0], []).append(f"{call.function}({', '.join(arguments)})")
-    return ["\n".join(lines) for lines in plans.values()]
-
-
-def nestful_plans(folder: Path) -> list[str]:
-    questions = json.loads((folder / "executable-data.json").read_text())
-    return ["\n".join(_line(step) for step in each["output"]) for each in questions]
-
-
-def _line(step: dict[str, Any]) -> str:
-    arguments = ", ".join(f"{key}={value!r}" for key, value in step["arguments"].items())
-    return f"{step.get('label', 'result')} = {step['name']}({arguments})"
+    plans = [*bfcl_plans(shared), *nestful_plans(shared), *dpab_plans(shared)]
+    assert len(plans) > 1_700
+    assert [plan.id for plan in plans if noticed(plan.source, piece=24) is not None] == []
