@@ -181,6 +181,16 @@ def _place(model: Footprint, machine: Machine, wanted: Wanted) -> Fit:
 
 
 def _named(machine: Machine, name: str) -> Device:
+    """Return the device that somebody means; several, separated by commas, count as one."""
+    if "," in name:
+        several = [_named(machine, each.strip()) for each in name.split(",")]
+        return replace(
+            several[0],
+            name=",".join(each.name for each in several),
+            description=" + ".join(each.description for each in several),
+            free_bytes=sum(each.free_bytes for each in several),
+            total_bytes=sum(each.total_bytes for each in several),
+        )
     wanted = _KINDS_IN_GGML.get(name.lower(), name.lower())
     candidates = machine.gpus if wanted == ANY_GPU else machine.devices
     named = [
@@ -197,14 +207,19 @@ def _named(machine: Machine, name: str) -> Device:
 
 
 def _on_a_device(model: Footprint, machine: Machine, wanted: Wanted, device: Device) -> Fit:
-    room = device.free_bytes - DEVICE_RESERVE
+    several = device.name.count(",") + 1
+    room = device.free_bytes - several * DEVICE_RESERVE
     # An integrated device takes its memory from the host's.
     shared = device.kind == "igpu"
     flash = wanted.flash_attention != "off"
     host_room = _host_room(machine)
     for attempt in ladder(model, wanted):
         need, host = needs(model, wanted, attempt, flash=flash)
-        if need.total <= room and host.total + (need.total if shared else 0) <= host_room:
+        # Each device has a compute buffer of its own.
+        if (
+            need.total + (several - 1) * need.compute <= room
+            and host.total + (need.total if shared else 0) <= host_room
+        ):
             return _fit(model, wanted, attempt, need, host, machine=machine, device=device)
     least = next(reversed(list(ladder(model, wanted))))
     need, host = needs(model, wanted, least, flash=flash)

@@ -16,7 +16,7 @@ from planact_quantized.file_lock import locked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from planact_quantized.backend import Backend, BackendInfo
+    from planact_quantized.backend import Backend, BackendInfo, Grammar
 
 FILE = "speeds.json"
 """In the user's state folder."""
@@ -95,14 +95,17 @@ def speed_key(info: BackendInfo) -> str:
     )
 
 
-async def measure(backend: Backend, *, load_seconds: float = 0.0) -> tuple[BackendInfo, Speed]:
+async def measure(
+    backend: Backend, *, load_seconds: float = 0.0, grammar: Grammar | None = None
+) -> tuple[BackendInfo, Speed]:
     """Measure a backend with one prompt that it cannot have evaluated before. Raises BackendError.
 
-    Takes as long as about 300 tokens of prompt and TEXT_TOKENS of text take.
+    Takes as long as about 300 tokens of prompt and TEXT_TOKENS of text take. `grammar` keeps a model that would stop
+    at once (weights at random) writing.
     """
     info = await backend.start()
     await backend.generate(_request(4, tokens=1))  # the first decode makes what later ones reuse
-    usage = (await backend.generate(_request(PROMPT_WORDS, tokens=TEXT_TOKENS))).usage
+    usage = (await backend.generate(_request(PROMPT_WORDS, tokens=TEXT_TOKENS, grammar=grammar))).usage
     writing = usage.seconds - usage.seconds_to_first_token
     speed = Speed(
         model=info.model,
@@ -117,7 +120,7 @@ async def measure(backend: Backend, *, load_seconds: float = 0.0) -> tuple[Backe
     return info, speed
 
 
-def _request(words: int, *, tokens: int) -> GenerateRequest:
+def _request(words: int, *, tokens: int, grammar: Grammar | None = None) -> GenerateRequest:
     # Numbers that nobody has seen: an earlier prompt with the same beginning would not be evaluated again.
     noise = " ".join(secrets.token_hex(2) for _ in range(words))
     return GenerateRequest(
@@ -126,6 +129,7 @@ def _request(words: int, *, tokens: int) -> GenerateRequest:
             Message(role="user", content="Count from 1 to 100 in words."),
         ),
         max_tokens=tokens,
+        grammar=grammar,
     )
 
 

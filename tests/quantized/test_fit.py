@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planact_quantized import ALL_LAYERS, BackendError, EngineSettings
+from planact_quantized import ALL_LAYERS, BackendError, EngineSettings, ladder, loading
 from planact_quantized.devices import Device, Machine
 from planact_quantized.fit import DEVICE_RESERVE, Fit, FitError, largest_that_fits, plan_fit
 from planact_quantized.footprint import Footprint, footprint_of_known
@@ -48,9 +48,9 @@ def summary(fit: Fit) -> tuple[str, int, int, str]:
         ("tiny-agent-a-0.5b:q4_k_m", 24, ("CUDA0", ALL_LAYERS, 8192, "f16")),
         ("tiny-agent-a-0.5b:q4_k_m", 1.2, ("CUDA0", ALL_LAYERS, 8192, "f16")),
         ("tiny-agent-a-3b:q4_k_m", 4, ("CUDA0", ALL_LAYERS, 8192, "f16")),
-        ("tiny-agent-a-3b:q4_k_m", 2.5, ("CUDA0", ALL_LAYERS, 4096, "f16")),
+        ("tiny-agent-a-3b:q4_k_m", 2.5, ("CUDA0", ALL_LAYERS, 3840, "f16")),
         ("tiny-agent-a-3b:q4_k_m", 2.4, ("CUDA0", ALL_LAYERS, 2048, "q8_0")),
-        ("tiny-agent-a-3b:q4_k_m", 2, ("CUDA0", 28, 2048, "q8_0")),
+        ("tiny-agent-a-3b:q4_k_m", 2, ("CUDA0", 27, 2048, "q8_0")),
         ("tiny-agent-a-3b:q4_k_m", 1, ("cpu", 0, 8192, "f16")),
         ("dria-agent-a-7b:q8_0", 24, ("CUDA0", ALL_LAYERS, 8192, "f16")),
         ("dria-agent-a-7b:q4_k_m", 8, ("CUDA0", ALL_LAYERS, 8192, "f16")),
@@ -64,7 +64,7 @@ def test_a_compromise_is_said_in_a_sentence() -> None:
     assert plan_fit(known("tiny-agent-a-3b"), machine(gpu(2))).notes == (
         "The context is 2048 tokens instead of 8192: more does not fit.",
         "The KV cache is in q8_0: in f16 it does not fit.",
-        "9 of 36 layers stay on the CPU, which is slower.",
+        "10 of 36 layers stay on the CPU, which is slower.",
     )
     assert plan_fit(known("tiny-agent-a-3b"), machine(gpu(24))).notes == ()
 
@@ -82,7 +82,7 @@ def test_a_device_that_was_asked_for_and_is_too_small_is_an_error_with_the_numbe
         plan_fit(known("dria-agent-a-7b:q8_0"), machine(gpu(0.6)), Wanted(device=device))
     assert error.value.message == (
         "'dria-agent-a-7b:Q8_0' does not fit on CUDA0 (a card): with 1 of 28 layers, context 2048 and the KV cache in "
-        "q8_0, it needs 936 MiB; 614 MiB of 614 MiB are free, 512 MiB of them kept back. Take a smaller file."
+        "q8_0, it needs 950 MiB; 614 MiB of 614 MiB are free, 512 MiB of them kept back. Take a smaller file."
     )
     assert isinstance(error.value, BackendError)
     assert error.value.fault == "memory"
@@ -111,6 +111,18 @@ def test_the_roomiest_of_several_devices_is_taken_and_a_name_decides() -> None:
     ]
     assert chosen == ["CUDA1", "CUDA1", "CUDA1", "CUDA0", "Vulkan0"]
     assert plan_fit(known("tiny-agent-a-3b"), machine(gpu(8, "MTL0")), Wanted(device="metal")).device == "MTL0"
+
+
+def test_several_devices_are_filled_together_when_they_are_named() -> None:
+    there = machine(gpu(5), gpu(5, "CUDA1"))
+    alone, both = (
+        plan_fit(known("dria-agent-a-7b:q8_0"), there, Wanted(device=name)) for name in ("CUDA0", "CUDA0, cuda1")
+    )
+    assert alone.offloaded_layers < alone.layers
+    assert (both.device, both.gpu_layers) == ("CUDA0,CUDA1", ALL_LAYERS)
+    assert both.need.total + both.need.compute + 2 * DEVICE_RESERVE <= 10 * GIB
+    with pytest.raises(FitError, match="There is no device 'CUDA2' here"):
+        plan_fit(known("tiny-agent-a-0.5b"), there, Wanted(device="CUDA0,CUDA2"))
 
 
 def test_an_integrated_device_and_the_host_share_their_memory() -> None:
@@ -177,13 +189,17 @@ def test_a_fit_becomes_settings_and_leaves_the_rest(tmp_path) -> None:
         model=tmp_path / "m.gguf",
         name="tiny-agent-a-3b:Q4_K_M",
         context_tokens=2048,
-        gpu_layers=28,
+        gpu_layers=27,
         device="CUDA0",
         kv_type="q8_0",
         flash_attention="on",
         threads=3,
         drafting="off",
     )
+
+
+def test_the_engine_asks_for_as_many_logits_as_are_planned_for() -> None:
+    assert ladder.OUTPUTS == loading.OUTPUTS
 
 
 memories = st.integers(min_value=0, max_value=32 * GIB)
