@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 EXACT = 3
 """Parameters of a function for which every set of them is a state: keywords in any order, none twice."""
 
-LOOSE = 4
+MOST_COUNTED = 6
 """Required parameters of a larger function for which only their sets are states: an optional keyword could be repeated
-there, which Python refuses. With more the keywords keep the order of the schema."""
+there, which Python refuses. Where there are more, the keywords keep the order of the schema."""
+
+MOST_STATES = 600
+"""Of all functions together. A catalogue with more gives up the order of its largest functions first."""
 
 Choice: TypeAlias = "str | int | float | bool | None"
 
@@ -71,32 +74,44 @@ class Values:
     space: str
 
 
+def counted(functions: Sequence[PlanFunction]) -> int:
+    """Return how many required parameters may be counted in this catalogue."""
+    required = [sum(each.required for each in function.parameters) for function in functions]
+    fitting = (
+        most
+        for most in range(MOST_COUNTED, 0, -1)
+        if sum(1 << count for count in required if count <= most) <= MOST_STATES
+    )
+    return next(fitting, 0)
+
+
 class Calls:
     """Writes the brackets of calls in one flavour."""
 
-    def __init__(self, rules: Rules, values: Values, *, any_order: bool) -> None:
+    def __init__(self, rules: Rules, values: Values, *, counted: int) -> None:
+        """`counted`: up to how many required parameters come in any order; 0: none does."""
         self._rules = rules
         self._values = values
-        self._any_order = any_order
+        self._counted = counted
 
     def brackets(self, function: PlanFunction) -> str:
         """Return what follows the name of a function when it is called."""
-        machine = _Machine(self._rules, self._values, function, any_order=self._any_order)
+        machine = _Machine(self._rules, self._values, function, counted=self._counted)
         return f'"(" {self._values.space} {machine.arguments()} ")"'
 
 
 class _Machine:
     """The states of one function's arguments, as rules. A state is what was not given yet, by index."""
 
-    def __init__(self, rules: Rules, values: Values, function: PlanFunction, *, any_order: bool) -> None:
+    def __init__(self, rules: Rules, values: Values, function: PlanFunction, *, counted: int) -> None:
         self._rules = rules
         self._v = values
         self._parameters = function.parameters
         self._open = function.open_keywords
         self._required = frozenset(index for index, each in enumerate(function.parameters) if each.required)
         count = len(function.parameters)
-        self._exact = any_order and count <= EXACT
-        self._loose = any_order and not self._exact and len(self._required) <= LOOSE
+        self._exact = counted > 0 and count <= EXACT
+        self._loose = counted > 0 and not self._exact and len(self._required) <= counted
 
     def arguments(self) -> str:
         """Return the rule for everything between the brackets."""
@@ -115,7 +130,7 @@ class _Machine:
         v = self._v
         if left and not (self._exact or self._loose):
             return self._in_order(left)
-        options = [f"{self._keyword(index)} {self._behind(left - {index})}" for index in self._counted(left)]
+        options = [f"{self._keyword(index)} {self._behind(left - {index})}" for index in self._changing(left)]
         optional = sorted(left - self._required)
         if self._loose and optional:
             any_of_them = self._shared("g", *(self._keyword(index) for index in optional))
@@ -126,7 +141,7 @@ class _Machine:
             options.append(f'"**" {v.operand} {v.space} ("," {v.space})?')
         return options if left & self._required else [*options, '""']
 
-    def _counted(self, left: frozenset[int]) -> list[int]:
+    def _changing(self, left: frozenset[int]) -> list[int]:
         """Return the keywords that change the state: they come once."""
         return sorted(left if self._exact else left & self._required)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planact_quantized.gbnf_text import choice
-from planact_quantized.plan_calls import Calls, Values
+from planact_quantized.plan_calls import Calls, Values, counted
 from planact_quantized.plan_words import FUNCTIONS, HELPERS, IMPORTABLE, SPECIAL_ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ def add_known_names(
     own = {each.name for each in functions}
     words = {*FUNCTIONS, *HELPERS, *callables}.union(*IMPORTABLE.values()) - own
     rules.add("known", choice(rules, "u", dict.fromkeys(words, "")))
+    most = counted(functions)
     for flavour in FLAVOURS:
         f = flavour.name
         values = Values(f, f"x-{f}", f"notext-{f}", f"any-{f}", f"tail-{f}", _space(flavour))
         # In the field of an f-string calls are short.
-        calls = Calls(rules, values, any_order=not flavour.quote)
+        calls = Calls(rules, values, counted=0 if flavour.quote else most)
         # A tool may also be handed on: map(tool, rows).
         tools = {each.name: f"({calls.brackets(each)} trailer-{f}*)?" for each in functions}
         named = [choice(rules, f"t-{f}-", tools)] if tools else []

@@ -69,7 +69,6 @@ def _add_shared(rules: Rules) -> None:
     rules.add("module-as", 'module (" as " n)?')
     rules.add("error", choice(rules, "er", dict.fromkeys(ERRORS, "")))
     rules.add("errors", 'n ("." attr)*', '"(" n ("." attr)* ("," s n ("." attr)*)* ("," s)? ")"')
-    rules.add("own", "[a-zA-Z] inner | private")
     for word in ("else", "try", "finally"):
         rules.add(word, f'"{word}:"')
     rules.add("except", '"except " errors (" as " n)? ":"')
@@ -80,6 +79,7 @@ def _add_shared(rules: Rules) -> None:
 
 def _add_patterns(rules: Rules) -> None:
     rules.add("constant", 'plain | "-"? (whole fraction? | fraction) exponent? | "None" | "True" | "False"')
+    rules.add("key", "plain")
     rules.add("name-constant", 'n ("." attr)+')
     rules.add("alternative", 'constant | name-constant | n "()" | "[]"')
     rules.add("pattern", "n | refutable")
@@ -88,16 +88,15 @@ def _add_patterns(rules: Rules) -> None:
         'alternative (" | " alternative)*',
         '"[" (pattern ("," s pattern)* ("," s "*" n)? | "*" n)? "]"',
         '"(" (pattern "," s (pattern ("," s pattern)*)?)? ")"',
-        '"{" (constant ":" s pattern ("," s constant ":" s pattern)* ("," s "**" n)? | "**" n)? "}"',
+        '"{" (key ":" s pattern ("," s key ":" s pattern)* ("," s "**" n)? | "**" n)? "}"',
         'n "(" (pattern ("," s pattern)* ("," s field-pattern)* | field-pattern ("," s field-pattern)*) ")"',
     )
-    rules.add("field-pattern", 'public "=" pattern')
-    rules.add("public", "[a-zA-Z] inner")
+    rules.add("field-pattern", 'attr "=" pattern')
 
 
 def _add_targets(rules: Rules, f: str) -> None:
     add = rules.add
-    add(f"target-{f}", f'n ("." own | "[" index-{f} "]")*')
+    add(f"target-{f}", f'n ("." attr | "[" index-{f} "]")*')
     add(f"target-part-{f}", f"target-{f}", f"group-target-{f}")
     add(f"more-targets-{f}", f'("," s target-part-{f})* "," s (target-part-{f} | "*" n ("," s target-part-{f})*)')
     add(f"group-target-{f}", f'"(" target-part-{f} ("," s target-part-{f})+ ")"')
