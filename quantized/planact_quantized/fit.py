@@ -216,10 +216,8 @@ def _on_a_device(model: Footprint, machine: Machine, wanted: Wanted, device: Dev
     for attempt in ladder(model, wanted):
         need, host = needs(model, wanted, attempt, flash=flash)
         # Each device has a compute buffer of its own.
-        if (
-            need.total + (several - 1) * need.compute <= room
-            and host.total + (need.total if shared else 0) <= host_room
-        ):
+        there = need.total + (several - 1) * need.compute
+        if there <= room and host.total + (need.total if shared else 0) <= host_room:
             return _fit(model, wanted, attempt, need, host, machine=machine, device=device)
     least = next(reversed(list(ladder(model, wanted))))
     need, host = needs(model, wanted, least, flash=flash)

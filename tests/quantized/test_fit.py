@@ -13,6 +13,7 @@ from planact_quantized.footprint import Footprint, footprint_of_known
 from planact_quantized.host import Host
 from planact_quantized.known import find_known, known_models
 from planact_quantized.ladder import Wanted
+from planact_quantized.recommended import recommended
 
 MIB, GIB = 1024**2, 1024**3
 KNOWN = {model.id: footprint_of_known(model) for model in known_models()}
@@ -176,6 +177,22 @@ def test_the_error_suggests_the_largest_model_that_fits() -> None:
     assert error.value.message.endswith(f"{suggested!r} would fit.")
     rest = [each for each in KNOWN.values() if each.weight_bytes > KNOWN[suggested].weight_bytes]
     assert largest_that_fits(rest, small) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (machine(gpu(24)), "dria-agent-a-7b:Q4_K_M"),
+        (machine(gpu(2)), "tiny-agent-a-1.5b:Q4_K_M"),
+        (machine(gpu(1)), "tiny-agent-a-1.5b:Q4_K_M"),
+        (machine(host_gib=64), "tiny-agent-a-1.5b:Q4_K_M"),
+        (machine(host_gib=1.2), "tiny-agent-a-0.5b:Q4_K_M"),
+        (machine(host_gib=0.2), None),
+    ],
+)
+def test_a_newcomer_gets_the_largest_model_that_anybody_may_use(there: Machine, expected: str | None) -> None:
+    found = recommended(there)
+    assert (found.id if found else None) == expected
 
 
 def test_nothing_fits_on_a_machine_without_memory() -> None:

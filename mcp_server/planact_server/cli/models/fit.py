@@ -96,7 +96,6 @@ class Found:
         machine: Machine | None = None,
     ) -> Found:
         """Look for a model by name, or for the one that would be used. Raises what a ModelStore raises."""
-        from planact_quantized.fit import largest_that_fits
         from planact_quantized.footprint import footprint_of_known
         from planact_quantized.known import known_models
         from planact_quantized.models import FOLDER, ModelStore
@@ -112,12 +111,7 @@ class Found:
         if name is not None:
             model, footprint = _named(store, name)
         else:
-            best = largest_that_fits(sizes.values(), machine, wanted) or min(
-                sizes.values() or known, key=lambda each: each.weight_bytes
-            )
-            if not sizes:
-                best = largest_that_fits(known, machine, wanted) or best
-            model, footprint = here.get(best.name) if sizes else None, best
+            model, footprint = _unnamed(here, sizes, machine, wanted)
         return cls(model=model, footprint=footprint, machine=machine, wanted=wanted, others=others)
 
 
@@ -134,6 +128,22 @@ def _named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
         except UnknownModelError:
             raise error from None
     return model, footprint_of(model)
+
+
+def _unnamed(
+    here: dict[str, Model], sizes: dict[str, Footprint], machine: Machine, wanted: Wanted
+) -> tuple[Model | None, Footprint]:
+    """Return the model that a task would be planned with; else the one to begin with, or the smallest of those."""
+    from planact_quantized.fit import largest_that_fits
+    from planact_quantized.footprint import footprint_of_known
+    from planact_quantized.recommended import candidates, recommended
+
+    if sizes:
+        best = largest_that_fits(sizes.values(), machine, wanted)
+        best = best or min(sizes.values(), key=lambda each: each.weight_bytes)
+        return here[best.name], best
+    known = recommended(machine, wanted) or min(candidates(), key=lambda each: each.approximate_bytes)
+    return None, footprint_of_known(known)
 
 
 def footprint_of(model: Model) -> Footprint:

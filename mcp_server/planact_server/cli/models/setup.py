@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 TASK = "Compute 6 * 7 in Python and give the result."
 """Small enough for any model, and needs no tools."""
 
-ON_THE_CPU = "tiny-agent-a-1.5b:Q4_K_M"
-"""The largest model whose speed on a CPU is bearable."""
-
 BackendOption = Annotated[
     Literal["auto", "cpu", "cuda", "metal", "vulkan"],
     typer.Option("--backend", help="What to build llama.cpp for: auto, cpu, cuda, metal, vulkan.", metavar="B"),
@@ -75,6 +72,8 @@ def setup(
     Looks for CUDA, Metal or the CPU, builds llama.cpp for it, chooses a model that fits, shows its licence, fetches
     it, measures it and lets it carry out one task. Run again after an interruption, it goes on where it was.
     """
+    from planact_quantized.known import find_known
+
     settings = read_config(config)
     try:
         _provide_llama(backend, yes=yes)
@@ -86,7 +85,9 @@ def setup(
         with failures_explained():
             found = Found.find(model, settings, context=None, device=device)
             if found.model is None:
-                known = _choice(found, chosen=model is not None or settings.planner.model is not None)
+                # Whether it fits is known before gigabytes are fetched.
+                _plan(found)
+                known = find_known(found.footprint.name)
                 _fetch(known, config, endpoint, yes=yes, accept=accept_license)
                 found = Found.find(known.id, settings, context=None, device=device)
         plan = _plan(found)
@@ -169,34 +170,6 @@ def _just_added(config: Config, file: Path) -> str:
     sha256 = sha256_of(file.expanduser())
     models = ModelStore(config.state / FOLDER).models()
     return next(model.id for model in models if model.sha256 == sha256)
-
-
-def _choice(found: Found, *, chosen: bool) -> KnownModel:
-    """Return the model of the catalogue to fetch: the one that was named, else the best for everybody that fits."""
-    from planact_quantized.devices import CPU
-    from planact_quantized.fit import FitError, largest_that_fits, plan_fit
-    from planact_quantized.footprint import footprint_of_known
-    from planact_quantized.known import find_known, known_models
-
-    if chosen:
-        return find_known(found.footprint.name)
-    # Who wants another licence or another quantization says so with --model.
-    free = [each for each in known_models() if not each.licence.non_commercial and each.quantization == "Q4_K_M"]
-    sizes = [footprint_of_known(each) for each in free]
-    best = largest_that_fits(sizes, found.machine, found.wanted)
-    if best is None:
-        # The least that there is says with its numbers why not even that one fits.
-        try:
-            plan_fit(min(sizes, key=lambda each: each.weight_bytes), found.machine, found.wanted)
-        except FitError as error:
-            complain(error.message)
-        raise typer.Exit(FAILED)
-    if plan_fit(best, found.machine, found.wanted).device == CPU:
-        bearable = footprint_of_known(find_known(ON_THE_CPU)).weight_bytes
-        best = largest_that_fits([each for each in sizes if each.weight_bytes <= bearable], found.machine, found.wanted)
-    if best is None:
-        raise typer.Exit(FAILED)
-    return find_known(best.name)
 
 
 def _fetch(known: KnownModel, config: Path | None, endpoint: str | None, *, yes: bool, accept: bool) -> None:
