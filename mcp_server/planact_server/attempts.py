@@ -64,6 +64,7 @@ class Attempts:
         self._open_names = open_names
         self._start = StartingPoint(site.sessions, site.session)
         self._variables = dict(site.session.variables)
+        self._catalog = site.rights.toolbox.catalog
         self._journal = Journal()
         self._tried: list[_Tried] = []
         self._standing: _Tried | None = None
@@ -81,7 +82,7 @@ class Attempts:
 
     @property
     def catalog(self) -> Catalog:
-        return self._site.rights.toolbox.catalog
+        return self._catalog
 
     @property
     def variables(self) -> Mapping[str, JSONValue]:
@@ -96,6 +97,7 @@ class Attempts:
             substitutes=StandIns(everything=True),
             model=ModelHelp(self._planner),
             growing=GrowingPlan(plan, self._planner) if self._open_names else None,
+            catalog=self._catalog,
         )
         self._standing = None
         worker = await self._start.worker()
@@ -116,6 +118,7 @@ class Attempts:
             substitutes=StandIns(everything=False) if self._dry else self._journal,
             model=ModelHelp(self._planner),
             growing=growing if self._open_names else None,
+            catalog=self._catalog,
         )
         self._standing = None
         worker = await self._start.worker()
@@ -203,6 +206,7 @@ class Attempts:
     async def _plan(self) -> Planned:
         await self.report("reading tools")
         await self._site.rights.toolbox.settle(seconds=self._site.rights.start_seconds)
+        self._catalog = self._site.rights.toolbox.catalog
         return await self._planner.carry_out(self._task, self)
 
     async def _end_planning(self, planning: asyncio.Task[Planned]) -> None:

@@ -53,8 +53,12 @@ class PlanCalls:
         substitutes: Substitutes | None = None,
         model: ModelHelp | None = None,
         growing: GrowingPlan | None = None,
+        catalog: Catalog | None = None,
     ) -> None:
-        """`growing` is a plan that may leave functions open; without it an undefined name is refused."""
+        """Options say who else answers, and which generation of the catalog the plan was written for.
+
+        `growing` is a plan that may leave functions open; without it an undefined name is refused.
+        """
         self.log = CallLog()
         self._rights = rights
         self._contents = contents
@@ -62,7 +66,7 @@ class PlanCalls:
         self._substitutes: Substitutes = substitutes or NoSubstitutes()
         self._model = model
         self._growing = growing
-        self._names = PlanCatalog(rights)
+        self._names = PlanCatalog(rights, catalog)
         self._helpers = PlanHelpers(rights, self._names, contents)
 
     @property

@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 class PlanCatalog:
     """Looks names up, and waits for the servers that they may belong to."""
 
-    def __init__(self, rights: PlanRights) -> None:
+    def __init__(self, rights: PlanRights, pinned: Catalog | None = None) -> None:
+        """`pinned` is the generation to begin with; the newest one where there is none."""
         self._rights = rights
-        self.current: Catalog = rights.toolbox.catalog
+        self.current: Catalog = pinned or rights.toolbox.catalog
 
     async def await_owners_of(self, names: Iterable[str]) -> None:
         """Wait for the servers that those of the names may belong to that nobody has yet."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr
 
-from planact_quantized import ALL_LAYERS
 from planact_server.sandbox import Limits
 from planact_server.trust import local_pack
 
@@ -146,6 +145,9 @@ class ModelSettings(Section):
         """Return what is asked for in the names of `EngineSettings`; what is left to choose is left out."""
         given = self.model_dump(exclude_unset=True, exclude={"n_ctx", "n_gpu_layers", "kv_type", "prefix_cache_mb"})
         wishes: dict[str, Any] = {_OF_LLAMA_CPP.get(key, key): value for key, value in given.items()}
+        # Nothing of the model is loaded for a configuration that is only read.
+        from planact_quantized import ALL_LAYERS  # noqa: PLC0415
+
         if self.n_ctx:
             wishes["context_tokens"] = self.n_ctx
         if self.n_gpu_layers != "auto":
