@@ -86,14 +86,14 @@ def figures(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
 
     evaluated = first["evaluated_tokens"] / second["evaluated_tokens"]
     return [
-        row("first token, cold", first["seconds"], their["seconds"], "s"),
-        row("first token, same tools, new process", second["seconds"], their["seconds"], "s"),
-        row("… the same in one process of theirs", second["seconds"], their["again_seconds"], "s"),
+        row("first token, cold", first["seconds"], their["seconds"], "CPU s"),
+        row("first token, same tools, new process", second["seconds"], their["seconds"], "CPU s"),
+        row("… the same in one process of theirs", second["seconds"], their["again_seconds"], "CPU s"),
         row("evaluated tokens, cold", first["evaluated_tokens"], their["evaluated_tokens"], "tokens"),
         row(
             "evaluated tokens, same tools, new process", second["evaluated_tokens"], their["evaluated_tokens"], "tokens"
         ),
-        row("fewer evaluated tokens, second request", evaluated, None, "times", aim=AIMS["evaluated_ratio"]),
+        row("… how many times fewer than cold", evaluated, None, "times", aim=AIMS["evaluated_ratio"]),
         row("grammar of plans, a token", grammar["plan_ms"], their_grammar["plan_ms"], "ms", aim=AIMS["grammar_ms"]),
         row("… drawn by chance", grammar["chance_ms"], their_grammar["plan_ms"], "ms", aim=AIMS["grammar_ms"]),
         row("… of those drawn, refused at first", 100 * grammar["chance_refused"], None, "%"),
@@ -106,15 +106,15 @@ def figures(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
             "MiB",
             aim=AIMS["compute_mib"],
         ),
-        row("4 texts over one prompt", many["at_once"], their_many["in_turn"], "tokens/s", less=False),
-        row("… one after the other", many["in_turn"], their_many["in_turn"], "tokens/s", less=False),
-        row("one text", draft["off"], their_draft["off"], "tokens/s", less=False),
-        row("one text, guesses from the prompt", draft["on"], their_draft["on"], "tokens/s", less=False),
+        row("4 texts over one prompt", many["at_once"], their_many["in_turn"], "tokens/CPU s", less=False),
+        row("… one after the other", many["in_turn"], their_many["in_turn"], "tokens/CPU s", less=False),
+        row("one text", draft["off"], their_draft["off"], "tokens/CPU s", less=False),
+        row("one text, guesses from the prompt", draft["on"], their_draft["on"], "tokens/CPU s", less=False),
         row(
             "quantize F16 to Q4_K_M",
             found["our_quantize"]["mb_per_second"],
             found["their_quantize"]["mb_per_second"],
-            "MB/s",
+            "MB/CPU s",
             less=False,
         ),
     ]

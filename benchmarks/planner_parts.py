@@ -1,7 +1,8 @@
 """What `planner.py` measures: each part is a function that runs alone in a process and returns figures.
 
-Ours and llama-cpp-python's own `create_chat_completion` get the same file, messages, threads and context. Whatever a
-part needs of llama.cpp is loaded inside of it, so that no part sees another one's memory or caches.
+Ours and llama-cpp-python's own `create_chat_completion` get the same file, messages, threads and context. Seconds are
+those of the CPU: they mean most with one thread. Whatever a part needs of llama.cpp is loaded inside of it, so that no
+part sees another one's memory or caches.
 """
 
 # ruff: noqa: PLC0415 - see above
@@ -55,6 +56,12 @@ class Setup:
     """How many are written where speed is measured."""
 
     repeats: int
+
+
+def clock() -> float:
+    """Return the CPU seconds of this process and its children: what else runs on the machine hardly shows in them."""
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
 
 
 def functions() -> list[PlanFunction]:
@@ -113,18 +120,19 @@ def their_model(setup: Setup, *, context: int = CONTEXT, **options: Any) -> Any:
 def their_text(model: Any, said: Sequence[Message], **options: Any) -> tuple[float, int]:
     """Write, and return the seconds to the first token, and how many tokens the model holds now."""
     turns = [{"role": each.role, "content": each.content} for each in said]
-    started, first = time.perf_counter(), 0.0
+    started, first = clock(), 0.0
     for _ in model.create_chat_completion(turns, stream=True, **{"temperature": 0.0, **options}):
-        first = first or time.perf_counter() - started
+        first = first or clock() - started
     return first, model.n_tokens
 
 
 def our_first_token(setup: Setup, task: int = 0) -> dict[str, float]:
     """The first token in a process that has just loaded the model; a folder keeps what was evaluated."""
     model = our_model(setup, prefixes=setup.folder / "prefixes")
+    started = clock()
     usage = our_text(model, GenerateRequest(messages=messages(TASKS[task]), max_tokens=1)).usage
     return {
-        "seconds": usage.seconds_to_first_token,
+        "seconds": clock() - started,
         "evaluated_tokens": usage.evaluated_tokens,
         "prompt_tokens": usage.prompt_tokens,
     }
@@ -179,7 +187,10 @@ def our_grammar(setup: Setup) -> dict[str, float]:
 
 
 def their_grammar(setup: Setup) -> dict[str, float]:
-    """The median time from one token to the next with the grammar, less the same without one."""
+    """The median time from one token to the next with the grammar, less the same without one.
+
+    They do not count it themselves; differences below a millisecond are noise.
+    """
     from llama_cpp import LlamaGrammar
 
     model = their_model(setup, context=SHORT["context"])
@@ -194,7 +205,7 @@ def their_grammar(setup: Setup) -> dict[str, float]:
 def _interval(model: Any, tokens: int, **options: Any) -> float:
     said = [{"role": each.role, "content": each.content} for each in messages("0", tools=SHORT["tools"])]
     chunks = model.create_chat_completion(said, stream=True, max_tokens=tokens, temperature=0.0, **options)
-    seen = [time.perf_counter() for _ in chunks]
+    seen = [clock() for _ in chunks]
     return statistics.median(after - before for before, after in itertools.pairwise(seen[1:]))
 
 
@@ -318,9 +329,9 @@ def our_quantize(setup: Setup) -> dict[str, float]:
 
     plan = plan_quantization(setup.model, "Q4_K_M")
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
-        started = time.perf_counter()
+        started = clock()
         quantize(plan, Path(folder) / "out.gguf", threads=setup.threads)
-        return {"mb_per_second": setup.model.stat().st_size / 1e6 / (time.perf_counter() - started)}
+        return {"mb_per_second": setup.model.stat().st_size / 1e6 / (clock() - started)}
 
 
 def their_quantize(setup: Setup) -> dict[str, float]:
@@ -331,11 +342,11 @@ def their_quantize(setup: Setup) -> dict[str, float]:
     parameters.nthread = setup.threads
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
         target = os.fsencode(Path(folder) / "out.gguf")
-        started = time.perf_counter()
+        started = clock()
         code = llama_cpp.llama_model_quantize(os.fsencode(setup.model), target, ctypes.byref(parameters))
         if code:
             raise SystemExit(f"llama.cpp cannot quantize: {code}")
-        return {"mb_per_second": setup.model.stat().st_size / 1e6 / (time.perf_counter() - started)}
+        return {"mb_per_second": setup.model.stat().st_size / 1e6 / (clock() - started)}
 
 
 def _speed(write: Callable[[], int], repeats: int) -> float:
@@ -344,9 +355,9 @@ def _speed(write: Callable[[], int], repeats: int) -> float:
 
 def _speeds(write: Callable[[], int], repeats: int) -> Iterator[float]:
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = clock()
         tokens = write()
-        yield tokens / (time.perf_counter() - started)
+        yield tokens / (clock() - started)
 
 
 PARTS: dict[str, Callable[[Setup], dict[str, float]]] = {
