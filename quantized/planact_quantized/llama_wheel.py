@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote, urlparse
-from urllib.request import url2pathname
 
 from planact_quantized.file_lock import LockedError, locked
 from planact_quantized.host import Host, read_host
@@ -189,7 +188,10 @@ def installed_from() -> Path | None:
         url = urlparse(str(json.loads(text or "")["url"]))
     except (importlib.metadata.PackageNotFoundError, ValueError, LookupError, TypeError):
         return None
-    return Path(url2pathname(unquote(url.path))) if url.scheme == "file" else None
+    if url.scheme != "file":
+        return None
+    path = unquote(url.path)
+    return Path(path.removeprefix("/") if sys.platform == "win32" else path)  # file:///C:/…
 
 
 def _nvcc_release(nvcc: str | None) -> str:
