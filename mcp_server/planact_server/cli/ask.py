@@ -67,7 +67,7 @@ def ask(
     as_json: JSONOption = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Have a task done: a plan is written on this device, run over your tools, and shown with what it did.
+    """Have a task done: a plan is written here, run, and shown.
 
     Without TEXT, tasks are read from the terminal, one after the other, or one from standard input. With --json
     the answer is one object on standard output. Exit codes are those of `planact run`.

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
-    """Check the installation, the configuration, every server and the planner.
+    """Check installation, configuration, servers and planner.
 
     Says what is in force, what is broken, and what to do about it. Exit code 1 when something is broken.
     """
