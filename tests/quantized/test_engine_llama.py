@@ -55,7 +55,9 @@ async def test_pieces_make_up_the_text_of_each_candidate_and_a_watcher_may_end_i
         counted = await engine.count_tokens([Message(role="user", content="hello")])
         # Left alone, random weights may end any time; so the text is held to a length.
         long = Grammar(text="root ::= forty{50}\nforty ::= [a-z]{40}")
-        (ended,) = (await engine.generate(order("hello", max_tokens=LONG, grammar=long), watch=lambda *_: True)).candidates
+        (ended,) = (
+            await engine.generate(order("hello", max_tokens=LONG, grammar=long), watch=lambda *_: True)
+        ).candidates
     assert completion.usage.prompt_tokens == counted
     assert (ended.stop, ended.tokens < 2000) == ("watched", True)
 
