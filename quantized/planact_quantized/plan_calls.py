@@ -72,6 +72,8 @@ class Values:
     """What may follow the first operand of an expression; may be empty."""
 
     space: str
+    quotes: str = "\"'"
+    """Those that a text may stand in. With one alone there is no backslash either."""
 
 
 def counted(functions: Sequence[PlanFunction]) -> int:
@@ -176,20 +178,23 @@ class _Machine:
 
     def _value(self, index: int) -> str:
         parameter, v = self._parameters[index], self._v
-        if parameter.choices and not any("```" in str(each) for each in parameter.choices):
-            texts = dict.fromkeys(spelled for each in parameter.choices for spelled in _spellings(each))
-            member = choice(self._rules, "c", dict.fromkeys(texts, ""))
-            return self._shared("e", f"{member} {v.tail}", v.no_text)
-        return v.value if parameter.takes_text else v.no_text
+        if not parameter.choices:
+            return v.value if parameter.takes_text else v.no_text
+        texts = dict.fromkeys(spelled for each in parameter.choices for spelled in _spellings(each, v.quotes))
+        if not texts or any("```" in text for text in texts):
+            return v.value
+        member = choice(self._rules, "c", dict.fromkeys(texts, ""))
+        return self._shared("e", f"{member} {v.tail}", v.no_text)
 
     def _shared(self, prefix: str, *alternatives: str) -> str:
         return self._rules.shared(prefix, *alternatives)
 
 
-def _spellings(value: Choice) -> list[str]:
+def _spellings(value: Choice, quotes: str) -> list[str]:
     """Return the ways in which a plan may write a literal."""
     written = repr(value)
     if not isinstance(value, str):
         return [written]
-    other = '"' if written[0] == "'" else "'"
-    return [written] if other in value or "\\" in written else [written, f"{other}{written[1:-1]}{other}"]
+    if "\\" in written:
+        return [written] if len(quotes) > 1 else []
+    return [f"{quote}{value}{quote}" for quote in quotes if quote not in value]

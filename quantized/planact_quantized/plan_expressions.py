@@ -37,6 +37,10 @@ class Flavour:
     quote: str = ""
     """In a field of an f-string: the rule for a string in the other quotes."""
 
+    @property
+    def quotes(self) -> str:
+        return {"": "\"'", "qf": "'", "df": '"'}[self.quote]
+
     def field(self, quote: str) -> Flavour:
         return Flavour(f"{self.name}{quote}", open=self.open, quote={"d": "qf", "q": "df"}[quote])
 
@@ -58,7 +62,7 @@ def add_known_names(
     most = counted(functions)
     for flavour in FLAVOURS:
         f = flavour.name
-        values = Values(f, f"x-{f}", f"notext-{f}", f"any-{f}", f"tail-{f}", _space(flavour))
+        values = Values(f, f"x-{f}", f"notext-{f}", f"any-{f}", f"tail-{f}", _space(flavour), flavour.quotes)
         # In the field of an f-string calls are short.
         calls = Calls(rules, values, counted=0 if flavour.quote else most)
         # A tool may also be handed on: map(tool, rows).
@@ -77,7 +81,8 @@ class Expressions:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        rules.add("operator", '[-+%@&|^] | "*" "*"? | "/" "/"? | "<" [<=]? | ">" [>=]? | [=!] "="')
+        rules.add("arithmetic", '[-+%@&|^] | "*" "*"? | "/" "/"? | "<<" | ">>"')
+        rules.add("operator", 'arithmetic | [<>] "="? | [=!] "="')
         rules.add("word-operator", '"in" | "not in" | "is" " not"?')
         rules.add("dotted", "attr", choice(rules, "me", dict.fromkeys(SPECIAL_ATTRIBUTES, "")))
         rules.add("format", '":" ([a-zA-Z0-9.,:<>^=+#_% /-] | "{" n "}")*')
@@ -94,6 +99,8 @@ class Expressions:
         space = _space(flavour)
         add(f"e-{f}", f"any-{f} ternary-{f}?", *([] if flavour.quote else [f"lambda-{f}"]))
         add(f"any-{f}", f'"not "* operand-{f} more-{f}*')
+        # Behind a star there is no comparison and no logic, brackets aside.
+        add(f"sum-{f}", f"operand-{f} (s arithmetic s operand-{f})*")
         add(f"operand-{f}", f"[-+~]? primary-{f}")
         add(f"ternary-{f}", f'" if " any-{f} " else " e-{f}')
         add(f"tail-{f}", f"more-{f}* ternary-{f}?")
@@ -138,12 +145,12 @@ class Expressions:
         add = self._rules.add
         separator = '" "' if space == "s" else '(" " | "\\n" sp)'
         add(f"items-{f}", f'{space} ("," {space} (item-{f} items-{f})?)?')
-        add(f"item-{f}", f"x-{f}", f'"*" any-{f}')
-        add(f"list-{f}", f'{space} (x-{f} (comp-{f} {space} | items-{f}) | "*" any-{f} items-{f})?')
+        add(f"item-{f}", f"x-{f}", f'"*" sum-{f}')
+        add(f"list-{f}", f'{space} (x-{f} (comp-{f} {space} | items-{f}) | "*" sum-{f} items-{f})?')
         add(
             f"group-{f}",
             f"{space} (lines-{f} (comp-{f} {space} | items-{f})"
-            f' | "*" any-{f} {space} "," {space} (item-{f} items-{f})?)?',
+            f' | "*" sum-{f} {space} "," {space} (item-{f} items-{f})?)?',
         )
         add(f"index-{f}", f'{space} slice-{f} ({space} "," {space} slice-{f})* {space}')
         add(f"slice-{f}", f"e-{f} steps-{f}?", f"steps-{f}")
@@ -162,11 +169,11 @@ class Expressions:
             f'x-{f} ("\\n" sp (operator s | word-operator " " | {logic} " " "not "*) operand-{f} tail-{f}'
             f' | s operator "\\n" sp operand-{f} tail-{f} | " " {logic} "\\n" sp "not "* operand-{f} tail-{f})*',
         )
-        add(f"pairs-{f}", f'w ("," w (x-{f} w ":" w x-{f} pairs-{f} | "**" any-{f} pairs-{f})?)?')
+        add(f"pairs-{f}", f'w ("," w (x-{f} w ":" w x-{f} pairs-{f} | "**" sum-{f} pairs-{f})?)?')
         add(
             f"braces-{f}",
             f'w (x-{f} (w ":" w x-{f} (comp-{f} w | pairs-{f}) | comp-{f} w | items-{f})'
-            f' | "**" any-{f} pairs-{f} | "*" any-{f} items-{f})?',
+            f' | "**" sum-{f} pairs-{f} | "*" sum-{f} items-{f})?',
         )
         add(f"lambda-{f}", f'"lambda" (" " untyped-{f})? ":" s e-{f}')
         add(f"untyped-{f}", f'n ("," s untyped-{f})?', f"untyped-defaults-{f}")
@@ -180,7 +187,7 @@ class Expressions:
         for name, mark, others in (("d", '"\\""', '\\"'), ("q", '"\'"', "'")):
             field = f"field-{f}{name}"
             text = rf"[^\\`{{}}{others}\x00-\x08\x0B-\x1F\x7F\uD800-\uDFFF"
-            pieces = f'escape | "{{{{" | "}}}}" | {field}'
+            pieces = f'field-escape | "{{{{" | "}}}}" | {field}'
             add(f"f1{name}-{f}", f"{mark} (tick? ({text}\\n] | {pieces}))* tick? {mark}")
             add(
                 f"f3{name}-{f}",

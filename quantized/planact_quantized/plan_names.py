@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planact_quantized.gbnf_text import WORD_START, Rules, choice, literal, word_except
+from planact_quantized.gbnf_text import WORD_START, Rules, choice, word_except
 from planact_quantized.plan_words import HIDDEN_ATTRIBUTES, HIDDEN_PREFIXES, IMPORTABLE, KEYWORDS, MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _NEVER = r"\x00-\x08\x0B-\x1F\x7F\uD800-\uDFFF"
-_LEVELS = 8
 
 
 def add_lexical_rules(rules: Rules) -> None:
@@ -52,8 +51,6 @@ def _add_space(rules: Rules) -> None:
     rules.add("w", 's | sp comment? "\\n" sp (comment? "\\n" sp)*')
     # The end of a statement, with comment lines and blank lines behind it.
     rules.add("end", '(sp comment? "\\n")+')
-    for level in range(1, _LEVELS):
-        rules.add(f"i{level}", literal("    " * level))
 
 
 def _add_numbers(rules: Rules) -> None:
@@ -68,10 +65,10 @@ def _add_numbers(rules: Rules) -> None:
 def _add_strings(rules: Rules) -> None:
     hexadecimal = "[0-9a-fA-F]"
     rules.add("hex4", f"{hexadecimal}{{4}}")
-    rules.add(
-        "escape",
-        rf'"\\" ([^NUux`{_NEVER}] | "x" {hexadecimal}{{2}} | "u" hex4 | "U000" {hexadecimal} hex4 | "U0010" hex4)',
-    )
+    rules.add("code-escape", f'"x" {hexadecimal}{{2}} | "u" hex4 | "U000" {hexadecimal} hex4 | "U0010" hex4')
+    # Python takes a backslash before any other character as it is; in an f-string a brace stays a brace behind it.
+    rules.add("escape", rf'"\\" ([^NUux`{_NEVER}] | code-escape)')
+    rules.add("field-escape", rf'"\\" ([^NUux`{{}}{_NEVER}] | code-escape)')
     rules.add("raw", rf'"\\" [^\n`{_NEVER}]')
     for name, quote in (("d", '\\"'), ("q", "'")):
         mark = f'"{quote}"'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planact_quantized.gbnf_text import choice
+from planact_quantized.gbnf_text import choice, literal
 from planact_quantized.plan_words import ERRORS, METHODS
 
 if TYPE_CHECKING:
@@ -40,15 +40,20 @@ PLACES = (CLOSED_MODULE, OPEN_MODULE, FUNCTION, COROUTINE)
 
 def add_statement_rules(rules: Rules) -> None:
     """Add everything from simple statements to `plan`, which is a whole plan."""
+    for level in range(1, DEPTH + 1):
+        rules.add(f"i{level}", literal("    " * level))
     _add_shared(rules)
     for flavour in ("c", "o"):
         _add_targets(rules, flavour)
     for place in PLACES:
         _add_simple(rules, place)
         _add_heads(rules, place)
-        for depth in range(DEPTH + 1):
-            for loop in ("", "-loop"):
+        # What is in a function is at least one level down, and so is what is in a loop.
+        for loop, outermost in (("", int(place.function)), ("-loop", int(place.function) + 1)):
+            for depth in range(outermost, DEPTH + 1):
                 _add_level(rules, place, depth, loop)
+            for depth in range(max(outermost - 1, 0), DEPTH):
+                _add_below(rules, place, depth, loop)
     for depth in range(DEPTH):
         _add_definitions(rules, depth)
     _add_class(rules)
@@ -104,9 +109,9 @@ def _add_targets(rules: Rules, f: str) -> None:
     add(
         f"values-{f}",
         f'e-{f} ("," s line-item-{f})* ","?',
-        f'"*" any-{f} "," (s line-item-{f} ("," s line-item-{f})*)?',
+        f'"*" sum-{f} "," (s line-item-{f} ("," s line-item-{f})*)?',
     )
-    add(f"line-item-{f}", f"e-{f}", f'"*" any-{f}')
+    add(f"line-item-{f}", f"e-{f}", f'"*" sum-{f}')
     add(f"context-{f}", f'e-{f} (" as " target-{f})?')
     add(f"condition-{f}", f"e-{f}", f'n " := " e-{f}', f'"not "? "(" n " := " e-{f} ")" tail-{f}')
 
@@ -151,28 +156,31 @@ def _add_heads(rules: Rules, place: Place) -> None:
     add(f"case-{p}", f'"case " (refutable (" as " n)? (" if " condition-{p})? | n " if " condition-{p}) ":"')
 
 
+def _add_below(rules: Rules, place: Place, depth: int, loop: str) -> None:
+    """Add what stands below a statement at one depth: on its own line, or one level deeper."""
+    p, simple = place.name, f"s simple-{place.name}{loop} end"
+    rules.add(f"below-{p}{depth}{loop}", simple, f"end ({_indent(depth + 1)}stmt-{p}{depth + 1}{loop})+")
+
+
 def _add_level(rules: Rules, place: Place, depth: int, loop: str) -> None:
-    """Add statements at one depth; what stands below them is one deeper."""
-    p, f, here = place.name, place.flavour, f"{depth}{loop}"
-    simple = f"simple-{p}{loop} end"
+    """Add statements at one depth."""
+    p, simple = place.name, f"simple-{place.name}{loop} end"
     if depth == DEPTH:
-        rules.add(f"stmt-{p}{here}", simple)
-        rules.add(f"below-{p}{here}", f"s {simple}")
+        rules.add(f"stmt-{p}{depth}{loop}", simple)
         return
-    at, below, looping = _indent(depth), f"below-{p}{here}", f"below-{p}{depth}-loop"
-    rules.add(below, f"s {simple}", f"end ({_indent(depth + 1)}stmt-{p}{depth + 1}{loop})+")
+    at, below, looping = _indent(depth), f"below-{p}{depth}{loop}", f"below-{p}{depth}-loop"
     otherwise = f"({at}else {below})?"
     handlers = f"({at}except {below})+ ({at}except-any {below})?"
     rules.add(
-        f"stmt-{p}{here}",
+        f"stmt-{p}{depth}{loop}",
         simple,
         f"if-{p} {below} ({at}elif-{p} {below})* {otherwise}",
         f"(for-{p} | while-{p}) {looping} {otherwise}",
         f"try {below} (({handlers} | {at}except-any {below}) {otherwise} ({at}finally {below})? | {at}finally {below})",
         f"with-{p} {below}",
         *([_match(p, depth, loop)] if depth + 2 <= DEPTH else []),
-        *([f"define{depth}"] if f == "o" else []),
-        *(["class"] if p == OPEN_MODULE.name and depth == 0 else []),
+        *([f"define{depth}"] if place.flavour == "o" else []),
+        *(["class"] if place == OPEN_MODULE and depth == 0 else []),
     )
 
 
@@ -208,8 +216,9 @@ def _add_parameters(rules: Rules) -> None:
     rules.add("default", 's "=" s any-o')
     rules.add("plain-parameter", 'n annotation w ("," w parameters)?')
     rules.add("defaults", 'n annotation default w ("," w (defaults | rest)?)?')
-    rules.add("rest", '"*" n annotation w ("," w named?)?', '"*" w "," w named', '"**" n annotation w ("," w)?')
-    rules.add("named", 'n annotation default? w ("," w named?)?', '"**" n annotation w ("," w)?')
+    rules.add("rest", '"*" n annotation w ("," w (named | collected)?)?', '"*" w "," w named', "collected")
+    rules.add("named", 'n annotation default? w ("," w (named | collected)?)?')
+    rules.add("collected", '"**" n annotation w ("," w)?')
 
 
 def _add_class(rules: Rules) -> None:
