@@ -56,7 +56,8 @@ def add_known_names(
     rules: Rules, functions: Sequence[PlanFunction], *, callables: Collection[str], placeholders: bool
 ) -> None:
     """Add what depends on the catalogue: tools with their arguments, and the other names that may be called."""
-    own = {each.name for each in functions}
+    # Not those of tools either: `log(…)` would be taken for `git.log(…)`.
+    own = {part for each in functions for part in (each.name, each.name.rpartition(".")[2])}
     words = {*FUNCTIONS, *HELPERS, *callables}.union(*IMPORTABLE.values()) - own
     rules.add("known", choice(rules, "u", dict.fromkeys(words, "")))
     most = counted(functions)
