@@ -1,0 +1,96 @@
+"""What the plan grammar admits, and what it takes: python benchmarks/grammar.py [PLANS]
+
+Gold plans of the recorded data in the folder `shared` beside the checkout, one in PLANS of Berkeley's questions
+(default 10; 1: all of them, some minutes), and the size and the times of grammars by number of functions.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "tests"))
+
+from planact_quantized.automaton import Automaton  # noqa: E402 - the tests' helpers are no package of their own
+from planact_quantized.gbnf import parse  # noqa: E402
+from planact_quantized.grammar import plan_grammar  # noqa: E402
+from planact_server.planner.stubs import function_stubs, plan_functions  # noqa: E402
+from quantized.gold_plans import (  # noqa: E402, TID251
+    GoldPlan,
+    bfcl_plans,
+    dpab_plans,
+    nestful_contradictions,
+    nestful_plans,
+)
+from quantized.plan_constructs import CONSTRUCTS, FUNCTIONS  # noqa: E402, TID251
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def main(argv: list[str]) -> int:
+    shared = CHECKOUT.parent / "shared"
+    if not shared.is_dir():
+        print(f"No reference data beside the checkout ({shared.name!r}).", file=sys.stderr)
+        return 2
+    step = int(argv[0]) if argv else 10
+    print("| plans | admitted | of |\n|---|---|---|")
+    row("constructs of the contract", (construct(name) for name in CONSTRUCTS))
+    row("DPAB, written by hand", (judged(plan) for plan in dpab_plans(shared)))
+    contradictions = len(nestful_contradictions(shared))
+    row(f"NESTFUL ({contradictions} contradict their specifications)", map(judged, nestful_plans(shared)))
+    kind = "BFCL" if step == 1 else f"BFCL, every {step}th"
+    row(kind, (judged(plan) for plan in islice(bfcl_plans(shared), 0, None, step)))
+    print("\n| functions | characters | stubs | build ms | read ms |\n|---|---|---|---|---|")
+    catalog = next(iter(nestful_plans(shared))).catalog
+    for count in (0, 4, 12, 39):
+        print(cost(list(catalog)[:count]))
+    return 0
+
+
+_automata: dict[object, Automaton] = {}
+
+
+def judged(plan: GoldPlan) -> bool:
+    functions = plan_functions(plan.catalog)
+    if functions not in _automata:
+        _automata.clear()
+        _automata[functions] = Automaton(parse(plan_grammar(functions).text))
+    return admits(_automata[functions], plan.source)
+
+
+def construct(name: str) -> bool:
+    if FUNCTIONS not in _automata:
+        _automata[FUNCTIONS] = Automaton(parse(plan_grammar(FUNCTIONS).text))
+    return admits(_automata[FUNCTIONS], CONSTRUCTS[name].lstrip("\n"))
+
+
+def admits(automaton: Automaton, source: str) -> bool:
+    state = automaton.start.walk(f"{source}```")
+    return state is not None and state.may_end
+
+
+def row(kind: str, admitted: Iterable[bool]) -> None:
+    found = list(admitted)
+    print(f"| {kind} | {sum(found)} | {len(found)} |", flush=True)
+
+
+def cost(tools: list[object]) -> str:
+    stubs = function_stubs(tools)  # type: ignore[arg-type]
+    functions = plan_functions(tools)  # type: ignore[arg-type]
+    plan_grammar(())  # what no catalogue changes is made once
+    started = time.process_time()
+    text = plan_grammar(functions).text
+    built = time.process_time()
+    parse(text)
+    read = time.process_time()
+    build, reading = (built - started) * 1e3, (read - built) * 1e3
+    return f"| {len(tools)} | {len(text):,} | {len(stubs):,} | {build:.0f} | {reading:.0f} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
