@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from planact_quantized import ALL_LAYERS, BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message
-from planact_quantized.devices import CPU, read_machine
-from planact_quantized.fit import plan_fit
-from planact_quantized.footprint import footprint_of_file
-from planact_quantized.gguf import read_header
-from planact_quantized.ladder import Wanted
-from planact_quantized.llama_source import extract
-from planact_quantized.speeds import measure
+from planact_quantized.building.llama_source import extract
+from planact_quantized.fitting.devices import CPU, read_machine
+from planact_quantized.fitting.fit import plan_fit
+from planact_quantized.fitting.footprint import footprint_of_file
+from planact_quantized.fitting.ladder import Wanted
+from planact_quantized.fitting.speeds import measure
+from planact_quantized.models.gguf import read_header
 
 ROOT = Path(__file__).parents[1]
 QWEN = "models/ggml-vocab-qwen2.gguf"

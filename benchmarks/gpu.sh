@@ -13,6 +13,6 @@ backend=cuda
 case " $* " in *' --device cpu '*) backend=cpu ;; esac
 
 LLAMA=skip make --no-print-directory dev
-.venv/bin/python -m planact_quantized.llama_wheel --backend "$backend" --constraint constraints.txt \
+.venv/bin/python -m planact_quantized.building.llama_wheel --backend "$backend" --constraint constraints.txt \
     ${SOURCE:+--source "$SOURCE"}
 exec .venv/bin/python benchmarks/gpu.py "$@"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 
-from planact_quantized.automaton import Automaton  # noqa: E402 - the tests' helpers are no package of their own
-from planact_quantized.gbnf import parse  # noqa: E402
-from planact_quantized.grammar import plan_grammar  # noqa: E402
+from planact_quantized.grammar.automaton import Automaton  # noqa: E402 - the tests' helpers are no package of their own
+from planact_quantized.grammar.gbnf import parse  # noqa: E402
+from planact_quantized.grammar.plan_grammar import plan_grammar  # noqa: E402
 from planact_server.planner.stubs import function_stubs, plan_functions  # noqa: E402
 from quantized.gold_plans import (  # noqa: E402, TID251
     GoldPlan,

@@ -24,7 +24,7 @@ from planner_parts import PARTS, Setup
 from rich.console import Console
 from rich.table import Table
 
-from planact_quantized.llama_source import extract
+from planact_quantized.building.llama_source import extract
 
 QWEN = "models/ggml-vocab-qwen2.gguf"
 SHAPE = {"width": 256, "layers": 4, "feed_forward": 512, "heads": 4, "kv_heads": 2, "context": 8192}

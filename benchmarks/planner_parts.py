@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planact_quantized import EngineSettings, GenerateRequest, Grammar, Message
-from planact_quantized.grammar import PlanFunction, PlanParameter, plan_grammar
+from planact_quantized.grammar.plan_grammar import PlanFunction, PlanParameter, plan_grammar
 from planact_quantized.prompt import FENCE_CLOSE, system_prompt
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def messages(task: str, *, tools: int = 40) -> list[Message]:
 
 
 def our_model(setup: Setup, *, context: int = CONTEXT, **options: Any) -> Any:
-    from planact_quantized.llama import LoadedModel
+    from planact_quantized.llama.loaded_model import LoadedModel
 
     settings = EngineSettings(
         model=setup.model, context_tokens=context, threads=setup.threads, **{"drafting": "off", **options}
@@ -103,7 +103,7 @@ def our_model(setup: Setup, *, context: int = CONTEXT, **options: Any) -> Any:
 
 
 def our_text(model: Any, request: GenerateRequest) -> Any:
-    from planact_quantized.llama import Control
+    from planact_quantized.llama.loaded_model import Control
 
     return model.generate(request, on_text=lambda *_: None, control=Control())
 
@@ -293,10 +293,10 @@ def their_drafting(setup: Setup) -> dict[str, float]:
 
 def our_forced(setup: Setup) -> dict[str, float]:
     """The share of a plan's tokens that the grammar leaves no choice about."""
-    from planact_quantized.automaton import Automaton
-    from planact_quantized.forcing import Forcing
-    from planact_quantized.gbnf import parse
-    from planact_quantized.loading import load
+    from planact_quantized.grammar.automaton import Automaton
+    from planact_quantized.grammar.gbnf import parse
+    from planact_quantized.llama.forcing import Forcing
+    from planact_quantized.llama.loading import load
 
     loaded = load(EngineSettings(model=setup.model, context_tokens=512), on_progress=lambda _: True)
     forcing = Forcing(Automaton(parse(PLAN)), loaded.vocabulary)
@@ -325,7 +325,7 @@ def _forced(forcing: Any, vocabulary: Any, text: str) -> tuple[int, int]:
 
 def our_quantize(setup: Setup) -> dict[str, float]:
     """Megabytes of the source a second; the process that does it is started and the result is checked."""
-    from planact_quantized.quantize import plan_quantization, quantize
+    from planact_quantized.models.quantize import plan_quantization, quantize
 
     plan = plan_quantization(setup.model, "Q4_K_M")
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:

@@ -21,15 +21,15 @@ from planact_quantized.backend import (
 from planact_quantized.settings import ALL_LAYERS, Drafting, EngineSettings, KVType, SplitMode
 
 if TYPE_CHECKING:
-    from planact_quantized.engine import Engine, EngineStatus
-    from planact_quantized.grammar import PlanFunction, PlanParameter, plan_grammar
+    from planact_quantized.engine.engine import Engine, EngineStatus
+    from planact_quantized.grammar.plan_grammar import PlanFunction, PlanParameter, plan_grammar
     from planact_quantized.prompt import extract, fenced, messages, system_prompt
 
 # Imported when they are asked for: the child process starts with this package too, and has no use for them.
 _LATE = {
-    "Engine": "planact_quantized.engine",
-    "EngineStatus": "planact_quantized.engine",
-    **dict.fromkeys(("PlanFunction", "PlanParameter", "plan_grammar"), "planact_quantized.grammar"),
+    "Engine": "planact_quantized.engine.engine",
+    "EngineStatus": "planact_quantized.engine.engine",
+    **dict.fromkeys(("PlanFunction", "PlanParameter", "plan_grammar"), "planact_quantized.grammar.plan_grammar"),
     **dict.fromkeys(("extract", "fenced", "messages", "system_prompt"), "planact_quantized.prompt"),
 }
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from planact_quantized import BackendInfo
-from planact_quantized.devices import Device, Machine, ProbeError
-from planact_quantized.host import Host
-from planact_quantized.models import FOLDER, ModelStore
-from planact_quantized.speeds import FILE, Speed, Speeds
-from planact_quantized.toolchain import NvidiaCard, Toolchain
+from planact_quantized.building.toolchain import NvidiaCard, Toolchain
+from planact_quantized.fitting.devices import Device, Machine, ProbeError
+from planact_quantized.fitting.host import Host
+from planact_quantized.fitting.speeds import FILE, Speed, Speeds
+from planact_quantized.models.store import FOLDER, ModelStore
 from planact_server.cli.doctor_model import examine_model
 from planact_server.config import Config
 from planact_server.config.schema import ModelSettings, PlannerSettings
@@ -43,8 +43,8 @@ class Desk:
         self.config = Config(state=folder)
         self.machine: Machine | ProbeError = ON_CPU
         self.tools = NO_TOOLS
-        monkeypatch.setattr("planact_quantized.devices.read_machine", self._machine)
-        monkeypatch.setattr("planact_quantized.toolchain.find_toolchain", lambda: self.tools)
+        monkeypatch.setattr("planact_quantized.fitting.devices.read_machine", self._machine)
+        monkeypatch.setattr("planact_quantized.building.toolchain.find_toolchain", lambda: self.tools)
 
     def _machine(self) -> Machine:
         if isinstance(self.machine, ProbeError):
@@ -52,7 +52,7 @@ class Desk:
         return self.machine
 
     def install(self) -> None:
-        from planact_quantized.candidates import examine
+        from planact_quantized.models.candidates import examine
 
         ModelStore(self.config.state / FOLDER).add(examine(make_gguf(self.config.state / "tiny.gguf")))
 

@@ -14,11 +14,11 @@ import pytest
 
 from cli.test_commands import parse
 from cli.test_terminal import Terminal
-from planact_quantized import known
-from planact_quantized.candidates import examine
-from planact_quantized.devices import host_only
-from planact_quantized.known import KnownModel, find_known
-from planact_quantized.models import ModelStore
+from planact_quantized.fitting.devices import host_only
+from planact_quantized.models import known
+from planact_quantized.models.candidates import examine
+from planact_quantized.models.known import KnownModel, find_known
+from planact_quantized.models.store import ModelStore
 from planact_server.cli import main
 from planact_server.cli.models.licences import licence_in
 from planact_testing import Home
@@ -92,7 +92,7 @@ def planact(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.fixture
 def no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a test the second that it takes to look for devices."""
-    monkeypatch.setattr("planact_quantized.devices.read_machine", host_only)
+    monkeypatch.setattr("planact_quantized.fitting.devices.read_machine", host_only)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_pull_goes_on_where_an_earlier_one_stopped(
     planact: Planact, hub: Hub, store: ModelStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.publish("owner/models", "coder.gguf", tiny.read_bytes(), cuts=[100_000])
-    monkeypatch.setattr("planact_quantized.download.ATTEMPTS", 1)
+    monkeypatch.setattr("planact_quantized.models.download.ATTEMPTS", 1)
     code, _, seen = planact("pull", "owner/models/coder.gguf")
     assert code == 1
     assert "100 kB have arrived and are kept" in seen

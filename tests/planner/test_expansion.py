@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planact_quantized import BackendError
-from planact_quantized.automaton import Automaton
-from planact_quantized.gbnf import parse
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
 from planact_server.planner import PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from catalog.making import define, only
 from catalog.recorded import recorded_servers
 from catalog.schema_strategies import DEFINITIONS, dirty_schemas, plain_values, well_formed_schemas
-from planact_quantized.automaton import Automaton, State
-from planact_quantized.gbnf import parse
+from planact_quantized.grammar.automaton import Automaton, State
+from planact_quantized.grammar.gbnf import parse
 from planact_server.catalog.catalog import Catalog
 from planact_server.catalog.schemas import clean
 from planact_server.planner.json_grammar import json_grammar

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError, Message
-from planact_quantized.ladder import Wanted
-from planact_quantized.models import FOLDER, ModelStore, examine
+from planact_quantized.fitting.ladder import Wanted
+from planact_quantized.models.store import FOLDER, ModelStore, examine
 from planact_server.config.schema import ModelSettings, PlannerSettings
 from planact_server.planner.backends import LateBackend
 from planact_server.planner.local import LocalModel, local_engine

@@ -69,7 +69,11 @@ def test_every_variable_of_the_environment_that_is_read_by_name_is_explained() -
 
 @pytest.mark.parametrize(
     ("document", "package"),
-    [("docs/architecture.md", "mcp_server/planact_server"), ("bridge/README.md", "bridge/planact_bridge")],
+    [
+        ("docs/architecture.md", "mcp_server/planact_server"),
+        ("bridge/README.md", "bridge/planact_bridge"),
+        ("quantized/README.md", "quantized/planact_quantized"),
+    ],
 )
 def test_every_module_is_in_the_table_of_who_owns_what(document: str, package: str) -> None:
     table = re.findall(r"^\| (`.*?) \|", (CHECKOUT / document).read_text(encoding="utf-8"), re.MULTILINE)

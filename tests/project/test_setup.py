@@ -137,7 +137,8 @@ _ENVIRONMENT = """
 case "$1 $2" in
     "-m venv") mkdir -p .venv/bin; ln -s "$0" .venv/bin/python ;;
     "-m pip") test ! -e offline || exit 1; for package; do :; done; echo "installed $package" >>log ;;
-    "-m planact_quantized.llama_wheel") test ! -e compiler || { echo "no compiler" >&2; exit "$(cat compiler)"; }
+    "-m planact_quantized.building.llama_wheel")
+        test ! -e compiler || { echo "no compiler" >&2; exit "$(cat compiler)"; }
         echo "built llama.cpp" >>log ;;
 esac
 """

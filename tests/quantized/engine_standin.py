@@ -1,7 +1,7 @@
 """A real child process with a model that does what its last message says, for what llama.cpp cannot be made to do.
 
-Run as a script it takes the place of `planact_quantized.child`. The names of the cases below are the messages and the
-names of models that it knows.
+Run as a script it takes the place of `planact_quantized.engine.child`. The names of the cases below are the messages
+and the names of models that it knows.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from planact_quantized import (
     Grammar,
     Message,
 )
-from planact_quantized.child import Runtime, serve
-from planact_quantized.launching import INTERPRETER
+from planact_quantized.engine.child import Runtime, serve
+from planact_quantized.engine.launching import INTERPRETER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

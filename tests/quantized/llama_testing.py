@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planact_quantized import EngineSettings, GenerateRequest, Message
-from planact_quantized.llama import Control, LoadedModel
+from planact_quantized.llama.loaded_model import Control, LoadedModel
 
 if TYPE_CHECKING:
     from pathlib import Path

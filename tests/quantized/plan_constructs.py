@@ -3,7 +3,7 @@
 The functions that they call are those of `FUNCTIONS`; server and tool names are made up.
 """
 
-from planact_quantized.grammar import PlanFunction, PlanParameter
+from planact_quantized.grammar.plan_grammar import PlanFunction, PlanParameter
 
 FUNCTIONS = (
     PlanFunction(

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import llama_cpp as _llama_cpp
 
-from planact_quantized.gbnf import parse
+from planact_quantized.grammar.gbnf import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from planact_quantized.gbnf_rules import Alternative, Characters
+    from planact_quantized.grammar.gbnf_rules import Alternative, Characters
 
 llama_cpp: Any = _llama_cpp  # its types are those of ctypes, and not of use
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized.devices import Device, ProbeError, host_only, read_machine
-from planact_quantized.host import read_host
+from planact_quantized.fitting.devices import Device, ProbeError, host_only, read_machine
+from planact_quantized.fitting.host import read_host
 
 ANSWER = {
     "devices": [
@@ -65,7 +65,7 @@ def test_a_driver_that_hangs_is_given_up() -> None:
 
 
 def test_a_missing_llama_cpp_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planact_quantized.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("planact_quantized.fitting.devices.find_spec", lambda name: None)
     with pytest.raises(ProbeError, match=r"llama-cpp-python is not installed.*`planact models setup`"):
         read_machine()
 

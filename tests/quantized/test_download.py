@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized import large_files
-from planact_quantized.download import DownloadError, Fetched, Wanted, fetch
-from planact_quantized.large_files import NoSpaceError
-from planact_quantized.partial import partial_path
+from planact_quantized.models import large_files
+from planact_quantized.models.download import DownloadError, Fetched, Wanted, fetch
+from planact_quantized.models.large_files import NoSpaceError
+from planact_quantized.models.partial import partial_path
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
 
 BODY = random.Random(1).randbytes(300_000)
@@ -259,7 +259,7 @@ def test_a_wrong_beginning_ends_it_at_once(server: FileServer, target: Path) -> 
 HOLD = """
 import sys
 from pathlib import Path
-from planact_quantized.partial import Partial
+from planact_quantized.models.partial import Partial
 with Partial(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.readline()

@@ -10,14 +10,15 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from planact_quantized import BackendError, Engine, process
-from planact_quantized.launching import INTERPRETER
+from planact_quantized import BackendError, Engine
+from planact_quantized.engine import process
+from planact_quantized.engine.launching import INTERPRETER
 from quantized.engine_standin import COMMAND  # noqa: TID251 - a folder of tests
 from quantized.engine_testing import Beginning, order, texts, toy, until_gone, until_state  # noqa: TID251
 
 RUDE = """
 import os, sys
-from planact_quantized.wire import encode
+from planact_quantized.engine.wire import encode
 
 def frame():
     size = int.from_bytes(os.read(0, 4), "big")

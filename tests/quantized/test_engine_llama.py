@@ -14,7 +14,8 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from planact_quantized import BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message, launching
+from planact_quantized import BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message
+from planact_quantized.engine import launching
 from quantized.engine_testing import Beginning, failure, order, texts  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251
 
@@ -184,7 +185,7 @@ async def test_an_unloaded_model_comes_back_with_its_evaluated_prompts(weights: 
 
 
 async def test_without_llama_cpp_the_error_says_how_to_get_it(weights: Path) -> None:
-    source = "import sys; sys.modules['llama_cpp'] = None; from planact_quantized.child import main; main()"
+    source = "import sys; sys.modules['llama_cpp'] = None; from planact_quantized.engine.child import main; main()"
     with fail_after(30):
         async with llama(weights, command=(*launching.INTERPRETER, "-c", source)) as engine:
             with pytest.raises(BackendError, match="planact models setup") as caught:

@@ -11,11 +11,11 @@ from anyio import fail_after
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planact_quantized import BackendError, EngineSettings, GenerateRequest, Grammar, Message, launching
-from planact_quantized.crashes import Crashes
-from planact_quantized.host import read_host
-from planact_quantized.turns import Turns
-from planact_quantized.wire import (
+from planact_quantized import BackendError, EngineSettings, GenerateRequest, Grammar, Message
+from planact_quantized.engine import launching
+from planact_quantized.engine.crashes import Crashes
+from planact_quantized.engine.turns import Turns
+from planact_quantized.engine.wire import (
     FrameError,
     Splitter,
     encode,
@@ -24,6 +24,7 @@ from planact_quantized.wire import (
     settings_from_json,
     settings_to_json,
 )
+from planact_quantized.fitting.host import read_host
 
 WORDS = st.text(st.characters(codec=None), max_size=20)
 
@@ -125,7 +126,7 @@ async def test_a_confined_process_can_neither_fill_the_memory_nor_outlive_its_pa
     source = """
 import ctypes, json, mmap, resource
 from pathlib import Path
-from planact_quantized.confinement import confine
+from planact_quantized.engine.confinement import confine
 confine(memory=True)
 signal = ctypes.c_int()
 ctypes.CDLL(None).prctl(2, ctypes.byref(signal))

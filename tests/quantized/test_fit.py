@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planact_quantized import ALL_LAYERS, BackendError, EngineSettings, ladder, loading
-from planact_quantized.devices import Device, Machine
-from planact_quantized.fit import DEVICE_RESERVE, Fit, FitError, largest_that_fits, plan_fit
-from planact_quantized.footprint import Footprint, footprint_of_known
-from planact_quantized.host import Host
-from planact_quantized.known import find_known, known_models
-from planact_quantized.ladder import Wanted
-from planact_quantized.recommended import recommended
+from planact_quantized import ALL_LAYERS, BackendError, EngineSettings
+from planact_quantized.fitting import ladder
+from planact_quantized.fitting.devices import Device, Machine
+from planact_quantized.fitting.fit import DEVICE_RESERVE, Fit, FitError, largest_that_fits, plan_fit
+from planact_quantized.fitting.footprint import Footprint, footprint_of_known
+from planact_quantized.fitting.host import Host
+from planact_quantized.fitting.ladder import Wanted
+from planact_quantized.fitting.recommended import recommended
+from planact_quantized.llama import loading
+from planact_quantized.models.known import find_known, known_models
 
 MIB, GIB = 1024**2, 1024**3
 KNOWN = {model.id: footprint_of_known(model) for model in known_models()}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized.footprint import Footprint, cells_of, footprint_of_file, footprint_of_known
-from planact_quantized.gguf import read_header
-from planact_quantized.known import known_models
+from planact_quantized.fitting.footprint import Footprint, cells_of, footprint_of_file, footprint_of_known
+from planact_quantized.models.gguf import read_header
+from planact_quantized.models.known import known_models
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
 MIB = 1024**2

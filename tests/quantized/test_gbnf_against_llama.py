@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from planact_quantized.automaton import Automaton
-from planact_quantized.constraint import Constraint
-from planact_quantized.gbnf import parse
-from planact_quantized.vocabulary import Vocabulary
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
+from planact_quantized.llama.constraint import Constraint
+from planact_quantized.llama.vocabulary import Vocabulary
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
 if TYPE_CHECKING:

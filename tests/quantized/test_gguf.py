@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planact_quantized.ggml_types import FILE_TYPES, TENSOR_TYPES
-from planact_quantized.gguf import GGUFError, TensorInfo, read_header
-from planact_quantized.model_checks import check_model
+from planact_quantized.models.checks import check_model
+from planact_quantized.models.ggml_types import FILE_TYPES, TENSOR_TYPES
+from planact_quantized.models.gguf import GGUFError, TensorInfo, read_header
 from quantized.tiny_gguf import CHATML, make_gguf  # noqa: TID251 - a folder of tests
 
 MOST_MEMORY = 8 << 20

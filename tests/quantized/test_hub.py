@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized.download import Wanted, fetch
-from planact_quantized.hub import HubError, by_hand, endpoint_in_force, look_up, page_url
+from planact_quantized.models.download import Wanted, fetch
+from planact_quantized.models.hub import HubError, by_hand, endpoint_in_force, look_up, page_url
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from planact_quantized.ggml_types import FILE_TYPES
-from planact_quantized.known import UnknownModelError, find_known, known_models, recognize
+from planact_quantized.models.ggml_types import FILE_TYPES
+from planact_quantized.models.known import UnknownModelError, find_known, known_models, recognize
 
 VOCABULARY_ONLY_BYTES = 6_000_000
 

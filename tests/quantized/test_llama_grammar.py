@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized import BackendError, Grammar
-from planact_quantized.llama import LoadedModel
+from planact_quantized.llama.loaded_model import LoadedModel
 from quantized.llama_testing import load_model, only, request, texts, write  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 

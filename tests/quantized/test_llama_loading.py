@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from planact_quantized import BackendError, EngineSettings, Message
-from planact_quantized.llama import LoadedModel
-from planact_quantized.loading import fingerprint
+from planact_quantized.llama.loaded_model import LoadedModel
+from planact_quantized.llama.loading import fingerprint
 from quantized.llama_testing import load_model, only, request, write  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 

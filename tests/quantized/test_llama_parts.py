@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planact_quantized.automaton import Automaton
-from planact_quantized.constraint import Constraint, Free
-from planact_quantized.drafting import LONGEST_DRAFT, Lookup, Policy
-from planact_quantized.forcing import Forcing
-from planact_quantized.gbnf import parse
-from planact_quantized.gbnf_rules import GrammarError
-from planact_quantized.sampling import MIN_SHARE, DeadEnd, GrammarCost, Sampler
-from planact_quantized.text_stream import TextStream
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
+from planact_quantized.grammar.gbnf_rules import GrammarError
+from planact_quantized.llama.constraint import Constraint, Free
+from planact_quantized.llama.drafting import LONGEST_DRAFT, Lookup, Policy
+from planact_quantized.llama.forcing import Forcing
+from planact_quantized.llama.sampling import MIN_SHARE, DeadEnd, GrammarCost, Sampler
+from planact_quantized.llama.text_stream import TextStream
 
 PIECES = [b"a", b"b", b"ab", b"abc", b"c", b"\xe2\x82", b"\xac", b"", b""]
 END, CONTROL = 7, 8

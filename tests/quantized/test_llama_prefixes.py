@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized import Completion
-from planact_quantized.prefixes import MAGIC, MemoryPrefixes, PrefixFolder, prefix_key
+from planact_quantized.llama.prefixes import MAGIC, MemoryPrefixes, PrefixFolder, prefix_key
 from quantized.llama_testing import load_model, only, request, write  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 

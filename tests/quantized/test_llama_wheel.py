@@ -13,14 +13,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from planact_quantized import llama_source, llama_wheel, wheel_build
-from planact_quantized.host import Host
-from planact_quantized.llama_source import SourceError, extract, fetch_source
-from planact_quantized.llama_wheel import Order, WheelError, provide, wheel_key
-from planact_quantized.toolchain import MissingToolError, NvidiaCard, Toolchain
-from planact_quantized.wheel_build import Progress, Step, parallel_jobs
-from planact_quantized.wheel_cache import WheelCache
-from planact_quantized.wheel_progress import showing
+from planact_quantized.building import llama_source, llama_wheel, wheel_build
+from planact_quantized.building.llama_source import SourceError, extract, fetch_source
+from planact_quantized.building.llama_wheel import Order, WheelError, provide, wheel_key
+from planact_quantized.building.toolchain import MissingToolError, NvidiaCard, Toolchain
+from planact_quantized.building.wheel_build import Progress, Step, parallel_jobs
+from planact_quantized.building.wheel_cache import WheelCache
+from planact_quantized.building.wheel_progress import showing
+from planact_quantized.fitting.host import Host
 from planact_testing import appears
 
 CHECKOUT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ class Bench:
             "import signal, sys; from pathlib import Path\n"
             # A shell's background jobs begin with this signal ignored.
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from planact_quantized import llama_source, llama_wheel\n"
+            "from planact_quantized.building import llama_source, llama_wheel\n"
             f"llama_source.SHA256 = {self.hash!r}\n"
             f"llama_source.pip_for = llama_wheel.pip_for = lambda *_: {self.pip!r}\n"
             f"file = Path({str(self.folder / 'installed')!r})\n"

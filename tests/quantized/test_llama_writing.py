@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized import BackendError, GenerateRequest, Grammar, Message
-from planact_quantized.llama import Cancelled, Control, LoadedModel
+from planact_quantized.llama.loaded_model import Cancelled, Control, LoadedModel
 from quantized.llama_testing import load_model, only, request, texts, write  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized import large_files
-from planact_quantized.candidates import examine, safe_name
-from planact_quantized.gguf import GGUFError
-from planact_quantized.large_files import NoSpaceError
-from planact_quantized.models import ModelError, ModelNotFoundError, ModelStore
+from planact_quantized.models import large_files
+from planact_quantized.models.candidates import examine, safe_name
+from planact_quantized.models.gguf import GGUFError
+from planact_quantized.models.large_files import NoSpaceError
+from planact_quantized.models.store import ModelError, ModelNotFoundError, ModelStore
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
 
@@ -272,8 +272,8 @@ def test_what_cannot_be_a_model_is_never_a_candidate(tmp_path: Path) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from planact_quantized.candidates import examine
-from planact_quantized.models import ModelStore
+from planact_quantized.models.candidates import examine
+from planact_quantized.models.store import ModelStore
 store, candidate = ModelStore(Path(sys.argv[1])), examine(Path(sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError, BackendInfo, Candidate, GenerateRequest, Message
-from planact_quantized.openai_api import OpenAIBackend
+from planact_quantized.openai.backend import OpenAIBackend
 from quantized.model_server import (  # noqa: TID251 - a folder of tests
     Exchange,
     ModelServer,

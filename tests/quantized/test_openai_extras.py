@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError, BackendInfo, Candidate, GenerateRequest, Grammar, Message
-from planact_quantized.openai_api import OpenAIBackend
+from planact_quantized.openai.backend import OpenAIBackend
 from quantized.model_server import (  # noqa: TID251 - a folder of tests
     Exchange,
     ModelServer,
@@ -223,7 +223,7 @@ async def test_no_odd_page_keeps_a_text_from_being_written(body: Any, status: in
 
 
 async def test_a_page_that_hangs_costs_its_deadline_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planact_quantized.openai_extras.PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("planact_quantized.openai.extras.PROBE_SECONDS", 0.1)
     async with serving() as server:
         for path in ("/props", "/version"):
             server.pages[path] = lambda exchange: anyio.sleep_forever()
@@ -244,13 +244,13 @@ async def test_a_page_that_hangs_costs_its_deadline_only(monkeypatch: pytest.Mon
     ],
 )
 def test_only_this_machine_is_local(host: str, local: bool) -> None:
-    from planact_quantized.openai_address import read_address
+    from planact_quantized.openai.address import read_address
 
     assert read_address(f"http://{host}:8080/v1").local is local
 
 
 def test_a_password_in_an_address_is_not_shown() -> None:
-    from planact_quantized.openai_address import read_address
+    from planact_quantized.openai.address import read_address
 
     address = read_address("https://me:secret@models.example/v1")
     assert address.shown == "https://models.example/v1"

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError, GenerateRequest, Message
-from planact_quantized.openai_api import OpenAIBackend, Patience
+from planact_quantized.openai.backend import OpenAIBackend, Patience
 from quantized.model_server import (  # noqa: TID251 - a folder of tests
     Exchange,
     ModelServer,
@@ -153,7 +153,7 @@ async def test_a_text_that_never_ends_runs_into_the_deadline_of_the_whole() -> N
 
 
 async def test_a_stream_left_open_after_its_end_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planact_quantized.openai_writing.TAIL_SECONDS", 0.05)
+    monkeypatch.setattr("planact_quantized.openai.writing.TAIL_SECONDS", 0.05)
     async with serving() as server:
 
         async def chat(exchange: Exchange) -> None:

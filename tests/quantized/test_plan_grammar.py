@@ -10,10 +10,10 @@ from functools import cache
 
 import pytest
 
-from planact_quantized import plan_words
-from planact_quantized.automaton import Automaton
-from planact_quantized.gbnf import parse
-from planact_quantized.grammar import PlanFunction, PlanParameter, plan_grammar
+from planact_quantized.grammar import plan_words
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
+from planact_quantized.grammar.plan_grammar import PlanFunction, PlanParameter, plan_grammar
 from planact_server.catalog.naming import HELPERS
 from planact_server.sandbox.inside import attributes, facades, language
 from quantized.plan_constructs import CONSTRUCTS, FUNCTIONS  # noqa: TID251 - a folder of tests
@@ -147,7 +147,7 @@ def test_a_large_catalogue_stays_small_enough() -> None:
 
 def test_the_text_does_not_depend_on_order_or_process() -> None:
     code = (
-        "import sys; from planact_quantized.grammar import *;"
+        "import sys; from planact_quantized.grammar.plan_grammar import *;"
         "f = [PlanFunction(name=n, parameters=(PlanParameter(name='a', choices=('x', 'y')),)) for n in sys.argv[1:]];"
         "sys.stdout.write(plan_grammar(f, callables={'one', 'two', 'three'}).text)"
     )

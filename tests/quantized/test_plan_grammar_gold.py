@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 
-from planact_quantized.automaton import Automaton
-from planact_quantized.gbnf import parse
-from planact_quantized.grammar import plan_grammar
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
+from planact_quantized.grammar.plan_grammar import plan_grammar
 from planact_server.planner.stubs import plan_functions
 from quantized.gold_plans import (  # noqa: TID251 - a folder of tests
     GoldPlan,

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planact_quantized import large_files, launching
-from planact_quantized import quantize as quantizing
-from planact_quantized.gguf import GGUFError, read_header
-from planact_quantized.large_files import NoSpaceError
-from planact_quantized.model_checks import check_model
-from planact_quantized.quantization_types import TYPES
-from planact_quantized.quantize import Fallback, Plan, QuantizeError, plan_quantization, quantize
+from planact_quantized.engine import launching
+from planact_quantized.models import large_files
+from planact_quantized.models import quantize as quantizing
+from planact_quantized.models.checks import check_model
+from planact_quantized.models.gguf import GGUFError, read_header
+from planact_quantized.models.large_files import NoSpaceError
+from planact_quantized.models.quantization_types import TYPES
+from planact_quantized.models.quantize import Fallback, Plan, QuantizeError, plan_quantization, quantize
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
@@ -175,7 +176,7 @@ def test_a_child_whose_parent_is_gone_ends_and_leaves_nothing(large: Path, tmp_p
     target = tmp_path / "out.gguf"
     request = f'{{"source": "{large}", "target": "{target}", "file_type": 30, "threads": 1, "allow_requantize": false}}'
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "planact_quantized.quantize_child", request],
+        [sys.executable, "-P", "-m", "planact_quantized.models.quantize_child", request],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=launching.environment(),

@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 
-from planact_quantized.grammar import plan_grammar
-from planact_quantized.plan_words import IMPORTABLE
+from planact_quantized.grammar.plan_grammar import plan_grammar
+from planact_quantized.grammar.plan_words import IMPORTABLE
 from quantized.plan_constructs import FUNCTIONS  # noqa: TID251 - a folder of tests
 from quantized.plan_sampling import ByteModel, Sampler  # noqa: TID251
 from quantized.real_grammar import RealGrammar, byte_vocabulary  # noqa: TID251

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized import BackendInfo, Candidate, Completion, GenerateRequest, Usage
-from planact_quantized.speeds import Speed, Speeds, measure, speed_key
+from planact_quantized.fitting.speeds import Speed, Speeds, measure, speed_key
 
 INFO = BackendInfo(
     kind="local",

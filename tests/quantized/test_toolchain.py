@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized.toolchain import (
+from planact_quantized.building.toolchain import (
     Choice,
     MissingToolError,
     NvidiaCard,
@@ -41,7 +41,7 @@ class Programs:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    monkeypatch.setattr("planact_quantized.toolchain._CUDA_FOLDERS", ())
+    monkeypatch.setattr("planact_quantized.building.toolchain._CUDA_FOLDERS", ())
     return Programs(tmp_path)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planact_quantized import EngineSettings
-from planact_quantized.ladder import Wanted
+from planact_quantized.fitting.ladder import Wanted
 from planact_server.config import Config, ConfigError, ModelSettings, PlannerSettings, load_config
 from planact_server.planner.options import PlannerOptions
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from planact_server.cli.finding import Finding
 
 if TYPE_CHECKING:
-    from planact_quantized.devices import Machine
-    from planact_quantized.fit import Fit
-    from planact_quantized.speeds import Speed
-    from planact_quantized.toolchain import Toolchain
+    from planact_quantized.building.toolchain import Toolchain
+    from planact_quantized.fitting.devices import Machine
+    from planact_quantized.fitting.fit import Fit
+    from planact_quantized.fitting.speeds import Speed
     from planact_server.config import Config
     from planact_tools import JSONObject
 
@@ -65,8 +65,8 @@ def _elsewhere(config: Config) -> tuple[list[Finding], JSONObject]:
 
 
 def _here(config: Config) -> tuple[list[Finding], JSONObject]:
-    from planact_quantized.devices import ProbeError, read_machine
-    from planact_quantized.speeds import FILE, Speeds
+    from planact_quantized.fitting.devices import ProbeError, read_machine
+    from planact_quantized.fitting.speeds import FILE, Speeds
 
     report: JSONObject = {"backend": "local", "llama_cpp": None}
     try:
@@ -96,7 +96,7 @@ def _build(machine: Machine) -> str:
 
 
 def _devices(machine: Machine) -> list[Finding]:
-    from planact_quantized.toolchain import find_toolchain
+    from planact_quantized.building.toolchain import find_toolchain
 
     found = [
         Finding(
@@ -132,10 +132,10 @@ def _unused(toolchain: Toolchain) -> Finding | None:
 
 def _model(config: Config, machine: Machine) -> tuple[Fit | None, Finding]:
     """Return how the model for tasks would be loaded, None where it cannot be, and what to say about it."""
-    from planact_quantized.fit import FitError, plan_fit
-    from planact_quantized.gguf import GGUFError
-    from planact_quantized.known import UnknownModelError
-    from planact_quantized.models import ModelError
+    from planact_quantized.fitting.fit import FitError, plan_fit
+    from planact_quantized.models.gguf import GGUFError
+    from planact_quantized.models.known import UnknownModelError
+    from planact_quantized.models.store import ModelError
     from planact_server.cli.models.fit import Found
 
     def trouble(text: str, advice: str) -> tuple[None, Finding]:

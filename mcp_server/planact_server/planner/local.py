@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planact_quantized import BackendError, Engine, EngineSettings
-from planact_quantized.devices import CPU, Machine, host_only, read_machine
-from planact_quantized.fit import largest_that_fits, plan_fit
-from planact_quantized.footprint import Footprint, footprint_of_file
-from planact_quantized.gguf import GGUFError, read_header
-from planact_quantized.ladder import Wanted
-from planact_quantized.models import FOLDER, ModelError, ModelStore
+from planact_quantized.fitting.devices import CPU, Machine, host_only, read_machine
+from planact_quantized.fitting.fit import largest_that_fits, plan_fit
+from planact_quantized.fitting.footprint import Footprint, footprint_of_file
+from planact_quantized.fitting.ladder import Wanted
+from planact_quantized.models.gguf import GGUFError, read_header
+from planact_quantized.models.store import FOLDER, ModelError, ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from planact_quantized.model_index import Model
+    from planact_quantized.models.index import Model
 
 PREFIXES = "prefixes"
 """Of the user's state folder: evaluated prompts."""

@@ -41,7 +41,7 @@ def backend_maker(planner: PlannerSettings, model: ModelSettings, *, state: Path
 
 def _openai(planner: PlannerSettings) -> Backend:
     # A client for HTTP takes a while to load, and most processes never plan.
-    from planact_quantized.openai_api import OpenAIBackend  # noqa: PLC0415
+    from planact_quantized.openai.backend import OpenAIBackend  # noqa: PLC0415
 
     return OpenAIBackend(base_url=planner.base_url or "", model=planner.model or "", api_key=planner.api_key)
 
@@ -49,7 +49,7 @@ def _openai(planner: PlannerSettings) -> Backend:
 def _local(planner: PlannerSettings, model: ModelSettings, state: Path) -> Backend:
     # NumPy and what reads models come with it.
     from planact_quantized import EngineSettings  # noqa: PLC0415
-    from planact_quantized.ladder import Wanted  # noqa: PLC0415
+    from planact_quantized.fitting.ladder import Wanted  # noqa: PLC0415
     from planact_server.planner.local import LocalModel, local_engine  # noqa: PLC0415
 
     given: dict[str, Any] = model.wishes() | {"candidates": max(1, planner.candidates)}

@@ -19,12 +19,12 @@ from planact_server.cli.models.rows import model_row
 from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json
 
 if TYPE_CHECKING:
-    from planact_quantized.candidates import Candidate
-    from planact_quantized.download import Fetched, Wanted
-    from planact_quantized.hub import HubFile
-    from planact_quantized.known import KnownModel
-    from planact_quantized.model_index import Model
-    from planact_quantized.models import Added, ModelStore
+    from planact_quantized.models.candidates import Candidate
+    from planact_quantized.models.download import Fetched, Wanted
+    from planact_quantized.models.hub import HubFile
+    from planact_quantized.models.index import Model
+    from planact_quantized.models.known import KnownModel
+    from planact_quantized.models.store import Added, ModelStore
 
 NameOption = Annotated[
     str | None, typer.Option("--name", help="What to call it here; otherwise its id or file name.", metavar="NAME")
@@ -116,8 +116,8 @@ def add(
 def _add_file(
     store: ModelStore, path: Path, name: str | None, sha256: str | None, *, link: bool, accept: bool
 ) -> Model:
-    from planact_quantized.candidates import examine
-    from planact_quantized.large_files import sha256_of
+    from planact_quantized.models.candidates import examine
+    from planact_quantized.models.large_files import sha256_of
 
     if not path.exists():
         raise UsageError(f"There is no file {str(path)!r}.")
@@ -132,8 +132,8 @@ def _add_file(
 
 
 def _add_url(store: ModelStore, url: str, name: str | None, sha256: str | None, *, accept: bool) -> Model:
-    from planact_quantized.download import Wanted
-    from planact_quantized.known import known_by_file
+    from planact_quantized.models.download import Wanted
+    from planact_quantized.models.known import known_by_file
 
     url = file_url(url)
     file = Path(unquote(urlsplit(url).path)).name
@@ -154,7 +154,7 @@ def file_url(url: str) -> str:
 
 def _named(name: str) -> tuple[str, str, KnownModel | None]:
     """Return repository and file of what somebody wants to pull, and what the catalogue knows about it."""
-    from planact_quantized.known import find_known
+    from planact_quantized.models.known import find_known
 
     if match := _HUB_PATH.fullmatch(name):
         return match[1], match[2], None
@@ -180,8 +180,8 @@ def _present(store: ModelStore, is_it: Callable[[Model], bool]) -> Model | None:
 
 
 def _look_up(repository: str, file: str, endpoint: str | None, known: KnownModel | None) -> HubFile:
-    from planact_quantized.hub import HubError, by_hand, endpoint_in_force, look_up, page_url
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.hub import HubError, by_hand, endpoint_in_force, look_up, page_url
+    from planact_quantized.models.large_files import megabytes
 
     try:
         found = look_up(repository, file, endpoint=endpoint)
@@ -200,7 +200,7 @@ def _look_up(repository: str, file: str, endpoint: str | None, known: KnownModel
 
 
 def _wanted(found: HubFile) -> Wanted:
-    from planact_quantized.download import Wanted
+    from planact_quantized.models.download import Wanted
 
     return Wanted(
         url=found.url,
@@ -213,10 +213,10 @@ def _wanted(found: HubFile) -> Wanted:
 
 def _fetched(store: ModelStore, wanted: Wanted, file: str) -> Fetched:
     """Fetch a file into the store's folder for files on their way."""
-    from planact_quantized.candidates import safe_name
-    from planact_quantized.download import DownloadError, fetch
-    from planact_quantized.large_files import megabytes
-    from planact_quantized.partial import partial_path
+    from planact_quantized.models.candidates import safe_name
+    from planact_quantized.models.download import DownloadError, fetch
+    from planact_quantized.models.large_files import megabytes
+    from planact_quantized.models.partial import partial_path
 
     target = store.incoming / f"{safe_name(Path(file).stem)}.gguf"
     try:
@@ -245,7 +245,7 @@ def _added(
     name: str | None = None,
 ) -> Added:
     """Take a fetched file in; one that cannot be used is thrown away."""
-    from planact_quantized.candidates import examine
+    from planact_quantized.models.candidates import examine
 
     try:
         candidate = examine(fetched.path)
@@ -277,6 +277,6 @@ def _finish(model: Model, *, as_json: bool) -> None:
 
 
 def _check_beginning(file: str) -> Callable[[bytes], None]:
-    from planact_quantized.gguf import check_beginning
+    from planact_quantized.models.gguf import check_beginning
 
     return lambda beginning: check_beginning(file, beginning)

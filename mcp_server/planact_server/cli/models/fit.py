@@ -22,13 +22,13 @@ from planact_server.cli.terminal import (
 
 if TYPE_CHECKING:
     from planact_quantized import EngineSettings
-    from planact_quantized.devices import Machine
-    from planact_quantized.fit import Fit
-    from planact_quantized.footprint import Footprint
-    from planact_quantized.ladder import Wanted
-    from planact_quantized.model_index import Model
-    from planact_quantized.models import ModelStore
-    from planact_quantized.speeds import Speed
+    from planact_quantized.fitting.devices import Machine
+    from planact_quantized.fitting.fit import Fit
+    from planact_quantized.fitting.footprint import Footprint
+    from planact_quantized.fitting.ladder import Wanted
+    from planact_quantized.fitting.speeds import Speed
+    from planact_quantized.models.index import Model
+    from planact_quantized.models.store import ModelStore
     from planact_server.config import Config
 
 MIB = 1024**2
@@ -96,9 +96,9 @@ class Found:
         machine: Machine | None = None,
     ) -> Found:
         """Look for a model by name, or for the one that would be used. Raises what a ModelStore raises."""
-        from planact_quantized.footprint import footprint_of_known
-        from planact_quantized.known import known_models
-        from planact_quantized.models import FOLDER, ModelStore
+        from planact_quantized.fitting.footprint import footprint_of_known
+        from planact_quantized.models.known import known_models
+        from planact_quantized.models.store import FOLDER, ModelStore
 
         wanted = wishes(config, context=context, device=device)
         machine = machine or this_machine(wanted)
@@ -116,9 +116,9 @@ class Found:
 
 
 def _named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
-    from planact_quantized.footprint import footprint_of_known
-    from planact_quantized.known import UnknownModelError, find_known
-    from planact_quantized.models import ModelNotFoundError
+    from planact_quantized.fitting.footprint import footprint_of_known
+    from planact_quantized.models.known import UnknownModelError, find_known
+    from planact_quantized.models.store import ModelNotFoundError
 
     try:
         model = store.resolve(name)
@@ -134,9 +134,9 @@ def _unnamed(
     here: dict[str, Model], sizes: dict[str, Footprint], machine: Machine, wanted: Wanted
 ) -> tuple[Model | None, Footprint]:
     """Return the model that a task would be planned with; else the one to begin with, or the smallest of those."""
-    from planact_quantized.fit import largest_that_fits
-    from planact_quantized.footprint import footprint_of_known
-    from planact_quantized.recommended import candidates, recommended
+    from planact_quantized.fitting.fit import largest_that_fits
+    from planact_quantized.fitting.footprint import footprint_of_known
+    from planact_quantized.fitting.recommended import candidates, recommended
 
     if sizes:
         best = largest_that_fits(sizes.values(), machine, wanted)
@@ -147,15 +147,15 @@ def _unnamed(
 
 
 def footprint_of(model: Model) -> Footprint:
-    from planact_quantized.footprint import footprint_of_file
-    from planact_quantized.gguf import read_header
+    from planact_quantized.fitting.footprint import footprint_of_file
+    from planact_quantized.models.gguf import read_header
 
     return footprint_of_file(read_header(model.path), name=model.id)
 
 
 def wishes(config: Config, *, context: int | None = None, device: str | None = None) -> Wanted:
     """Return what the configuration and the command line ask for."""
-    from planact_quantized.ladder import Wanted
+    from planact_quantized.fitting.ladder import Wanted
 
     names = {field.name for field in dataclasses.fields(Wanted)}
     given = {key: value for key, value in config.model.wishes().items() if key in names}
@@ -169,7 +169,7 @@ def wishes(config: Config, *, context: int | None = None, device: str | None = N
 
 def this_machine(wanted: Wanted) -> Machine:
     """Return this machine; devices are asked for unless only the CPU is wanted."""
-    from planact_quantized.devices import CPU, ProbeError, host_only, read_machine
+    from planact_quantized.fitting.devices import CPU, ProbeError, host_only, read_machine
 
     if wanted.device.lower() == CPU:
         return host_only()
@@ -182,7 +182,7 @@ def this_machine(wanted: Wanted) -> Machine:
 
 def show(found: Found, config: Config, *, measure: bool, as_json: bool) -> int:
     """Print the plan, measure if asked to, and return the exit code."""
-    from planact_quantized.fit import FitError, plan_fit
+    from planact_quantized.fitting.fit import FitError, plan_fit
 
     try:
         plan = plan_fit(found.footprint, found.machine, found.wanted, others=found.others)
@@ -244,7 +244,7 @@ def _measured(plan: Fit, found: Found, config: Config) -> Speed | None:
 def engine_base(found: Found, config: Config) -> EngineSettings:
     """Return the settings that no fit decides."""
     from planact_quantized import EngineSettings
-    from planact_quantized.ladder import Wanted
+    from planact_quantized.fitting.ladder import Wanted
 
     if found.model is None:
         raise ValueError(f"{found.footprint.name!r} is not here.")
@@ -258,7 +258,7 @@ def engine_base(found: Found, config: Config) -> EngineSettings:
 async def measured(settings: EngineSettings, config: Config) -> Speed:
     """Load a model, measure it, write that down and let go of it. Raises BackendError."""
     from planact_quantized import Engine
-    from planact_quantized.speeds import FILE, Speeds, measure
+    from planact_quantized.fitting.speeds import FILE, Speeds, measure
 
     engine = Engine(settings)
     try:

@@ -8,15 +8,15 @@ from planact_server.cli.terminal import complain
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
-    from planact_quantized.devices import Machine
-    from planact_quantized.footprint import Footprint
-    from planact_quantized.known import KnownModel
-    from planact_quantized.model_index import Model
+    from planact_quantized.fitting.devices import Machine
+    from planact_quantized.fitting.footprint import Footprint
+    from planact_quantized.models.index import Model
+    from planact_quantized.models.known import KnownModel
 
 
 def machine() -> Machine:
     """Return this machine; where its devices cannot be read, what is known without, with a line about it."""
-    from planact_quantized.devices import ProbeError, host_only, read_machine
+    from planact_quantized.fitting.devices import ProbeError, host_only, read_machine
 
     try:
         return read_machine()
@@ -27,8 +27,8 @@ def machine() -> Machine:
 
 def fit_row(model: Model | KnownModel, where: Machine) -> JSONObject:
     """Return how a model would be loaded here, or why it cannot be."""
-    from planact_quantized.fit import FitError, plan_fit
-    from planact_quantized.gguf import GGUFError
+    from planact_quantized.fitting.fit import FitError, plan_fit
+    from planact_quantized.models.gguf import GGUFError
 
     try:
         fit = plan_fit(_footprint(model), where)
@@ -56,9 +56,9 @@ def fit_text(row: JSONObject) -> str:
 
 
 def _footprint(model: Model | KnownModel) -> Footprint:
-    from planact_quantized.footprint import footprint_of_file, footprint_of_known
-    from planact_quantized.gguf import read_header
-    from planact_quantized.known import KnownModel
+    from planact_quantized.fitting.footprint import footprint_of_file, footprint_of_known
+    from planact_quantized.models.gguf import read_header
+    from planact_quantized.models.known import KnownModel
 
     if isinstance(model, KnownModel):
         return footprint_of_known(model)

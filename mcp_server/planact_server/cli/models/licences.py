@@ -10,9 +10,9 @@ import typer
 from planact_server.cli.terminal import UsageError, ask_person, complain
 
 if TYPE_CHECKING:
-    from planact_quantized.candidates import Candidate
-    from planact_quantized.known import Licence
-    from planact_quantized.models import ModelStore
+    from planact_quantized.models.candidates import Candidate
+    from planact_quantized.models.known import Licence
+    from planact_quantized.models.store import ModelStore
 
 AcceptOption = Annotated[
     bool,
@@ -43,7 +43,7 @@ def agree(store: ModelStore, licence: Licence | None, *, title: str, accept: boo
 
 def licence_in(candidate: Candidate) -> Licence | None:
     """Return a file's licence: its model's in the catalogue, or the one that its header names."""
-    from planact_quantized.known import Licence, find_known
+    from planact_quantized.models.known import Licence, find_known
 
     if candidate.known is not None:
         return find_known(candidate.known).licence

@@ -23,8 +23,8 @@ from planact_server.cli.terminal import (
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
-    from planact_quantized.known import KnownModel
-    from planact_quantized.models import ModelStore
+    from planact_quantized.models.known import KnownModel
+    from planact_quantized.models.store import ModelStore
 
 HereOption = Annotated[bool, typer.Option("--here", help="Only what is on this machine.")]
 
@@ -54,7 +54,7 @@ def list_models(here: HereOption = False, config: ConfigOption = None, as_json: 
 
     Sizes of what is not here yet are rounded.
     """
-    from planact_quantized.known import known_models
+    from planact_quantized.models.known import known_models
 
     with opened_store(config) as store:
         present = store.models()
@@ -85,9 +85,9 @@ def info(
 
     What it is, where it is, what it may be used for; of a model that is not here, what the catalogue says.
     """
-    from planact_quantized.candidates import examine
-    from planact_quantized.known import find_known
-    from planact_quantized.models import ModelNotFoundError
+    from planact_quantized.models.candidates import examine
+    from planact_quantized.models.known import find_known
+    from planact_quantized.models.store import ModelNotFoundError
 
     with opened_store(config) as store:
         try:
@@ -109,7 +109,7 @@ def info(
 
 
 def _known_or(error: Exception, name: str) -> KnownModel:
-    from planact_quantized.known import UnknownModelError, find_known
+    from planact_quantized.models.known import UnknownModelError, find_known
 
     try:
         return find_known(name)
@@ -119,7 +119,7 @@ def _known_or(error: Exception, name: str) -> KnownModel:
 
 def _arriving(store: ModelStore) -> list[str]:
     """Return a line for each download that was interrupted."""
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     return [
         f"{megabytes(path.stat().st_size)} of {path.name.removesuffix('.partial')} have arrived; pulling or adding it "
@@ -129,7 +129,7 @@ def _arriving(store: ModelStore) -> list[str]:
 
 
 def _cells(row: JSONObject) -> list[str]:
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     size = row["bytes"] if row["here"] else row["approximate_bytes"]
     fit = row["fit"]

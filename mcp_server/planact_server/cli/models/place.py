@@ -12,7 +12,7 @@ import typer
 from planact_server.cli.terminal import UsageError, complain, read_config
 
 if TYPE_CHECKING:
-    from planact_quantized.models import ModelStore
+    from planact_quantized.models.store import ModelStore
 
 FAILED = 1
 
@@ -20,7 +20,7 @@ FAILED = 1
 @contextmanager
 def opened_store(config: Path | None = None) -> Generator[ModelStore]:
     """Open the user's models. What fails in the block is said on standard error, with exit code 1 or 2."""
-    from planact_quantized.models import FOLDER, ModelStore
+    from planact_quantized.models.store import FOLDER, ModelStore
 
     store = ModelStore(read_config(config).state / FOLDER)
     with failures_explained():
@@ -34,10 +34,10 @@ def opened_store(config: Path | None = None) -> Generator[ModelStore]:
 @contextmanager
 def failures_explained() -> Generator[None]:
     """Turn the errors of models into what a command does about them: 2 for a wrong name, else 1."""
-    from planact_quantized.gguf import GGUFError
-    from planact_quantized.known import UnknownModelError
-    from planact_quantized.large_files import NoSpaceError
-    from planact_quantized.models import ModelError, ModelNotFoundError
+    from planact_quantized.models.gguf import GGUFError
+    from planact_quantized.models.known import UnknownModelError
+    from planact_quantized.models.large_files import NoSpaceError
+    from planact_quantized.models.store import ModelError, ModelNotFoundError
 
     try:
         yield

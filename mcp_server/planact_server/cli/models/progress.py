@@ -12,7 +12,7 @@ from planact_server.cli.terminal import complain, console, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from planact_quantized.large_files import Report
+    from planact_quantized.models.large_files import Report
 
 EVERY_SECONDS = 10.0
 """Between lines where there is no terminal: a log should not fill up."""
@@ -50,7 +50,7 @@ def _bar(out: Console, title: str) -> Generator[tuple[Report, Callable[[str], No
 
 
 def _lines(title: str) -> Report:
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     said = time.monotonic()
 

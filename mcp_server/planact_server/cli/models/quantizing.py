@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planact_quantized.quantization_types import TYPES
+from planact_quantized.models.quantization_types import TYPES
 from planact_server.cli.interrupt import INTERRUPTED
 from planact_server.cli.models.place import FAILED, opened_store
 from planact_server.cli.models.progress import showing
@@ -16,7 +16,7 @@ from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, co
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
-    from planact_quantized.quantize import Plan, Quantized
+    from planact_quantized.models.quantize import Plan, Quantized
 
 _TYPES_HELP = "One of " + ", ".join(f"{name} ({note})" if note else name for name, note in TYPES.items()) + "."
 
@@ -49,8 +49,8 @@ def quantize(
 
     OUT appears when it is whole and its header is right. Ctrl-C stops the work and leaves nothing behind.
     """
-    from planact_quantized.quantize import QuantizeError, plan_quantization
-    from planact_quantized.quantize import quantize as make
+    from planact_quantized.models.quantize import QuantizeError, plan_quantization
+    from planact_quantized.models.quantize import quantize as make
 
     if kind.upper() not in TYPES:
         raise UsageError(f"{kind!r} is no type that can be made. There are {', '.join(TYPES)}.")
@@ -85,7 +85,7 @@ def _tell(plan: Plan) -> None:
 
 
 def _finish(plan: Plan, made: Quantized | None, target: Path, *, as_json: bool) -> None:
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     before, after = plan.header.file_bytes, made.header.file_bytes if made else plan.bytes
     if as_json:

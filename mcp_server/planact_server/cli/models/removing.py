@@ -28,7 +28,7 @@ def remove(
 
     The file name of an interrupted download throws that away.
     """
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     removed: list[JSONValue] = []
     with opened_store(config) as store:

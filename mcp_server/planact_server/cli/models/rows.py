@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
-    from planact_quantized.gguf import GGUFHeader
-    from planact_quantized.known import KnownModel
-    from planact_quantized.model_index import Model
+    from planact_quantized.models.gguf import GGUFHeader
+    from planact_quantized.models.index import Model
+    from planact_quantized.models.known import KnownModel
 
 
 def model_row(model: Model) -> JSONObject:
@@ -52,7 +52,7 @@ def header_row(header: GGUFHeader) -> JSONObject:
 
 
 def title_of(model: Model) -> str:
-    from planact_quantized.known import UnknownModelError, find_known
+    from planact_quantized.models.known import UnknownModelError, find_known
 
     try:
         return find_known(model.known).title if model.known is not None else model.id
@@ -62,7 +62,7 @@ def title_of(model: Model) -> str:
 
 def licence_text(licence: str | None) -> str:
     """Return a licence as people read it, from what is recorded."""
-    from planact_quantized.known import known_models
+    from planact_quantized.models.known import known_models
 
     if licence is None:
         return "not known"

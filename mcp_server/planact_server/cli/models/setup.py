@@ -23,9 +23,9 @@ from planact_server.cli.models.place import FAILED, failures_explained
 from planact_server.cli.terminal import ConfigOption, UsageError, ask_person, complain, examples, read_config
 
 if TYPE_CHECKING:
-    from planact_quantized.fit import Fit
-    from planact_quantized.known import KnownModel
-    from planact_quantized.toolchain import Toolchain
+    from planact_quantized.building.toolchain import Toolchain
+    from planact_quantized.fitting.fit import Fit
+    from planact_quantized.models.known import KnownModel
     from planact_server.config import Config
 
 TASK = "Compute 6 * 7 in Python and give the result."
@@ -72,7 +72,7 @@ def setup(
     Looks for CUDA, Metal or the CPU, builds llama.cpp for it, chooses a model that fits, shows its licence, fetches
     it, measures it and lets it carry out one task. Run again after an interruption, it goes on where it was.
     """
-    from planact_quantized.known import find_known
+    from planact_quantized.models.known import find_known
 
     settings = read_config(config)
     try:
@@ -99,9 +99,9 @@ def setup(
 
 def _provide_llama(backend: Literal["auto", "cpu", "cuda", "metal", "vulkan"], *, yes: bool) -> None:
     """See to it that llama.cpp is installed for what this machine has."""
-    from planact_quantized.llama_wheel import Order, WheelError, provide
-    from planact_quantized.toolchain import MissingToolError, choose_backend, find_toolchain
-    from planact_quantized.wheel_progress import showing
+    from planact_quantized.building.llama_wheel import Order, WheelError, provide
+    from planact_quantized.building.toolchain import MissingToolError, choose_backend, find_toolchain
+    from planact_quantized.building.wheel_progress import showing
 
     toolchain = find_toolchain()
     for line in _described(toolchain):
@@ -138,7 +138,7 @@ def _described(toolchain: Toolchain) -> list[str]:
 
 
 def _installed():
-    from planact_quantized.devices import ProbeError, llama_cpp_installed, read_machine
+    from planact_quantized.fitting.devices import ProbeError, llama_cpp_installed, read_machine
 
     importlib.invalidate_caches()
     if not llama_cpp_installed():
@@ -164,8 +164,8 @@ def _ask(question: str, *, yes: bool) -> None:
 
 def _just_added(config: Config, file: Path) -> str:
     """Return the id under which a file is here now, also where it was before."""
-    from planact_quantized.large_files import sha256_of
-    from planact_quantized.models import FOLDER, ModelStore
+    from planact_quantized.models.large_files import sha256_of
+    from planact_quantized.models.store import FOLDER, ModelStore
 
     sha256 = sha256_of(file.expanduser())
     models = ModelStore(config.state / FOLDER).models()
@@ -173,7 +173,7 @@ def _just_added(config: Config, file: Path) -> str:
 
 
 def _fetch(known: KnownModel, config: Path | None, endpoint: str | None, *, yes: bool, accept: bool) -> None:
-    from planact_quantized.large_files import megabytes
+    from planact_quantized.models.large_files import megabytes
 
     complain(f"{known.title}, {known.quantization}, {megabytes(known.approximate_bytes)}: {known.id}")
     complain(f"Licence: {known.licence.title} ({known.licence.link})")
@@ -186,7 +186,7 @@ def _from_the_hub(
     path: str, settings: Config, config: Path | None, endpoint: str | None, *, yes: bool, accept: bool
 ) -> str:
     """Fetch a file that the catalogue does not know, unless it is here; return its id."""
-    from planact_quantized.models import FOLDER, ModelStore
+    from planact_quantized.models.store import FOLDER, ModelStore
 
     store = ModelStore(settings.state / FOLDER)
     name = Path(path).name
@@ -207,9 +207,9 @@ def _provide_hub() -> None:
     """Install the hub's library where it is missing."""
     import tempfile
 
-    from planact_quantized.llama_source import plain_environment
-    from planact_quantized.pip_tool import CommandError, pip_for, run_logged
-    from planact_quantized.wheel_cache import cache_folder
+    from planact_quantized.building.llama_source import plain_environment
+    from planact_quantized.building.pip_tool import CommandError, pip_for, run_logged
+    from planact_quantized.building.wheel_cache import cache_folder
 
     if importlib.util.find_spec("huggingface_hub") is not None:
         return
@@ -231,7 +231,7 @@ def _provide_hub() -> None:
 
 
 def _plan(found: Found) -> Fit:
-    from planact_quantized.fit import FitError, plan_fit
+    from planact_quantized.fitting.fit import FitError, plan_fit
 
     try:
         plan = plan_fit(found.footprint, found.machine, found.wanted, others=found.others)

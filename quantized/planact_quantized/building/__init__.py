@@ -1,0 +1,1 @@
+"""Building llama-cpp-python for this machine, once."""

@@ -1,0 +1,220 @@
+"""What a model can run on: devices as ggml sees them, with their free memory.
+
+ggml is asked in a short-lived child process (`python -m planact_quantized.fitting.devices`), because asking loads the
+drivers, and one that crashes must not take us along.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from planact_quantized.backend import BackendError
+from planact_quantized.fitting.host import Host, read_host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DeviceKind: TypeAlias = Literal["gpu", "igpu", "accelerator"]
+"""`igpu` shares the machine's memory; an `accelerator` (BLAS, AMX) helps the CPU and holds no layers."""
+
+PROBE_SECONDS = 60.0
+"""A first look at a driver may take long; one that takes longer hangs."""
+
+CPU = "cpu"
+INSTALL = "Run `planact models setup`, or see docs/gpu.md."
+
+_KINDS: dict[int, DeviceKind] = {1: "gpu", 2: "igpu", 3: "accelerator"}
+"""Of `enum ggml_backend_dev_type`; 0 is the CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Something besides the CPU that can hold layers of a model."""
+
+    name: str
+    """As ggml gives it: `CUDA0`, `Metal`, `Vulkan0`."""
+
+    description: str
+    kind: DeviceKind
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Everything that a model could run on here."""
+
+    host: Host
+    devices: tuple[Device, ...] = ()
+    """In ggml's order, which `EngineSettings.main_gpu` counts in."""
+
+    llama_cpp: str = ""
+    """Version of llama-cpp-python."""
+
+    gpu_offload: bool = False
+    """This build of llama.cpp found a device that it can put layers on."""
+
+    system_info: str = ""
+    """llama.cpp's own words: what it was built with and found."""
+
+    @property
+    def gpus(self) -> tuple[Device, ...]:
+        """Return the devices that layers can go to: discrete ones, and integrated ones where there are no others."""
+        return tuple(each for each in self.devices if each.kind == "gpu") or tuple(
+            each for each in self.devices if each.kind == "igpu"
+        )
+
+
+class ProbeError(BackendError):
+    """The devices cannot be had: llama.cpp is missing, or a driver crashed or hung."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fault="unavailable")
+
+
+def llama_cpp_installed() -> bool:
+    """Return whether llama-cpp-python is there, without loading it."""
+    return find_spec("llama_cpp") is not None
+
+
+def read_machine(*, command: Sequence[str] = (), seconds: float = PROBE_SECONDS) -> Machine:
+    """Ask ggml for its devices in a child process, and the system for the rest. Raises ProbeError.
+
+    Blocks for about a second. `command` stands in for the child (tests).
+    """
+    if not command and not llama_cpp_installed():
+        raise ProbeError(f"llama-cpp-python is not installed, so nothing can run a model here. {INSTALL}")
+    # -P: the current folder may hold a file of a module's name.
+    argv = list(command) or [sys.executable, "-P", "-m", "planact_quantized.fitting.devices"]
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own module, or what a test gives
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        raise ProbeError(
+            f"Looking for devices took more than {seconds:g} s: a driver hangs. `planact models fit --device cpu` "
+            "goes without them."
+        ) from None
+    except OSError as error:
+        raise ProbeError(f"Looking for devices failed: {argv[0]!r} cannot be started ({error}).") from None
+    if ended.returncode != 0:
+        raise ProbeError(_how_it_ended(ended.returncode, ended.stderr))
+    try:
+        # Drivers write to standard output too; the last line is ours.
+        return _machine(json.loads(ended.stdout.strip().splitlines()[-1]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ProbeError(f"Looking for devices gave no usable answer ({error}).") from None
+
+
+def host_only() -> Machine:
+    """Return the machine without asking any driver: for when the CPU is all that is wanted."""
+    return Machine(host=read_host())
+
+
+def _how_it_ended(code: int, stderr: str) -> str:
+    last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    said = f": {last[:300]}" if last else ""
+    return f"Looking for devices {how}{said}. The driver or this build of llama.cpp is broken. {INSTALL}"
+
+
+def _machine(found: dict[str, Any]) -> Machine:
+    return Machine(
+        host=read_host(),
+        devices=tuple(
+            Device(
+                name=str(each["name"]),
+                description=str(each["description"]),
+                kind=cast(DeviceKind, each["kind"]),
+                free_bytes=int(each["free_bytes"]),
+                total_bytes=int(each["total_bytes"]),
+            )
+            for each in found["devices"]
+        ),
+        llama_cpp=str(found["llama_cpp"]),
+        gpu_offload=bool(found["gpu_offload"]),
+        system_info=str(found["system_info"]),
+    )
+
+
+class _Ggml:
+    """ggml's functions about devices, from the libraries that llama_cpp has loaded."""
+
+    def __init__(self, libraries: Sequence[ctypes.CDLL]) -> None:
+        self._libraries = libraries
+        name, pointer = ctypes.c_char_p, ctypes.c_void_p
+        size = ctypes.POINTER(ctypes.c_size_t)
+        self.load_all = self._function("ggml_backend_load_all", None)
+        self.count = self._function("ggml_backend_dev_count", ctypes.c_size_t)
+        self.get = self._function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
+        self.name = self._function("ggml_backend_dev_name", name, pointer)
+        self.description = self._function("ggml_backend_dev_description", name, pointer)
+        self.kind = self._function("ggml_backend_dev_type", ctypes.c_int, pointer)
+        self.memory = self._function("ggml_backend_dev_memory", None, pointer, size, size)
+
+    def _function(self, name: str, result: Any, *arguments: Any) -> Any:
+        # Which library of ggml has it differs by system and version.
+        for library in self._libraries:
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype, function.argtypes = result, arguments
+                return function
+        raise LookupError(f"This build of llama.cpp has no function {name!r}; update llama-cpp-python.")
+
+    def devices(self) -> list[Device]:
+        """Return every device but the CPU."""
+        self.load_all()
+        handles = [self.get(index) for index in range(self.count())]
+        return [self._device(handle) for handle in handles if self.kind(handle) in _KINDS]
+
+    def _device(self, handle: Any) -> Device:
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self.memory(handle, ctypes.byref(free), ctypes.byref(total))
+        return Device(
+            name=self.name(handle).decode(errors="replace"),
+            description=(self.description(handle) or b"").decode(errors="replace"),
+            kind=_KINDS[self.kind(handle)],
+            free_bytes=free.value,
+            total_bytes=total.value,
+        )
+
+
+def _libraries() -> list[ctypes.CDLL]:
+    """Return ggml's libraries out of the installed llama_cpp package, already loaded by it."""
+    folder = Path(str(import_module("llama_cpp").__file__)).parent / "lib"
+    endings = {"win32": "{}.dll", "darwin": "lib{}.dylib"}
+    pattern = endings.get(sys.platform, "lib{}.so")
+    files = [folder / pattern.format(name) for name in ("ggml", "ggml-base", "llama")]
+    return [ctypes.CDLL(str(file)) for file in files if file.exists()]
+
+
+def main() -> int:
+    """Print what ggml and llama.cpp say about this machine, as one line of JSON."""
+    llama: Any = import_module("llama_cpp")
+    devices = _Ggml(_libraries()).devices()
+    answer = {
+        "devices": [asdict(device) for device in devices],
+        "llama_cpp": str(llama.__version__),
+        "gpu_offload": bool(llama.llama_supports_gpu_offload()),
+        "system_info": llama.llama_print_system_info().decode(errors="replace").strip(" |"),
+    }
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
