@@ -15,8 +15,8 @@ from planact_server.catalog.naming import server_names
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.late_planner import LatePlanner
+from planact_server.plans.rights import PlanRights, facts_of
 from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
-from planact_server.rights import PlanRights, facts_of
 from planact_server.runs import Runs
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.host import PooledEngine, open_engine

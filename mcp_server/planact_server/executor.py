@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planact_server.answer import build_answer
-from planact_server.attempts import Attempts
-from planact_server.plan_work import Ending, PlanWork, Site, Work
+from planact_server.plans.attempts import Attempts
+from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Limits, Outcome, PlanError
@@ -22,7 +22,7 @@ from planact_server.sessions import Session, SessionError, Sessions
 
 if TYPE_CHECKING:
     from planact_server.planner import TaskPlanner
-    from planact_server.rights import PlanRights
+    from planact_server.plans.rights import PlanRights
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)

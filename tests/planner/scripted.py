@@ -29,7 +29,7 @@ from planact_server.sandbox import (
     ToolRequest,
     Unresolved,
 )
-from planact_server.standins import stand_in
+from planact_server.standins.making import stand_in
 from planact_tools import JSONValue, Pack, ToolCall, ToolError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from planact_quantized.grammar.gbnf import parse
 from planact_server.catalog.catalog import Catalog
 from planact_server.catalog.schemas import clean
 from planact_server.planner.json_grammar import json_grammar
-from planact_server.standins import stand_in
+from planact_server.standins.making import stand_in
 
 steady = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

@@ -16,7 +16,7 @@ from planact_server.catalog.catalog import Catalog
 from planact_server.catalog.checker import Checker
 from planact_server.catalog.schemas import CleanSchema, clean
 from planact_server.plain_json import size_of
-from planact_server.standins import stand_in
+from planact_server.standins.making import stand_in
 
 steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

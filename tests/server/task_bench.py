@@ -14,9 +14,9 @@ from planact_server.answer import Attempt
 from planact_server.config import PolicySettings
 from planact_server.executor import Executor
 from planact_server.planner import Ground, Planned, PlanningError
+from planact_server.plans.rights import PlanRights
 from planact_server.policy import Policy
 from planact_server.request import PlanRequest
-from planact_server.rights import PlanRights
 from planact_server.runs import Runs
 from planact_server.sandbox import Limits
 from planact_server.sandbox.host import open_engine

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from planact_server.calls import PlanCalls, PlanRights
 from planact_server.config import PolicySettings
 from planact_server.content import ContentError, Contents
+from planact_server.plans.calls import PlanCalls, PlanRights
 from planact_server.policy import Policy
 from planact_server.runs import Run, Runs
 from planact_server.sandbox import Limits, Outcome, ToolRequest
@@ -87,7 +87,7 @@ def test_the_oldest_contents_of_a_session_go_first() -> None:
 
 
 async def test_the_results_of_one_run_are_recorded_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planact_server.call_log.RECORDED_CHARS", 30)
+    monkeypatch.setattr("planact_server.plans.call_log.RECORDED_CHARS", 30)
     toolset = MemoryToolset("files")
     toolset.add(ToolDefinition(name="read", read_only=True), ["a" * 20])
     async with Toolbox([toolset]) as toolbox:

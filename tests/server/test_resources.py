@@ -2,9 +2,9 @@
 
 import pytest
 
-from planact_server.calls import PlanCalls, PlanRights
 from planact_server.config import PolicySettings
 from planact_server.content import Contents
+from planact_server.plans.calls import PlanCalls, PlanRights
 from planact_server.policy import Policy
 from planact_server.sandbox import PlanFault
 from planact_server.toolbox import Toolbox

@@ -143,7 +143,7 @@ async def test_whoever_gives_up_waiting_cancels_the_task_that_they_started() -> 
 
 
 async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(monkeypatch: Any) -> None:
-    monkeypatch.setattr("planact_server.attempts.GIVE_UP_SECONDS", 0.1)
+    monkeypatch.setattr("planact_server.plans.attempts.GIVE_UP_SECONDS", 0.1)
     reached, release = asyncio.Event(), asyncio.Event()
 
     async def stubborn(_ground: Any) -> None:

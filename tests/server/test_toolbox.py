@@ -3,9 +3,9 @@
 import anyio
 import pytest
 
-from planact_server.calls import PlanCalls, PlanRights
 from planact_server.config import PolicySettings
 from planact_server.content import Contents
+from planact_server.plans.calls import PlanCalls, PlanRights
 from planact_server.policy import Policy
 from planact_server.sandbox import PlanFault, ResolvedServer, ResolvedTool, ToolRequest, Unresolved
 from planact_server.store import Store

@@ -19,7 +19,7 @@ from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.evaluation.published import TYPING
 from planact_server.planner import Trial
 from planact_server.sandbox import PlanFault, ResolvedServer, ResolvedTool, Unresolved
-from planact_server.standins import stand_in
+from planact_server.standins.making import stand_in
 from planact_tools import ToolError
 
 if TYPE_CHECKING:

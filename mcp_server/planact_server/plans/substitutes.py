@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from planact_server.call_log import LoggedCall
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.plans.call_log import LoggedCall
     from planact_server.policy import Decision
     from planact_tools import JSONValue
 
@@ -65,7 +65,7 @@ class StandIns:
         if real and not self._everything:
             return None
         # What makes values up takes a while to load, and few runs need it.
-        from planact_server.standins import stand_in  # noqa: PLC0415
+        from planact_server.standins.making import stand_in  # noqa: PLC0415
 
         return Substitute(value=stand_in(tool, arguments), origin="stand_in")
 

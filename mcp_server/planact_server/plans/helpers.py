@@ -19,8 +19,8 @@ from planact_tools import JSONValue, ToolError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from planact_server.plan_catalog import PlanCatalog
-    from planact_server.rights import PlanRights
+    from planact_server.plans.plan_catalog import PlanCatalog
+    from planact_server.plans.rights import PlanRights
 
 MOST_FOUND = 100
 """Largest `limit` of `search_tools`."""

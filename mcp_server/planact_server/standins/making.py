@@ -15,7 +15,7 @@ from planact_server.catalog.alternatives import merged, with_alternatives
 from planact_server.catalog.schemas import CleanSchema
 from planact_server.catalog.signatures import unwrapped
 from planact_server.plain_json import size_of
-from planact_server.standin_values import any_values, integers, numbers, texts
+from planact_server.standins.values import any_values, integers, numbers, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
-from planact_server.standin_patterns import matching
+from planact_server.standins.patterns import matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

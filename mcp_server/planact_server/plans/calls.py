@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planact_server.call_log import CANCELLED, CallLog, LoggedCall
 from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import ContentError, Contents
-from planact_server.plan_catalog import PlanCatalog
-from planact_server.plan_helpers import PlanHelpers
-from planact_server.rights import PlanRights, facts_of
+from planact_server.plans.call_log import CANCELLED, CallLog, LoggedCall
+from planact_server.plans.helpers import PlanHelpers
+from planact_server.plans.plan_catalog import PlanCatalog
+from planact_server.plans.rights import PlanRights, facts_of
+from planact_server.plans.substitutes import NoSubstitutes, Substitutes, UnknownOutcomeError
 from planact_server.sandbox import (
     Outcome,
     PlanFault,
@@ -28,12 +29,11 @@ from planact_server.sandbox import (
     ToolRequest,
     Unresolved,
 )
-from planact_server.substitutes import NoSubstitutes, Substitutes, UnknownOutcomeError
 from planact_tools import JSONValue, ToolError
 
 if TYPE_CHECKING:
     from planact_server.answer import CallRecord
-    from planact_server.model_help import GrowingPlan, ModelHelp
+    from planact_server.plans.model_help import GrowingPlan, ModelHelp
     from planact_server.policy import Decision
 
 __all__ = ["PlanCalls", "PlanRights", "facts_of"]

@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from planact_server.answer import Attempt
-from planact_server.calls import PlanCalls
-from planact_server.model_help import GrowingPlan, ModelHelp
-from planact_server.plan_work import Ending, Site, status_of
 from planact_server.planner import Planned, TaskPlanner, Trial
+from planact_server.plans.calls import PlanCalls
+from planact_server.plans.model_help import GrowingPlan, ModelHelp
+from planact_server.plans.starting_point import StartingPoint
+from planact_server.plans.substitutes import Journal, StandIns
+from planact_server.plans.work import Ending, Site, status_of
 from planact_server.sandbox import Limits, Outcome, PlanError
-from planact_server.starting_point import StartingPoint
-from planact_server.substitutes import Journal, StandIns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from planact_server.answer import Status
-    from planact_server.call_log import LoggedCall
     from planact_server.catalog.catalog import Catalog
+    from planact_server.plans.call_log import LoggedCall
     from planact_server.sandbox import Worker
     from planact_tools import JSONValue
 

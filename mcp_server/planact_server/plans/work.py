@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from planact_server.calls import PlanCalls
-from planact_server.model_help import ModelHelp
+from planact_server.plans.calls import PlanCalls
+from planact_server.plans.model_help import ModelHelp
+from planact_server.plans.starting_point import StartingPoint
+from planact_server.plans.substitutes import StandIns
 from planact_server.sandbox import Limits, Outcome, PlanError
-from planact_server.starting_point import StartingPoint
-from planact_server.substitutes import StandIns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from planact_server.answer import Attempt, CallRecord, Status
-    from planact_server.call_log import CallLog
     from planact_server.planner import TaskPlanner
-    from planact_server.rights import PlanRights
+    from planact_server.plans.call_log import CallLog
+    from planact_server.plans.rights import PlanRights
     from planact_server.sandbox import Worker
     from planact_server.sessions import Recovered, Session, Sessions
     from planact_tools import JSONObject

@@ -100,7 +100,7 @@ class GrowingPlan:
 def _made_up(schema: JSONObject | None) -> JSONValue:
     """Make up an answer that fits the schema, as for a tool that declares it."""
     # What makes values up takes a while to load, and few runs need it.
-    from planact_server.standins import stand_in  # noqa: PLC0415
+    from planact_server.standins.making import stand_in  # noqa: PLC0415
 
     value: JSONObject = schema or {"type": "string"}
     output: JSONObject = {"type": "object", "properties": {"result": value}, "required": ["result"]}

@@ -18,7 +18,7 @@ from planact_tools import ToolError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from planact_server.rights import PlanRights
+    from planact_server.plans.rights import PlanRights
 
 logger = logging.getLogger(__name__)
 
