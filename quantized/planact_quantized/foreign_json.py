@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 
@@ -25,9 +26,11 @@ def text_at(value: object, *path: str | int) -> str:
 
 
 def number_at(value: object, *path: str | int) -> int:
-    """Return the whole number at a path, or 0."""
+    """Return the whole number at a path, or 0: also for what is no number, like the Infinity that Python reads."""
     found = at(value, *path)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else 0
+    if isinstance(found, float):
+        return int(found) if math.isfinite(found) else 0
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def list_at(value: object, *path: str | int) -> list[object]:

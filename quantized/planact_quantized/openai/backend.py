@@ -17,6 +17,7 @@ from planact_quantized.foreign_json import list_at, number_at, text_at
 from planact_quantized.openai.address import Address, read_address
 from planact_quantized.openai.extras import PROBE_SECONDS, Extras, find_extras
 from planact_quantized.openai.faults import Faults
+from planact_quantized.openai.pages import fetch
 from planact_quantized.openai.writing import Patience, Writer
 
 if TYPE_CHECKING:
@@ -150,16 +151,12 @@ class OpenAIBackend:
         for base in address.bases:
             try:
                 with anyio.fail_after(self.patience.first_token):
-                    answer = await http.get(f"{base}/models")
+                    page = await fetch(http, f"{base}/models")
             except TimeoutError:
                 raise faults.late("nothing", self.patience.first_token) from None
-            if answer.status_code in (401, 403):
-                raise faults.status(answer.status_code, answer.text, answer.headers)
-            try:
-                models: object = answer.json() if answer.status_code == 200 else None
-            except (ValueError, RecursionError):
-                continue
-            if models is not None:
+            if page.status in (401, 403):
+                raise faults.status(page.status, page.text, page.headers)
+            if (models := page.json()) is not None:
                 return base, models
         return address.bases[0], None
 
@@ -201,9 +198,8 @@ class OpenAIBackend:
             return None
         try:
             with anyio.fail_after(max(PROBE_SECONDS, self.patience.connect)):
-                answer = await http.post(f"{root}{path}", json=body)
-                return answer.json() if answer.status_code == 200 else None
-        except (TimeoutError, httpx2.HTTPError, ValueError, RecursionError):
+                return (await fetch(http, f"{root}{path}", body)).json()
+        except (TimeoutError, httpx2.HTTPError):
             return None
 
 

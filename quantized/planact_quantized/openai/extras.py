@@ -14,6 +14,7 @@ import anyio
 import httpx2
 
 from planact_quantized.foreign_json import at, list_at, number_at, text_at
+from planact_quantized.openai.pages import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,9 +75,8 @@ async def _page(http: httpx2.AsyncClient, url: str, body: object = None) -> obje
     """Return the JSON at a page, or None for whatever else happens."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            answer = await (http.get(url) if body is None else http.post(url, json=body))
-            return answer.json() if answer.status_code == 200 else None
-    except (TimeoutError, httpx2.HTTPError, ValueError, RecursionError):
+            return (await fetch(http, url, body)).json()
+    except (TimeoutError, httpx2.HTTPError):
         return None
 
 

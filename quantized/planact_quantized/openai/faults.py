@@ -47,7 +47,7 @@ class Faults:
         if status == 404:
             return self._not_found(body, said)
         if status == 429:
-            wait = f" It asks to wait {headers['retry-after']} s." if "retry-after" in headers else ""
+            wait = f" It asks to wait {headers['retry-after'][:20]} s." if "retry-after" in headers else ""
             return BackendError(
                 f"The model server at {self.server} has too much to do (429){said}.{wait} Try again later.",
                 fault="refused",

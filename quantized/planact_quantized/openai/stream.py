@@ -50,7 +50,9 @@ class EventReader:
         """Whether the server said that this was all."""
 
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._line = ""
+        self._line: list[str] = []
+        """The pieces of a line that has no end yet; joined once, for it may be long and come in many."""
+
         self._data: list[str] = []
         self._other: list[str] = []
         self._size = 0
@@ -66,8 +68,8 @@ class EventReader:
     def finish(self) -> list[object]:
         """Return what the end of the stream completes. Raises UnreadableError when nothing was ever readable."""
         found = self._take(self._decoder.decode(b"", final=True))
-        found += self._end_of_line(self._line) if self._line else []
-        self._line = ""
+        line, self._line = "".join(self._line), []
+        found += self._end_of_line(line) if line else []
         found += self._end_of_event()
         if self._events or self.done:
             return found
@@ -78,12 +80,18 @@ class EventReader:
 
     def _take(self, text: str) -> list[object]:
         found: list[object] = []
-        self._line += text.removeprefix("\ufeff") if not self._events and not self._line else text
+        if not text:
+            return found
+        held = bool(self._line) and self._line[-1].endswith("\r")
+        self._line.append(text.removeprefix("\ufeff") if not self._events and not self._line else text)
+        if not held and "\n" not in text and "\r" not in text:
+            return found
+        whole = "".join(self._line)
         # A "\r" at the very end may be half of a "\r\n".
-        held = "\r" if self._line.endswith("\r") else ""
-        body = self._line.removesuffix(held) if held else self._line
+        end = "\r" if whole.endswith("\r") else ""
+        body = whole.removesuffix(end) if end else whole
         *lines, rest = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._line = rest + held
+        self._line = [rest + end] if rest or end else []
         for line in lines:
             found += self._end_of_line(line)
         return found

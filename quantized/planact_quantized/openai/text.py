@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from planact_quantized.backend import GenerateRequest, StopReason, Watcher
 
 
+CHARS_PER_TOKEN = 64
+"""Far more than a token has on average. A server that goes on beyond that does not keep to `max_tokens`."""
+
+
 class GrowingText:
     """Takes pieces, cuts at the first stop text, and says when it is over."""
 
@@ -17,6 +21,7 @@ class GrowingText:
         self.pieces = 0
         self._stops = [stop for stop in request.stop if stop]
         self._longest = max(map(len, self._stops), default=0)
+        self._room = request.max_tokens * CHARS_PER_TOKEN
         # A server that holds to the grammar ends by itself; of another one's text the rest is not wanted.
         self._grammar = request.grammar if request.grammar and request.grammar.closing and not held else None
         self._number = number
@@ -29,6 +34,8 @@ class GrowingText:
         self.pieces += 1
         if (end := self._end(before)) is not None:
             self.text, self.stop = self.text[:end], "end"
+        elif len(self.text) > self._room:
+            self.text, self.stop = self.text[: self._room], "length"
         new = self.text[before:]
         if new and self._watch is not None and self._watch(self._number, new) and self.stop is None:
             self.stop = "watched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,16 @@ from planact_quantized.backend import Candidate
 from planact_quantized.foreign_json import text_at
 from planact_quantized.openai.faults import words
 from planact_quantized.openai.grammar import grammar_fields
+from planact_quantized.openai.pages import fetch, read_page
 from planact_quantized.openai.stream import EventReader, UnreadableError, read_chunk
 from planact_quantized.openai.text import GrowingText
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from planact_quantized.backend import GenerateRequest, StopReason, Watcher
     from planact_quantized.openai.faults import Faults
+    from planact_quantized.openai.pages import Page
     from planact_quantized.openai.stream import Chunk
 
 STOPS = 4
@@ -37,6 +40,8 @@ TAIL_SECONDS = 5.0
 
 DEFAULT_WAIT_SECONDS = 1.0
 """Before asking a busy server again that does not say when."""
+
+LEAST_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +144,7 @@ class Writer:
 
     async def _prompt(self, messages: object) -> str:
         """Return the messages as the server's own template writes them; nothing where it does not say."""
-        answer = await self.http.post(f"{self.root}/apply-template", json={"messages": messages})
-        try:
-            return text_at(answer.json(), "prompt") if answer.status_code == 200 else ""
-        except (ValueError, RecursionError):
-            return ""
+        return text_at((await fetch(self.http, f"{self.root}/apply-template", {"messages": messages})).json(), "prompt")
 
     def learn(self, body: Mapping[str, object], said: str) -> bool:
         """Take a refusal to heart: leave a field out from now on. False when it is about something else."""
@@ -189,8 +190,9 @@ class _Attempt:
             self.answered = True
             try:
                 if response.status_code != 200:
-                    await response.aread()
-                    await self._refuse(response, body, held=held)
+                    page = await read_page(response)
+                    await response.aclose()
+                    await self._refuse(page, body, held=held)
                 # From here on every piece of the text has a deadline of its own.
                 await self._read(response, patience)
             except UnreadableError as error:
@@ -205,21 +207,39 @@ class _Attempt:
 
     async def _read(self, response: httpx2.Response, patience: anyio.CancelScope) -> None:
         events = EventReader()
-        async for event in _events(response, events):
+        async for data in response.aiter_bytes():
+            if self._take(events.feed(data), patience):
+                return  # leaving closes the connection, and the server stops writing
+            if events.done:
+                self._over("end", patience)
+        if self._take(events.finish(), patience):
+            return
+        if self._ending is None and not events.done:
+            raise self._writer.faults.half()
+
+    def _take(self, events: Sequence[object], patience: anyio.CancelScope) -> bool:
+        """Take what has arrived; return whether nothing more is wanted."""
+        for event in events:
             chunk = read_chunk(event)
             if chunk.error is not None:
                 raise self._writer.faults.in_stream(chunk.error)
             self._count(chunk)
+            if self._ending is not None:
+                continue  # the text is over: what follows is its cost, and has a deadline already
             if chunk.text or chunk.thinking:
                 self._progress(patience)
             if chunk.text and self._text.add(chunk.text):
                 self._ending = self._text.stop
-                return  # leaving closes the connection, and the server stops writing
-            self._ending = chunk.ending or self._ending or ("end" if events.done else None)
-            if self._ending is not None:
-                patience.deadline = anyio.current_time() + TAIL_SECONDS
-        if self._ending is None and not events.done:
-            raise self._writer.faults.half()
+                return True
+            if chunk.ending is not None:
+                self._over(chunk.ending, patience)
+        return False
+
+    def _over(self, ending: StopReason, patience: anyio.CancelScope) -> None:
+        """Note the end of the text; the deadline for what follows is set once."""
+        if self._ending is None:
+            self._ending = ending
+            patience.deadline = anyio.current_time() + TAIL_SECONDS
 
     def _progress(self, patience: anyio.CancelScope) -> None:
         now = anyio.current_time()
@@ -232,21 +252,20 @@ class _Attempt:
         self._cached_tokens = chunk.cached_tokens or self._cached_tokens
         self._generated_tokens = chunk.generated_tokens or self._generated_tokens
 
-    async def _refuse(self, response: httpx2.Response, body: Mapping[str, object], *, held: bool) -> None:
+    async def _refuse(self, page: Page, body: Mapping[str, object], *, held: bool) -> None:
         """Do something about a status that is not 200, or raise what it means."""
-        faults, status, said = self._writer.faults, response.status_code, response.text
+        faults, status, said = self._writer.faults, page.status, page.text
         if status in BUSY:
-            wait = _wait_seconds(response.headers)
+            wait = _wait_seconds(page.headers)
             if anyio.current_time() + wait > self._patient_until:
-                raise faults.status(status, said, response.headers)
-            await response.aclose()
+                raise faults.status(status, said, page.headers)
             await anyio.sleep(wait)
             raise _AgainError
         if held and "grammar" in said.lower():
             raise faults.grammar(said)
         if status in REFUSED and self._writer.learn(body, words(said)):
             raise _AgainError
-        raise faults.status(status, said, response.headers)
+        raise faults.status(status, said, page.headers)
 
     def _written(self) -> Written:
         return Written(
@@ -259,17 +278,13 @@ class _Attempt:
         )
 
 
-async def _events(response: httpx2.Response, events: EventReader) -> AsyncIterator[object]:
-    async for data in response.aiter_bytes():
-        for event in events.feed(data):
-            yield event
-    for event in events.finish():
-        yield event
-
-
 def _wait_seconds(headers: Mapping[str, str]) -> float:
-    """Return how long the server asks to wait. It may also name a date, which no model server does."""
+    """Return how long the server asks to wait. It may also name a date, which no model server does.
+
+    Never shorter than `LEAST_WAIT_SECONDS`: a busy server that says 0 is not to be asked a thousand times a second.
+    """
     try:
-        return max(float(headers.get("retry-after", "")), 0.0)
+        wait = float(headers.get("retry-after", ""))
     except ValueError:
         return DEFAULT_WAIT_SECONDS
+    return DEFAULT_WAIT_SECONDS if math.isnan(wait) else max(wait, LEAST_WAIT_SECONDS)
