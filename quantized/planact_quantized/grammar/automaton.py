@@ -1,16 +1,20 @@
 """A grammar at work: which bytes may follow, which one must, and whether the text may end.
 
 Rules become a pushdown automaton whose states are sets of stacks. Stacks share their tails and states are made once,
-so that going a way a second time is a look into a table: a plan's second line costs next to nothing. A state is a
-value; steps give other states and change nothing that anyone can see.
+so that going a way a second time is a look into a table: a plan's second line costs next to nothing. What a rule can
+begin with is worked out once for each rule, not for each stack that it is on top of: so that the first time is cheap,
+too. A state is a value; steps give other states and change nothing that anyone can see.
 """
 
 from __future__ import annotations
 
 import codecs
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from planact_quantized.grammar.gbnf_rules import empty_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +29,31 @@ _DONE = 0
 
 _LONGEST_FORCED = 512
 _NO_TEXT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """How the texts of a rule begin: by a character, what is to be put on the stack behind it, the lowest first."""
+
+    single: dict[int, list[tuple[int, ...]]] = field(default_factory=dict[int, list[tuple[int, ...]]])
+    """Of those that want one certain character."""
+
+    ranges: dict[Characters, list[tuple[int, ...]]] = field(default_factory=dict["Characters", list[tuple[int, ...]]])
+
+    def add(self, characters: Characters, rest: tuple[int, ...]) -> None:
+        code = _only_code(characters)
+        if code is None:
+            self.ranges.setdefault(characters, []).append(rest)
+        else:
+            self.single.setdefault(code, []).append(rest)
+
+    def behind(self, code: int) -> tuple[tuple[int, ...], ...]:
+        """Return what may be left of the rule behind a character."""
+        found = dict.fromkeys(self.single.get(code, ()))
+        for characters, rests in self.ranges.items():
+            if _holds(characters, code):
+                found.update(dict.fromkeys(rests))
+        return tuple(found)
 
 
 class Automaton:
@@ -43,52 +72,98 @@ class Automaton:
                 self._elements += alternative
                 self._is_last += [index + 1 == len(alternative) for index in range(len(alternative))]
             self._starts.append(starts)
+        self._empty = empty_rules(rules)
+        self._openings: dict[int, _Opening] = {}
+        self._behind: dict[tuple[int, int], tuple[tuple[int, ...], ...]] = {}
         # Stacks by number: what is on top, and the stack below it.
         self._tops: list[int] = [-1]
         self._below: list[int] = [_DONE]
         self._numbers: dict[tuple[int, int], int] = {}
         self._states: dict[frozenset[int], State] = {}
-        self.start = self.state(self._entered(rules.root, _DONE))
+        self.start = self._state(
+            frozenset(_DONE if start is None else self._stack(start, _DONE) for start in self._starts[rules.root])
+        )
 
     @property
     def size(self) -> int:
-        """How many stacks and states there are: some hundred bytes each."""
-        return len(self._tops) + len(self._states)
+        """How many stacks, states and steps are remembered: some hundred bytes each."""
+        return len(self._tops) + len(self._states) + len(self._behind)
 
-    def state(self, stacks: Iterable[int]) -> State:
-        """Return the state of these stacks, each gone on to where it needs a character."""
+    def reached(self, stacks: Iterable[int]) -> set[int]:
+        """Return the stacks, and those that are left where what is on top of them may be empty."""
         found: set[int] = set()
-        seen: set[int] = set()
         todo = list(stacks)
         while todo:
             stack = todo.pop()
-            if stack in seen:
-                continue
-            seen.add(stack)
-            element = self._elements[self._tops[stack]] if stack != _DONE else None
-            if isinstance(element, int):
-                todo += self._entered(element, self.after(stack))
-            else:
+            if stack not in found:
                 found.add(stack)
-        key = frozenset(found)
-        state = self._states.get(key)
+                if stack != _DONE and self._elements[self._tops[stack]] in self._empty:
+                    todo.append(self._after(stack))
+        return found
+
+    def opening(self, stack: int) -> tuple[Iterable[int], Iterable[Characters]]:
+        """Return what may come next on behalf of a stack's top: certain characters, and one out of some."""
+        element = self._elements[self._tops[stack]]
+        if isinstance(element, int):
+            opening = self._opening(element)
+            return opening.single, opening.ranges
+        code = _only_code(element)
+        return ((), (element,)) if code is None else ((code,), ())
+
+    def step(self, stacks: Iterable[int], code: int) -> State | None:
+        """Return the state behind a character; None where no stack wants it."""
+        found: set[int] = set()
+        for stack in stacks:
+            element = self._elements[self._tops[stack]]
+            if isinstance(element, int):
+                behind = self._behind.get((element, code))
+                if behind is None:
+                    behind = self._behind[element, code] = self._opening(element).behind(code)
+                for rest in behind:
+                    left = self._after(stack)
+                    for top in rest:
+                        left = self._stack(top, left)
+                    found.add(left)
+            elif _holds(element, code):
+                found.add(self._after(stack))
+        return self._state(frozenset(found)) if found else None
+
+    def _state(self, stacks: frozenset[int]) -> State:
+        state = self._states.get(stacks)
         if state is None:
-            state = self._states[key] = State(self, key)
+            state = self._states[stacks] = State(self, stacks)
         return state
 
-    def after(self, stack: int) -> int:
+    def _opening(self, rule: int) -> _Opening:
+        opening = self._openings.get(rule)
+        if opening is None:
+            opening = self._openings[rule] = _Opening()
+            for characters, rest in self._begun(rule):
+                opening.add(characters, rest)
+        return opening
+
+    def _begun(self, rule: int) -> Iterator[tuple[Characters, tuple[int, ...]]]:
+        todo: list[tuple[int, tuple[int, ...]]] = [(start, ()) for start in self._starts[rule] if start is not None]
+        seen: set[tuple[int, tuple[int, ...]]] = set()
+        while todo:
+            each = todo.pop()
+            if each in seen:
+                continue
+            seen.add(each)
+            at, rest = each
+            element = self._elements[at]
+            behind = rest if self._is_last[at] else (*rest, at + 1)
+            if not isinstance(element, int):
+                yield element, behind
+                continue
+            todo += [(start, behind) for start in self._starts[element] if start is not None]
+            if element in self._empty and behind:
+                todo.append((behind[-1], behind[:-1]))
+
+    def _after(self, stack: int) -> int:
         """Return the stack behind its top."""
         top = self._tops[stack]
         return self._below[stack] if self._is_last[top] else self._stack(top + 1, self._below[stack])
-
-    def characters(self, stack: int) -> Characters:
-        element = self._elements[self._tops[stack]]
-        assert not isinstance(element, int)  # noqa: S101 - a state's stacks have gone on to characters
-        return element
-
-    def _entered(self, rule: int, rest: int) -> Iterator[int]:
-        for start in self._starts[rule]:
-            yield rest if start is None else self._stack(start, rest)
 
     def _stack(self, top: int, below: int) -> int:
         number = self._numbers.get((top, below))
@@ -104,22 +179,27 @@ class State:
 
     def __init__(self, automaton: Automaton, stacks: frozenset[int]) -> None:
         self._automaton = automaton
-        self.may_end = _DONE in stacks
-        self.complete = stacks == frozenset((_DONE,))
-        self._single: dict[int, list[int]] = {}
-        """Of stacks that want one certain character: by that character."""
-
-        self._ranges: list[tuple[Characters, int]] = []
+        reached = automaton.reached(stacks)
+        self.may_end = _DONE in reached
+        # Sorted: the order of a set differs from run to run, and what is found first should not.
+        self._stacks = sorted(reached - {_DONE})
         self._steps: dict[str, State | None] = {}
+        self._next: tuple[set[int], set[Characters]] | None = None
         self._first_bytes: NDArray[np.bool_] | None = None
         self._forced: bytes | None = None
-        # Sorted: the order of a set differs from run to run, and what is found first should not.
-        for stack in sorted(stacks - {_DONE}):
-            characters = automaton.characters(stack)
-            if len(characters) == 1 and characters[0][0] == characters[0][1]:
-                self._single.setdefault(characters[0][0], []).append(stack)
-            else:
-                self._ranges.append((characters, stack))
+        self.complete = self.may_end and not any(self._wanted())
+
+    def _wanted(self) -> tuple[set[int], set[Characters]]:
+        """Return what may come next: certain characters, and one out of some."""
+        if self._next is None:
+            single: set[int] = set()
+            ranges: set[Characters] = set()
+            for stack in self._stacks:
+                certain, some = self._automaton.opening(stack)
+                single.update(certain)
+                ranges.update(some)
+            self._next = single, ranges
+        return self._next
 
     def step(self, piece: bytes) -> Constraint | None:
         """Return where the text stands behind these bytes; None where they are not allowed."""
@@ -143,7 +223,7 @@ class State:
         try:
             return self._steps[character]
         except KeyError:
-            return self._steps.setdefault(character, self._make_step(character))
+            return self._steps.setdefault(character, self._automaton.step(self._stacks, ord(character)))
 
     def step_split(self, data: bytes) -> Constraint | None:
         """Return where the text stands behind bytes that end within a character."""
@@ -160,13 +240,14 @@ class State:
 
     @property
     def first_bytes(self) -> NDArray[np.bool_]:
-        if self._first_bytes is not None:
-            return self._first_bytes
-        self._first_bytes = table = np.zeros(_NO_TEXT + 1, dtype=np.bool_)
-        ranges = [part for characters, _ in self._ranges for part in characters]
-        for first, last in [*ranges, *((code, code) for code in self._single)]:
-            table[_first_byte(first) : _first_byte(last) + 1] = True
-        return table
+        if self._first_bytes is None:
+            self._first_bytes = table = np.zeros(_NO_TEXT + 1, dtype=np.bool_)
+            single, ranges = self._wanted()
+            for code in single:
+                table[_first_byte(code)] = True
+            for first, last in {part for characters in ranges for part in characters}:
+                table[_first_byte(first) : _first_byte(last) + 1] = True
+        return self._first_bytes
 
     @property
     def forced(self) -> bytes:
@@ -185,22 +266,14 @@ class State:
 
     def only(self) -> str | None:
         """Return the character that must come; None where there are several, or the text may end."""
-        return (
-            chr(next(iter(self._single))) if len(self._single) == 1 and not self._ranges and not self.may_end else None
-        )
-
-    def _make_step(self, character: str) -> State | None:
-        code = ord(character)
-        stacks = [*self._single.get(code, ())]
-        stacks += [
-            stack for characters, stack in self._ranges if any(first <= code <= last for first, last in characters)
-        ]
-        return self._automaton.state([self._automaton.after(stack) for stack in stacks]) if stacks else None
+        single, ranges = self._wanted()
+        return chr(next(iter(single))) if len(single) == 1 and not ranges and not self.may_end else None
 
     def wants(self, first: int, last: int) -> bool:
         """Return whether any character from `first` to `last` may come."""
-        return any(first <= code <= last for code in self._single) or any(
-            start <= last and first <= end for characters, _ in self._ranges for start, end in characters
+        single, ranges = self._wanted()
+        return any(first <= code <= last for code in single) or any(
+            start <= last and first <= end for characters in ranges for start, end in characters
         )
 
 
@@ -218,6 +291,16 @@ class Split:
 
     def step(self, piece: bytes) -> Constraint | None:
         return self._state.step_split(self._begun + piece)
+
+
+def _only_code(characters: Characters) -> int | None:
+    """Return the one character that there is, if there is one."""
+    first, last = characters[0]
+    return first if len(characters) == 1 and first == last else None
+
+
+def _holds(characters: Characters, code: int) -> bool:
+    return any(first <= code <= last for first, last in characters)
 
 
 def _first_byte(code: int) -> int:

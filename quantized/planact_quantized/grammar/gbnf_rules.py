@@ -41,7 +41,7 @@ def check_ends(rules: Rules) -> None:
 
 def check_left_recursion(rules: Rules) -> None:
     """Raise GrammarError where a rule comes to itself before any character, with something left to do after."""
-    empty = _closed(rules, needs_text=False)
+    empty = empty_rules(rules)
     edges: dict[int, set[int]] = {number: set() for number in range(len(rules.names))}
     growing: set[tuple[int, int]] = set()
     for number, alternatives in enumerate(rules.alternatives):
@@ -61,6 +61,11 @@ def check_left_recursion(rules: Rules) -> None:
                 f"Rule {rules.names[source]!r} is left-recursive: it comes to itself through {rules.names[target]!r} "
                 "before any character. Put what it begins with first, and repeat the rest."
             )
+
+
+def empty_rules(rules: Rules) -> set[int]:
+    """Return the rules that may stand for no text at all."""
+    return _closed(rules, needs_text=False)
 
 
 def _closed(rules: Rules, *, needs_text: bool) -> set[int]:
