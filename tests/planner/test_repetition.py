@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,3 +79,12 @@ def test_no_gold_plan_of_the_benchmarks_is_stopped(shared: Path) -> None:
     plans = [*bfcl_plans(shared), *nestful_plans(shared), *dpab_plans(shared)]
     assert len(plans) > 1_700
     assert [plan.id for plan in plans if noticed(plan.source, piece=24) is not None] == []
+
+
+@pytest.mark.parametrize("unit", ["a\\'b,", "\\'\\\"", "\"\\'x "])
+def test_a_line_full_of_escaped_quotes_is_looked_through_in_linear_time(unit: str) -> None:
+    """Whatever serves others waits meanwhile; it was minutes."""
+    line = "'" + "".join(f"{unit}{number}" for number in range(3_000))
+    began = time.perf_counter()
+    assert noticed(line[:15_000]) is None
+    assert time.perf_counter() - began < 5

@@ -1,4 +1,4 @@
-"""A model server that means harm: answers without end, numbers that are none, waiting for ever. All of it is bounded."""
+"""A model server that means harm: answers without end, numbers that are none, waiting for ever. All is bounded."""
 
 import time
 from typing import Any

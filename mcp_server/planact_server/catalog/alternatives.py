@@ -6,7 +6,7 @@ Good enough to make a value from, not to judge one by: what is lost here is chec
 from __future__ import annotations
 
 import math
-from itertools import islice, product, zip_longest
+from itertools import count, islice, product, zip_longest
 from typing import TYPE_CHECKING, cast
 
 from planact_server.catalog.members import branches
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 MOST_OPTIONS = 32
+MOST_STEPS = 1_000
+"""Parts of one combined schema that are looked into: `allOf` six times, twelve levels deep, has a billion."""
 
 _COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else", "not"})
 _LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains")
@@ -28,12 +30,19 @@ _TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 
 def with_alternatives(schema: Schema, within: CleanSchema) -> Iterator[Schema]:
     """Return plain schemas, any of which a value may follow to follow the whole; in the order they are declared."""
+    return _plain(schema, within, count())
+
+
+def _plain(schema: Schema, within: CleanSchema, steps: Iterator[int]) -> Iterator[Schema]:
     if isinstance(schema, bool):
         yield schema
         return
     own: JSONObject = {key: value for key, value in schema.items() if key not in _COMBINING}
+    if next(steps) >= MOST_STEPS:
+        yield own
+        return
     groups = [
-        list(islice((option for branch in group for option in with_alternatives(branch, within)), MOST_OPTIONS))
+        list(islice((option for branch in group for option in _plain(branch, within, steps)), MOST_OPTIONS))
         for group in _groups(schema, within)
     ]
     for chosen in islice(product(*groups), MOST_OPTIONS):

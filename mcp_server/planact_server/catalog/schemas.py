@@ -311,7 +311,10 @@ def _lookup(document: object, ref: str) -> object:
 def _number(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond every float: what compares with it would overflow, too
+        return None
 
 
 def _count(value: object) -> int | None:

@@ -43,7 +43,9 @@ PERIODIC_CHARS = 480
 """How much of a line must consist of one repeated piece."""
 
 _LOOK_EVERY = 64
-_WORDS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\w.]*|[^\W\d]\w*")
+# An escaped character is taken whole outside of strings, too: else every one of n escaped quotes would begin a string
+# that has no end, and be looked through to the end of the line.
+_WORDS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\w.]*|[^\W\d]\w*|\\.")
 
 
 class Repetition:
@@ -123,7 +125,7 @@ def shape(line: str) -> str:
 
 def _placeholder(match: re.Match[str]) -> str:
     first = match[0][0]
-    return "S" if first in "'\"" else "N" if first.isdigit() else "I"
+    return match[0] if first == "\\" else "S" if first in "'\"" else "N" if first.isdigit() else "I"
 
 
 def _within(line: str) -> str | None:

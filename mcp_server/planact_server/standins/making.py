@@ -171,7 +171,7 @@ class _Maker:
 
     def _objects(self, schema: JSONObject, path: str, depth: int) -> Iterator[JSONValue]:
         properties = cast("dict[str, Schema]", schema.get("properties", {}))
-        required = list(dict.fromkeys(cast("list[str]", schema.get("required", []))))
+        required = dict.fromkeys(cast("list[str]", schema.get("required", [])))
         optional = [name for name in properties if name not in required]
         some = [] if depth >= LEAN_DEPTH else optional[:OPTIONAL]
         for chosen in (some, [], optional):
@@ -185,7 +185,7 @@ class _Maker:
         self, schema: JSONObject, order: list[str], chosen: set[str], path: str, depth: int
     ) -> JSONObject | None:
         properties = cast("dict[str, Schema]", schema.get("properties", {}))
-        required = cast("list[str]", schema.get("required", []))
+        required = set(cast("list[str]", schema.get("required", [])))
         other = cast("Schema", schema.get("additionalProperties", True))
         made: JSONObject = {}
         for name in dict.fromkeys(name for name in order if name in chosen):

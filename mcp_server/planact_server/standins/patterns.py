@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_REPEATS = 1_000
+LONGEST_TEXT = 10_000
+"""Characters. Repetitions multiply: three of them, one in another, would be a text of a billion."""
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- .,:;/@#+%&!?=()[]{}<>|~^*'\"$\\`"
 
 
@@ -24,9 +27,9 @@ def matching(pattern: str, *, least: int = 0) -> tuple[str, ...]:
         return ()
     try:
         parsed: Any = _parser.parse(pattern)
-        made = [_Writer(more).sequence(parsed) for more in dict.fromkeys((0, 1, least))]
-    except (re.error, RecursionError, OverflowError, _UnknownError):
+    except (re.error, RecursionError, OverflowError):
         return ()
+    made = [text for more in dict.fromkeys((0, 1, least)) if (text := _text(parsed, more)) is not None]
     padded = [text + "a" * (least - len(text)) for text in made if len(text) < least]
     return tuple(text for text in dict.fromkeys([*made, *padded]) if check(text))
 
@@ -39,8 +42,16 @@ class _UnknownError(Exception):
     """The expression has a part that we do not write texts for."""
 
 
+def _text(parsed: Any, more: int) -> str | None:
+    """Return one text; `more` is how often what may repeat does so beyond its least number. None: none of a size."""
+    try:
+        return _Writer(more).sequence(parsed)
+    except (RecursionError, OverflowError, _UnknownError):
+        return None
+
+
 class _Writer:
-    """Writes one text; `more` is how often what may repeat does so beyond its least number."""
+    """Writes one text."""
 
     def __init__(self, more: int) -> None:
         self._more = more
@@ -66,7 +77,11 @@ class _Writer:
                 return self.sequence(value[3])
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 least, most, items = value
-                return self.sequence(items) * min(int(least) + self._more, int(most), MOST_REPEATS)
+                times = min(int(least) + self._more, int(most), MOST_REPEATS)
+                once = self.sequence(items) if times else ""
+                if len(once) * times > LONGEST_TEXT:
+                    raise _UnknownError("a text that is too long")
+                return once * times
             case _:
                 raise _UnknownError(kind)
 

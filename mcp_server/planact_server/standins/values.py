@@ -90,10 +90,11 @@ def numbers(schema: JSONObject, dice: int) -> Iterator[JSONValue]:
     low, high = _limits(schema)
     if "multipleOf" in schema:
         step = cast(float, schema["multipleOf"])
-        start = 0 if low is None else math.ceil(low / step)
-        yield from ((start + offset) * step for offset in (dice % 10, 0, 1))
-        if high is not None:
-            yield from ((math.floor(high / step) - offset) * step for offset in (0, 1))
+        start = 0.0 if low is None else low / step
+        if math.isfinite(start):
+            yield from ((math.ceil(start) + offset) * step for offset in (dice % 10, 0, 1))
+        if high is not None and math.isfinite(last := high / step):
+            yield from ((math.floor(last) - offset) * step for offset in (0, 1))
     elif low is not None and high is not None:
         yield from (low + (high - low) * share for share in ((dice % 100) / 100, 0.5, 0, 1))
     else:
