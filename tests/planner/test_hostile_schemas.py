@@ -31,7 +31,7 @@ def wide(names: list[str]) -> dict[str, Any]:
 HOSTILE: dict[str, dict[str, Any]] = {
     "itself": {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
     "itself, all of it": {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}, {"type": "object"}]}}},
-    "endless": {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}}},
+    "endless": {
         "$ref": "#/$defs/a",
         "$defs": {"a": {"properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}},
     },
