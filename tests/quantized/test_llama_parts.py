@@ -1,6 +1,7 @@
 """The pieces of writing that need no model: drafts, sampling under a grammar, text streams, late grammars."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,23 +17,25 @@ from planact_quantized.grammar.gbnf_rules import GrammarError
 from planact_quantized.llama.constraint import Constraint, Free
 from planact_quantized.llama.drafting import LONGEST_DRAFT, Lookup, Policy
 from planact_quantized.llama.forcing import Forcing
-from planact_quantized.llama.sampling import MIN_SHARE, DeadEnd, GrammarCost, Sampler
+from planact_quantized.llama.sampling import MIN_SHARE, MOST_CHOICES, DeadEnd, GrammarCost, Sampler, descending
 from planact_quantized.llama.text_stream import TextStream
+from planact_quantized.llama.vocabulary import Vocabulary
 
 PIECES = [b"a", b"b", b"ab", b"abc", b"c", b"\xe2\x82", b"\xac", b"", b""]
 END, CONTROL = 7, 8
 
 
-def vocabulary() -> Any:
-    first_bytes = np.array([piece[0] if piece else 256 for piece in PIECES], np.uint16)
-    return SimpleNamespace(
-        size=len(PIECES),
-        pieces=PIECES,
-        ends=frozenset([END]),
-        unwritable=np.array([CONTROL]),
-        end_tokens=np.array([END]),
-        starting_with=lambda first: np.flatnonzero(first[first_bytes]),
-    )
+class SmallVocabulary(Vocabulary):
+    """A vocabulary of these pieces, without a model."""
+
+    def __init__(self, pieces: Sequence[bytes] = PIECES, *, ends: Sequence[int] = (END,)) -> None:
+        self.pieces = list(pieces)
+        self.size = len(pieces)
+        self.ends = frozenset(ends)
+        self.unwritable = np.array([token for token, piece in enumerate(pieces) if not piece and token not in ends])
+
+
+vocabulary = SmallVocabulary
 
 
 def start(text: str) -> Constraint:
@@ -77,6 +80,89 @@ def test_by_chance_the_allowed_tokens_come_as_often_as_they_should() -> None:
     for token, share in zip(tokens, weights / weights.sum(), strict=True):
         assert drawn[token] / 4000 == pytest.approx(share, abs=0.03)
     assert set(drawn) == set(tokens)
+
+
+def many_pieces(count: int) -> list[bytes]:
+    """Return an end of text, a control token, and pieces of one to six letters, halves of characters among them."""
+    random = np.random.default_rng(5)
+    letters = [b"a", b"b", b"c", b"x", b"1", b" ", b"(", "€".encode(), b"\xe2\x82", b"\xac"]
+    return [b"", b"", *(b"".join(random.choice(letters, random.integers(1, 7)).tolist()) for _ in range(count))]
+
+
+@pytest.fixture(scope="module")
+def large() -> Vocabulary:
+    return SmallVocabulary(many_pieces(40_000), ends=[0])
+
+
+GRAMMARS = {
+    "few may start it": r'root ::= "c" ("a" | "b" [a-c]*)',
+    "any may start it": r"root ::= [a-c€]+ [1x] | [^a]",
+    "it may be over": r'root ::= "ab"?',
+    "one alone": r'root ::= "ab"',
+}
+
+
+def by_full_filter(
+    vocabulary: Vocabulary, logits: np.ndarray[Any, Any], state: Constraint, temperature: float
+) -> dict[int, float]:
+    """Return the chances of all tokens that may be chosen, with the grammar asked about every one of them."""
+    allowed = [
+        token
+        for token, piece in enumerate(vocabulary.pieces)
+        if (state.may_end if token in vocabulary.ends else bool(piece) and state.step(piece) is not None)
+    ]
+    likeliest = sorted(allowed, key=lambda token: (-logits[token], token))[: MOST_CHOICES if temperature else 1]
+    limit = logits[likeliest[0]] + np.log(MIN_SHARE)
+    kept = [token for token in likeliest if logits[token] >= limit]
+    weights = np.exp(logits[kept].astype(float) / (temperature or 1))
+    return dict(zip(kept, (weights / weights.sum()).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_the_likeliest_allowed_token_is_that_of_the_whole_vocabulary(
+    large: Vocabulary, name: str, spread: float
+) -> None:
+    random = np.random.default_rng(2)
+    state = start(GRAMMARS[name])
+    sampler = Sampler(large, GrammarCost(), temperature=0, seed=(0, 0))
+    for digits in (1, 7):  # rounded: many are equal
+        logits = random.normal(scale=spread, size=large.size).astype(np.float32).round(digits)
+        assert sampler.choose(logits.copy(), state).token == next(iter(by_full_filter(large, logits, state, 0)))
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_by_chance_a_refused_token_is_replaced_with_the_chances_of_the_whole_vocabulary(
+    large: Vocabulary, name: str, spread: float
+) -> None:
+    random = np.random.default_rng(3)
+    logits = random.normal(scale=spread, size=large.size).astype(np.float32).round(2)
+    state = start(GRAMMARS[name])
+    chances = by_full_filter(large, logits, state, 0.9)
+    # Control tokens aside, refused in each of these grammars, and so likely that it is always drawn first.
+    logits[large.pieces.index(b"(" * 2)] = 60
+    chances.pop(large.pieces.index(b"(" * 2), None)
+    sampler = Sampler(large, GrammarCost(), temperature=0.9, seed=(1, 1))
+    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(600))
+    assert sampler.cost.rejected == 600
+    assert set(drawn) <= set(chances)
+    for token, chance in chances.items():
+        assert drawn[token] / 600 == pytest.approx(chance, abs=4.5 * (chance * (1 - chance) / 600) ** 0.5 + 1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 300, 5_000, 60_000])
+def test_tokens_come_in_the_order_of_their_logits_and_none_twice(size: int) -> None:
+    random = np.random.default_rng(size)
+    for logits in (
+        random.normal(size=size).astype(np.float32),
+        random.integers(0, 3, size=size).astype(np.float32),
+        np.where(random.random(size) < 0.99, -np.inf, random.normal(size=size)).astype(np.float32),
+        np.full(size, -np.inf, np.float32),
+    ):
+        possible = np.count_nonzero(logits > -np.inf)
+        order = np.concatenate(list(descending(logits)))
+        assert order.tolist() == np.argsort(-logits, kind="stable")[:possible].tolist()
 
 
 def test_a_grammar_that_no_token_can_spell_is_a_dead_end() -> None:

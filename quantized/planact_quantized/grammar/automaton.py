@@ -211,11 +211,16 @@ class State:
 
     def walk(self, text: str) -> State | None:
         """Return the state behind whole characters."""
-        state: State | None = self
+        # Called for hundreds of tokens where a model goes against the grammar: no call for what is known.
+        state = self
         for character in text:
-            state = state.after(character)
-            if state is None:
+            try:
+                behind = state._steps[character]
+            except KeyError:
+                behind = state.after(character)
+            if behind is None:
                 return None
+            state = behind
         return state
 
     def after(self, character: str) -> State | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,11 @@ MIN_SHARE = 0.05
 MOST_CHOICES = 40
 """By chance, one of so many of the likeliest tokens is drawn (top-k)."""
 
-_FIRST_LOOK = 64
+_SAMPLED = 16
+"""One value in so many tells where the greatest ones begin."""
+
+_RUNS = (256, 1024, 4096, 16384)
+"""About how many tokens are looked at first, and then, before all of them are."""
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class Sampler:
         if self._temperature <= 0:
             return best
         near = np.flatnonzero(logits >= logits[best] + np.log(MIN_SHARE))
-        return self._by_chance(near[_likeliest(logits[near], MOST_CHOICES)][:MOST_CHOICES], logits)
+        return self._by_chance(near[likeliest(logits[near], MOST_CHOICES)], logits)
 
     def _draw_allowed(self, logits: NDArray[np.float32], constraint: Constraint) -> Choice:
         wanted = 1 if self._temperature <= 0 else MOST_CHOICES
@@ -106,34 +110,39 @@ class Sampler:
 
     def _likeliest_allowed(self, logits: NDArray[np.float32], constraint: Constraint, wanted: int) -> list[Choice]:
         """Return up to `wanted` allowed tokens, likeliest first, none below MIN_SHARE of the first."""
-        tokens = self._possible(constraint)
-        values = logits[tokens]
         found: list[Choice] = []
         limit = -np.inf
-        seen, look = 0, _FIRST_LOOK
-        while True:
-            order = tokens[_likeliest(values, look)]
-            for token in order[seen:].tolist():
-                if logits[token] < limit:
+        ends, pieces, step = self._vocabulary.ends, self._vocabulary.pieces, constraint.step
+        for run in self._possible(logits, constraint):
+            tokens: list[int] = run.tolist()
+            for token, logit in zip(tokens, logits[run].tolist(), strict=True):
+                if logit < limit:
                     return found
-                choice = self._after(token, constraint)
-                if choice is not None:
-                    if not found:
-                        limit = logits[token] + np.log(MIN_SHARE)
-                    found.append(choice)
-                    if len(found) == wanted:
-                        return found
-            if len(order) < look:
-                return found
-            seen, look = len(order), look * 16
+                # Most of them are refused, by the hundred: this is `_after` without the call.
+                after = None if token in ends else step(pieces[token])
+                if after is None and not (token in ends and constraint.may_end):
+                    continue
+                if not found:
+                    limit = logits[token] + np.log(MIN_SHARE)
+                found.append(Choice(token, after))
+                if len(found) == wanted:
+                    return found
+        return found
 
-    def _possible(self, constraint: Constraint) -> NDArray[np.intp]:
-        """Return the tokens that could be allowed, as far as their first byte tells, in order."""
+    def _possible(self, logits: NDArray[np.float32], constraint: Constraint) -> Iterator[NDArray[np.intp]]:
+        """Yield the tokens that could be allowed, as far as their first byte tells, the likeliest first."""
         first = constraint.first_bytes
         if first is None:
-            return np.arange(self._vocabulary.size)
-        tokens = self._vocabulary.starting_with(first)
-        return np.union1d(tokens, self._vocabulary.end_tokens) if constraint.may_end else tokens
+            yield from descending(logits)
+            return
+        starts = self._vocabulary.starts(first, or_ends=constraint.may_end)
+        if starts.count <= _RUNS[-1]:
+            few = starts.tokens()
+            for run in descending(logits[few]):
+                yield few[run]
+            return
+        for run in descending(logits):
+            yield run[starts.among(run)]
 
     def _by_chance(self, tokens: NDArray[np.intp], logits: NDArray[np.float32]) -> int:
         weights = np.exp((logits[tokens].astype(np.float64) - float(logits[tokens].max())) / self._temperature)
@@ -141,16 +150,31 @@ class Sampler:
         return int(tokens[min(np.count_nonzero(below), len(tokens) - 1)])
 
 
-def _likeliest(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Return at least `count` of the likeliest tokens in order, or all that are possible where those are fewer."""
-    possible = np.count_nonzero(logits > -np.inf)
-    if possible > count:
-        limit = np.partition(logits, -count)[-count]
-        # All that are as likely as the last one: which of them a partition keeps is left to chance.
-        return _descending(logits, np.flatnonzero(logits >= limit))
-    return _descending(logits, np.flatnonzero(logits > -np.inf))
+def likeliest(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return `count` of the likeliest tokens in order, or all that are possible where those are fewer."""
+    found = np.empty(0, dtype=np.intp)
+    for run in descending(logits):
+        found = np.concatenate((found, run))
+        if len(found) >= count:
+            break
+    return found[:count]
 
 
-def _descending(logits: NDArray[np.float32], tokens: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the tokens by likelihood; equal ones by number, as argmax takes them."""
+def descending(logits: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
+    """Yield all possible tokens by likelihood, equal ones by number, as argmax takes them.
+
+    They come in runs, because hardly ever more than the first one is looked at.
+    """
+    rest = logits > -np.inf
+    for count in (each for each in _RUNS if each < len(logits) / 2):
+        sample = logits[::_SAMPLED]
+        limit = np.partition(sample, -(count // _SAMPLED))[-(count // _SAMPLED)]
+        # All that are as likely as the last one belong to the run: their order is that of their numbers.
+        within = rest & (logits >= limit)
+        yield _sorted(logits, np.flatnonzero(within))
+        rest ^= within
+    yield _sorted(logits, np.flatnonzero(rest))
+
+
+def _sorted(logits: NDArray[np.float32], tokens: NDArray[np.intp]) -> NDArray[np.intp]:
     return tokens[np.argsort(-logits[tokens], kind="stable")]

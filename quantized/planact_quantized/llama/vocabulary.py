@@ -10,14 +10,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-MANY_BYTES = 16
-"""From so many first bytes on, looking at every token is faster than putting lists together."""
-
 _LONGEST_PIECE = 1024
+_NO_TEXT = 256
+
+
+class Starts:
+    """The tokens that start with one of some bytes, and perhaps those that end a text."""
+
+    def __init__(
+        self, table: NDArray[np.bool_], first_bytes: NDArray[np.uint16], lists: Sequence[NDArray[np.intp]]
+    ) -> None:
+        self._table = table
+        self._first_bytes = first_bytes
+        self._lists: list[NDArray[np.intp]] = [lists[byte] for byte in np.flatnonzero(table).tolist()]
+        self.count = sum(map(len, self._lists))
+
+    def tokens(self) -> NDArray[np.intp]:
+        """Return them in order."""
+        return np.sort(np.concatenate(self._lists)) if self._lists else np.empty(0, dtype=np.intp)
+
+    def among(self, tokens: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return which of these they are."""
+        return self._table[self._first_bytes[tokens]]
 
 
 class Vocabulary:
@@ -64,26 +82,26 @@ class Vocabulary:
         is_one = len(tokens) == 1 and self._api.llama_vocab_is_control(self._pointer, tokens[0])
         return tokens[0] if is_one else None
 
+    def starts(self, first: NDArray[np.bool_], *, or_ends: bool) -> Starts:
+        """Return the tokens that start with a byte of the table; what it says of number 256 is not looked at."""
+        table = first.copy()
+        table[_NO_TEXT] = or_ends
+        return Starts(table, self._first_bytes, self._by_first_byte)
+
     @cached_property
-    def first_bytes(self) -> NDArray[np.uint16]:
-        """The first byte of each token; 256 for tokens without text."""
-        return np.array([piece[0] if piece else 256 for piece in self.pieces], dtype=np.uint16)
+    def _first_bytes(self) -> NDArray[np.uint16]:
+        """The first byte of each token; 256 for those that end a text, or have none."""
+        return np.array(
+            [piece[0] if piece and token not in self.ends else _NO_TEXT for token, piece in enumerate(self.pieces)],
+            dtype=np.uint16,
+        )
 
     @cached_property
     def _by_first_byte(self) -> list[NDArray[np.intp]]:
-        order = np.argsort(self.first_bytes, kind="stable")
-        return np.split(order, np.searchsorted(self.first_bytes[order], np.arange(1, 257)))
-
-    def starting_with(self, first: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Return the tokens that start with a byte of the table (257 entries, the last one False), in order."""
-        wanted = np.flatnonzero(first)
-        if len(wanted) > MANY_BYTES:
-            return np.flatnonzero(first[self.first_bytes])
-        return np.sort(np.concatenate([self._by_first_byte[byte] for byte in wanted])) if len(wanted) else wanted
-
-    @cached_property
-    def end_tokens(self) -> NDArray[np.intp]:
-        return np.array(sorted(self.ends), dtype=np.intp)
+        """The tokens by first byte; behind those, the ones that end a text."""
+        order = np.argsort(self._first_bytes, kind="stable")
+        lists = np.split(order, np.searchsorted(self._first_bytes[order], np.arange(1, _NO_TEXT + 1)))
+        return [*lists[:_NO_TEXT], np.array(sorted(self.ends), dtype=np.intp)]
 
     @cached_property
     def _sorted(self) -> list[bytes]:
