@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from planact_server.config import Config
     from planact_server.planner import Ground, Planned, TaskPlanner
+    from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
 
 
@@ -27,11 +28,16 @@ class LatePlanner:
     async def carry_out(self, task: str, ground: Ground) -> Planned:
         return await (await self._planner()).carry_out(task, ground)
 
-    async def expand(self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int) -> str:
-        return await (await self._planner()).expand(name, arguments, plan=plan, depth=depth)
+    async def expand(
+        self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
+    ) -> str:
+        return await (await self._planner()).expand(name, arguments, plan=plan, depth=depth, spending=spending)
 
-    async def ask_model(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
-        return await (await self._planner()).ask_model(instruction, data=data, schema=schema)
+    async def ask_model(
+        self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
+    ) -> JSONValue:
+        planner = await self._planner()
+        return await planner.ask_model(instruction, data=data, schema=schema, spending=spending)
 
     async def __aenter__(self) -> Self:
         return self

@@ -72,6 +72,9 @@ class Session:
 
     variables: dict[str, JSONValue] = field(default_factory=dict[str, JSONValue])
     unsaved: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    """Those of `unsaved` that are functions, classes or modules, and not data."""
+
     contents: Contents = field(default_factory=Contents)
     busy_with: str | None = None
     """Handle of the run that is using the session now."""
@@ -80,6 +83,11 @@ class Session:
     """Its data are in the store as they are here."""
 
     used: float = field(default_factory=time.monotonic)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names of the functions, classes and modules that the next plan can use."""
+        return self.code if self.worker is not None and self.worker.alive else ()
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what a plan left behind."""
@@ -92,6 +100,7 @@ class Session:
         if outcome.worker_lost is None:
             still = [name for name in self.unsaved if name not in (*outcome.deleted, *self.variables)]
             self.unsaved = tuple(dict.fromkeys((*still, *outcome.functions, *partial)))
+            self.code = tuple(name for name in self.unsaved if name in {*self.code, *outcome.functions} - {*partial})
         self.used = time.monotonic()
 
     def saved(self) -> SavedSession:
@@ -149,7 +158,7 @@ class Sessions:
             return session.worker, None
         await session.worker.restore(session.variables)
         recovered = Recovered(kept=tuple(session.variables), lost=session.unsaved)
-        session.unsaved = ()
+        session.unsaved = session.code = ()
         return session.worker, recovered
 
     async def keep(self, session: Session) -> None:

@@ -20,6 +20,7 @@ from planact_server.answer import CallRecord
 from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.planner import Trial
+from planact_server.planner.spending import Spending
 from planact_server.sandbox import (
     Limits,
     PlanFault,
@@ -98,6 +99,8 @@ class RealGround:
     pack: Pack
     catalog: Catalog
     variables: Mapping[str, JSONValue] = field(default_factory=dict)
+    functions: Sequence[str] = ()
+    spending: Spending = field(default_factory=Spending)
     reports: list[str] = field(default_factory=list)
     rehearsed: list[str] = field(default_factory=list)
     attempted: list[str] = field(default_factory=list)

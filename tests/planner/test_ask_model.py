@@ -10,6 +10,7 @@ from planact_quantized import BackendError, BackendInfo
 from planact_server.planner import PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
+from planact_server.planner.spending import Spending
 from planner.scripted import Said, ScriptedBackend
 
 SCHEMA = {"type": "object", "properties": {"complaint": {"type": "boolean"}}, "required": ["complaint"]}
@@ -19,7 +20,8 @@ LOCAL = BackendInfo(kind="local", model="scripted", context_tokens=2_048, gramma
 async def ask(*script: Said, data: Any = "late again!", schema: Any = SCHEMA, **options: Any) -> tuple[Any, list[Any]]:
     backend = ScriptedBackend(list(script), info=LOCAL)
     planner = Planner(backend, PlannerOptions(**options))
-    return await planner.ask_model("Is it a complaint?", data=data, schema=schema), backend.requests
+    answer = await planner.ask_model("Is it a complaint?", data=data, schema=schema, spending=Spending())
+    return answer, backend.requests
 
 
 async def test_the_answer_is_the_value_written_under_the_schemas_grammar() -> None:

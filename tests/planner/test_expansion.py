@@ -12,6 +12,7 @@ from planact_quantized.grammar.gbnf import parse
 from planact_server.planner import PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
+from planact_server.planner.spending import Spending
 from planner.scripted import Said, ScriptedBackend
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def fenced(plan: str) -> str:
 async def expand(*script: Said, name: str = "todo_pick", depth: int = 1, **options: Any) -> tuple[str, list[Any]]:
     backend = ScriptedBackend(list(script))
     planner = Planner(backend, PlannerOptions(**{"expansion": True, **options}))
-    return await planner.expand(name, ARGUMENTS, plan=PLAN, depth=depth), backend.requests
+    return await planner.expand(name, ARGUMENTS, plan=PLAN, depth=depth, spending=Spending()), backend.requests
 
 
 async def test_the_source_of_the_function_comes_back() -> None:
@@ -47,7 +48,7 @@ async def test_it_is_asked_for_in_the_conversation_that_the_plan_came_from(groun
     attempt, sources = ground.attempt, []
 
     async def attempting(plan: str) -> Any:
-        sources.append(await planner.expand("todo_pick", ARGUMENTS, plan=plan, depth=1))
+        sources.append(await planner.expand("todo_pick", ARGUMENTS, plan=plan, depth=1, spending=ground.spending))
         return await attempt(plan)
 
     ground.attempt = attempting

@@ -17,6 +17,7 @@ from planact_server.planner.backends import LateBackend
 from planact_server.planner.local import LocalModel, local_engine
 from planact_server.planner.opening import open_planner
 from planact_server.planner.options import PlannerOptions
+from planact_server.planner.spending import Spending
 from planner.scripted import ScriptedBackend
 from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 
@@ -125,7 +126,9 @@ async def test_a_real_model_answers_within_a_schema(tmp_path: Path) -> None:
     options = PlannerOptions(max_tokens=128)
     async with open_planner(options, settings, ModelSettings(), state=tmp_path) as planner:
         with anyio.fail_after(60):
-            answer = await planner.ask_model("Which team?", data={"mail": "It broke!"}, schema=SCHEMA)
+            answer = await planner.ask_model(
+                "Which team?", data={"mail": "It broke!"}, schema=SCHEMA, spending=Spending()
+            )
 
     assert isinstance(answer, dict), json.dumps(answer)
     assert answer["team"] in ("sales", "support")

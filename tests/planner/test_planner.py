@@ -10,6 +10,8 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError, BackendInfo
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
 from planact_server.sandbox import PlanError
@@ -54,10 +56,10 @@ async def test_a_plan_that_works_is_run_once(ground: RealGround) -> None:
 
 
 async def test_the_answer_says_what_writing_took(ground: RealGround) -> None:
-    planned, backend = await carry_out(ground, fenced("1 / 0"), fenced("1 + 1"))
+    _, backend = await carry_out(ground, fenced("1 / 0"), fenced("1 + 1"))
 
     taken = sum([await backend.count_tokens(request.messages) for request in backend.requests])
-    assert planned.usage == {
+    assert ground.spending.as_json() == {
         "model": "scripted",
         "requests": 2,
         "prompt_tokens": taken,
@@ -299,6 +301,19 @@ async def test_variables_of_the_session_are_told(ground: RealGround) -> None:
     asked = backend.requests[0].messages[1].content
     assert asked.startswith("Double it\n\nThese variables exist already:\n- total = 12\n- rows = [")
     assert len(asked) < 400
+
+
+async def test_functions_of_the_session_are_told_and_may_be_called(ground: RealGround) -> None:
+    ground.functions = ("double", "Order")
+    _, backend = await carry_out(ground, fenced("1 + 1"), task="Double it")
+
+    (request,) = backend.requests
+    assert request.messages[1].content == (
+        "Double it\n\nThese functions, classes and modules exist already: double, Order"
+    )
+    assert request.grammar is not None
+    start = Automaton(parse(request.grammar.text)).start
+    assert [start.walk(f"{name}(2)") is not None for name in ("double", "Order", "triple")] == [True, True, False]
 
 
 async def test_tools_that_do_not_fit_are_left_out_whole_and_named(ground: RealGround) -> None:

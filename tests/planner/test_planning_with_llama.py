@@ -71,7 +71,7 @@ async def test_attempts_and_candidates_of_a_real_model(tmp_path: Path, ground: R
     assert len(planned.attempts) in (1, 2, 3)
     for plan in [*ground.rehearsed, *ground.attempted]:
         ast.parse(plan)
-    usage = planned.usage
+    usage = ground.spending.as_json()
     assert usage is not None
     assert (usage["model"], usage["requests"]) == ("tiny.gguf", 3)
     # The repair and the candidates go on from the prompt of the first attempt.

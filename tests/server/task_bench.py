@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from planact_quantized import Candidate, Completion
 from planact_server.answer import Attempt
 from planact_server.config import PolicySettings
 from planact_server.executor import Executor
@@ -26,7 +27,11 @@ from planact_tools import ToolDefinition
 from planact_tools.testing import MemoryToolset
 
 if TYPE_CHECKING:
+    from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
+
+TEXT = Completion(candidates=(Candidate(text="…", stop="end", tokens=3),))
+"""What one question to the model comes to, whatever it is."""
 
 Step = Callable[[Ground], Awaitable[None]]
 
@@ -64,13 +69,19 @@ class ScriptedPlanner:
             raise self.broken
         return Planned(trial=trial, text=self.text, attempts=tuple(attempts), warnings=self.warnings)
 
-    async def expand(self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int) -> str:
+    async def expand(
+        self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
+    ) -> str:
+        spending.add(TEXT, model="scripted")
         self.asked.append(("expand", name, dict(arguments), depth))
         if name not in self.functions:
             raise PlanningError(f"nobody knows {name}", hint="Define it.")
         return self.functions[name]
 
-    async def ask_model(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
+    async def ask_model(
+        self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
+    ) -> JSONValue:
+        spending.add(TEXT, model="scripted")
         self.asked.append(("ask_model", instruction, data, schema))
         if isinstance(self.says, Exception):
             raise self.says

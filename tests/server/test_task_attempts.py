@@ -121,6 +121,20 @@ async def test_a_rehearsal_changes_nothing_and_calls_nothing() -> None:
     assert "attempts" not in answer
 
 
+async def test_the_planner_learns_what_the_session_can_call() -> None:
+    seen = []
+
+    async def look(ground: Ground) -> None:
+        seen.append((ground.variables, ground.functions))
+
+    async with bench() as here:
+        first = await here.ask(code="import json\ndef double(n):\n    return 2 * n\nx = object\ny = 5")
+        await here.task(look, "double(y)", session=first["session"])
+        await here.sessions.drop_worker(here.sessions.get(first["session"], "me"))
+        await here.task(look, "y", session=first["session"])
+    assert seen == [({"y": 5}, ("json", "double", "x")), ({"y": 5}, ())]
+
+
 async def test_a_denied_call_ends_the_task() -> None:
     async with bench() as here:
         answer = await here.task("burn('all')", "price('tea')")

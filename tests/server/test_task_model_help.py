@@ -54,6 +54,17 @@ async def test_a_model_without_an_answer_is_a_tool_error_that_a_plan_may_catch()
     }
 
 
+async def test_usage_counts_every_question_and_every_function_that_is_written() -> None:
+    async with bench(open_names=True) as here:
+        here.planner.says, here.planner.functions = 1, {"todo_clean": CLEAN}
+        none = await here.ask(code="1")
+        asked = await here.ask(code="ask_model('Hi') + ask_model('Ho')")
+        grown = await here.task("1 / 0", "ask_model('Hi')\ntodo_clean(' a ')")
+    assert "usage" not in none
+    assert [(each["usage"]["model"], each["usage"]["requests"]) for each in (asked, grown)] == [("scripted", 2)] * 2
+    assert asked["usage"]["generated_tokens"] == 6
+
+
 async def test_without_a_planner_ask_model_says_so() -> None:
     async with bench() as here:
         here.executor._planner = None

@@ -18,6 +18,7 @@ from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.evaluation.published import TYPING
 from planact_server.planner import Trial
+from planact_server.planner.spending import Spending
 from planact_server.sandbox import PlanFault, ResolvedServer, ResolvedTool, Unresolved
 from planact_server.standins.making import stand_in
 from planact_tools import ToolError
@@ -155,6 +156,7 @@ class MockGround:
         self._engine = engine
         self._limits = limits
         self._mocks = mocks
+        self._spending = Spending()
 
     @property
     def catalog(self) -> Catalog:
@@ -163,6 +165,14 @@ class MockGround:
     @property
     def variables(self) -> Mapping[str, JSONValue]:
         return {}
+
+    @property
+    def functions(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def spending(self) -> Spending:
+        return self._spending
 
     async def rehearse(self, plan: str) -> Trial:
         """Run a plan with every call answered by a typed stand-in."""

@@ -142,7 +142,7 @@ class PlannedPlans:
             trial=planned.trial,
             error=error,
             attempts=max(len(planned.attempts), 1),
-            usage=planned.usage,
+            usage=ground.spending.as_json(),
         )
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planact_server.answer import Attempt, CallRecord
     from planact_server.catalog.catalog import Catalog
+    from planact_server.planner.spending import Spending
     from planact_server.sandbox import Outcome, PlanError
     from planact_tools import JSONObject, JSONValue
 
@@ -41,6 +42,16 @@ class Ground(Protocol):
     @property
     def variables(self) -> Mapping[str, JSONValue]:
         """The session's data as they were before the first attempt."""
+        ...
+
+    @property
+    def functions(self) -> Sequence[str]:
+        """Names of the functions, classes and modules that the session held before the first attempt."""
+        ...
+
+    @property
+    def spending(self) -> Spending:
+        """Where the cost of every text for this request is added up."""
         ...
 
     async def rehearse(self, plan: str) -> Trial:
@@ -81,9 +92,6 @@ class Planned:
     warnings: tuple[str, ...] = ()
     """What a person should know: tools left out of the prompt, a model on another host."""
 
-    usage: JSONObject | None = None
-    """What writing took: model, tokens, seconds."""
-
 
 class TaskPlanner(Protocol):
     """Turns a task into a plan that has run."""
@@ -92,14 +100,19 @@ class TaskPlanner(Protocol):
         """Write a plan, try it, repair it. Never raises for anything that the model or a plan does."""
         ...
 
-    async def expand(self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int) -> str:
+    async def expand(
+        self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
+    ) -> str:
         """Return the source of a function `name` that a plan called and did not define.
 
-        Raises PlanningError when expansion is off, too deep, or the model has no usable answer.
+        What it cost is added to `spending`, of the request that the plan belongs to. Raises PlanningError when
+        expansion is off, too deep, or the model has no usable answer.
         """
         ...
 
-    async def ask_model(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
+    async def ask_model(
+        self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
+    ) -> JSONValue:
         """Return the model's answer about some data, held to a JSON schema. Raises PlanningError."""
         ...
 

@@ -16,12 +16,12 @@ from planact_server.catalog.schemas import CleanSchema, clean
 from planact_server.planner import PlanningError
 from planact_server.planner.json_grammar import json_grammar
 from planact_server.planner.prompting import context_of, longest_text
-from planact_server.planner.spending import Spending
 from planact_server.planner.writing import Writer
 
 if TYPE_CHECKING:
     from planact_quantized import Backend, BackendInfo
     from planact_server.planner.options import PlannerOptions
+    from planact_server.planner.spending import Spending
     from planact_server.planner.writing import Text
     from planact_tools import JSONObject, JSONValue
 
@@ -39,9 +39,10 @@ _FENCED = re.compile(r"\A\s*```\w*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 class Answering:
     """Answers one question."""
 
-    def __init__(self, backend: Backend, options: PlannerOptions) -> None:
+    def __init__(self, backend: Backend, options: PlannerOptions, spending: Spending) -> None:
         self._backend = backend
         self._options = options
+        self._spending = spending
 
     async def answer(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
         """Return the answer. Raises PlanningError."""
@@ -92,7 +93,7 @@ class Answering:
             max_tokens=longest_text(info, self._options),
             priority=PRIORITY,
         )
-        return (await Writer(self._backend, self._options, Spending()).write(request))[0]
+        return (await Writer(self._backend, self._options, self._spending).write(request))[0]
 
 
 class _NoAnswerError(Exception):

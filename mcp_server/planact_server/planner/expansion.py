@@ -14,7 +14,6 @@ from planact_quantized import BackendError, GenerateRequest, Message, plan_gramm
 from planact_server.planner import PlanningError
 from planact_server.planner.reading import PlanText, Unreadable, read
 from planact_server.planner.repairing import shown
-from planact_server.planner.spending import Spending
 from planact_server.planner.stubs import plan_functions
 from planact_server.planner.writing import Writer
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from planact_quantized import Backend, Grammar
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.prompting import Prompt
+    from planact_server.planner.spending import Spending
     from planact_tools import JSONValue
 
 PREFIX = "todo_"
@@ -36,9 +36,10 @@ _NAME = re.compile(r"todo_\w+", re.ASCII)
 class Expansion:
     """Writes one function."""
 
-    def __init__(self, backend: Backend, options: PlannerOptions) -> None:
+    def __init__(self, backend: Backend, options: PlannerOptions, spending: Spending) -> None:
         self._backend = backend
         self._options = options
+        self._spending = spending
 
     async def write(
         self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, prompt: Prompt | None
@@ -80,7 +81,7 @@ class Expansion:
             )
 
     def _writer(self) -> Writer:
-        return Writer(self._backend, self._options, Spending())
+        return Writer(self._backend, self._options, self._spending)
 
     def _request(self, name: str, messages: Sequence[Message], prompt: Prompt | None) -> GenerateRequest:
         return GenerateRequest(
@@ -95,7 +96,7 @@ class Expansion:
         """Return the grammar of this one function, which may call what the plan may call."""
         if prompt is None or not self._options.grammar:
             return None
-        return plan_grammar(plan_functions(prompt.tools), expansion=True, define=name)
+        return plan_grammar(plan_functions(prompt.tools), expansion=True, callables=prompt.callables, define=name)
 
 
 def _conversation(name: str, arguments: Mapping[str, JSONValue], plan: str, prompt: Prompt | None) -> list[Message]:

@@ -20,7 +20,6 @@ from planact_server.planner.expansion import Expansion
 from planact_server.planner.prompting import Prompt, prompt_for
 from planact_server.planner.reading import PlanText, Prose, no_plan, read
 from planact_server.planner.repairing import DETAILS, complaint
-from planact_server.planner.spending import Spending
 from planact_server.planner.writing import Text, Writer
 from planact_server.sandbox import PlanError
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from planact_quantized import Backend, BackendInfo
     from planact_server.planner.options import PlannerOptions
+    from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
 
 logger = logging.getLogger(__name__)
@@ -51,14 +51,18 @@ class Planner:
         """Write a plan, try it, repair it."""
         return await _Task(self._backend, self._options, self._running, task, ground).carry_out()
 
-    async def expand(self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int) -> str:
+    async def expand(
+        self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
+    ) -> str:
         """Return the source of a function that a plan called and did not define. Raises PlanningError."""
-        expansion = Expansion(self._backend, self._options)
+        expansion = Expansion(self._backend, self._options, spending)
         return await expansion.write(name, arguments, plan=plan, depth=depth, prompt=self._running.get(plan))
 
-    async def ask_model(self, instruction: str, *, data: JSONValue, schema: JSONObject | None) -> JSONValue:
+    async def ask_model(
+        self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
+    ) -> JSONValue:
         """Return the model's answer about some data, held to a JSON schema. Raises PlanningError."""
-        return await Answering(self._backend, self._options).answer(instruction, data=data, schema=schema)
+        return await Answering(self._backend, self._options, spending).answer(instruction, data=data, schema=schema)
 
     async def aclose(self) -> None:
         """Let go of the model."""
@@ -76,7 +80,6 @@ class _Task:
     ground: Ground
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     warnings: list[str] = field(default_factory=list[str])
-    spending: Spending = field(default_factory=Spending)
     info: BackendInfo | None = None
     plan: str | None = None
     trial: Trial | None = None
@@ -151,7 +154,7 @@ class _Task:
         self, prompt: Prompt, messages: Sequence[Message], *, doing: str, candidates: int = 1, seed: int = 0
     ) -> list[Text]:
         """Have texts written; with a seed they are sampled."""
-        writer = Writer(self.backend, self.options, self.spending, self.ground.report)
+        writer = Writer(self.backend, self.options, self.ground.spending, self.ground.report)
         request = GenerateRequest(
             messages=messages,
             stable_messages=prompt.stable,
@@ -224,7 +227,6 @@ class _Task:
             error=error,
             attempts=tuple(self.attempts),
             warnings=tuple(self.warnings),
-            usage=self.spending.as_json(self.info),
         )
 
     def _last_error(self) -> PlanError:

@@ -13,13 +13,12 @@ from planact_server.planner.retrieve import choose
 from planact_server.planner.stubs import function_stubs, plan_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from planact_quantized import Backend, BackendInfo, Grammar, Message
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.planner import Ground
     from planact_server.planner.options import PlannerOptions
-    from planact_tools import JSONValue
 
 CONTEXT_TOKENS = 8_192
 """Of a backend that does not say what it can take."""
@@ -31,6 +30,7 @@ STABLE_MESSAGES = 1
 """The first message depends on the tools alone."""
 
 VARIABLES = 20
+FUNCTIONS = 40
 VALUE_CHARS = 200
 
 
@@ -40,6 +40,9 @@ class Prompt:
 
     messages: tuple[Message, ...]
     tools: tuple[CatalogTool, ...]
+    callables: tuple[str, ...]
+    """What else plans may call: functions of the session."""
+
     grammar: Grammar | None
     longest: int
     """Most tokens of an answer."""
@@ -55,7 +58,7 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
     """Choose tools and write the prompt. Raises BackendError, and PlanningError where the task leaves no room."""
     longest = longest_text(info, options)
     room = context_of(info) - longest
-    asked = _with_variables(task, ground.variables)
+    asked = _with_session(task, ground)
 
     def conversation(tools: Sequence[CatalogTool]) -> tuple[Message, ...]:
         return dria_messages(asked, function_stubs(tools), version=options.prompt)
@@ -74,7 +77,8 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
     return Prompt(
         messages=conversation(choice.tools),
         tools=choice.tools,
-        grammar=plan_grammar(plan_functions(choice.tools), expansion=options.expansion) if options.grammar else None,
+        callables=tuple(ground.functions),
+        grammar=_grammar(choice.tools, ground.functions, options),
         longest=longest,
         room=room,
         warnings=(choice.warning,) if choice.warning else (),
@@ -91,9 +95,19 @@ def longest_text(info: BackendInfo, options: PlannerOptions) -> int:
     return min(options.max_tokens, context_of(info) // 4)
 
 
-def _with_variables(task: str, variables: Mapping[str, JSONValue]) -> str:
+def _grammar(tools: Sequence[CatalogTool], callables: Sequence[str], options: PlannerOptions) -> Grammar | None:
+    if not options.grammar:
+        return None
+    return plan_grammar(plan_functions(tools), expansion=options.expansion, callables=callables)
+
+
+def _with_session(task: str, ground: Ground) -> str:
     """Return the task, and beneath it what the session already holds. A new session adds nothing."""
-    if not variables:
-        return task
-    held = [f"- {name} = {shown(value, VALUE_CHARS)}" for name, value in list(variables.items())[-VARIABLES:]]
-    return "\n".join([task, "", "These variables exist already:", *held])
+    lines = [task]
+    if ground.variables:
+        held = list(ground.variables.items())[-VARIABLES:]
+        lines += ["", "These variables exist already:"]
+        lines += [f"- {name} = {shown(value, VALUE_CHARS)}" for name, value in held]
+    if ground.functions:
+        lines += ["", f"These functions, classes and modules exist already: {', '.join(ground.functions[-FUNCTIONS:])}"]
+    return "\n".join(lines)

@@ -1,11 +1,11 @@
-"""What writing for one task has cost, added up."""
+"""What writing for one request has cost, added up: plans, functions for them, answers about data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planact_quantized import BackendInfo, Completion
+    from planact_quantized import Completion
     from planact_tools import JSONObject
 
 
@@ -13,12 +13,15 @@ class Spending:
     """Adds up requests."""
 
     def __init__(self) -> None:
+        self._model = ""
         self._requests = 0
         self._prompt = self._evaluated = self._generated = self._forced = self._drafted = 0
         self._seconds = 0.0
 
-    def add(self, completion: Completion) -> None:
+    def add(self, completion: Completion, *, model: str) -> None:
+        """Add what `model` wrote."""
         usage = completion.usage
+        self._model = model
         self._requests += 1
         self._prompt += usage.prompt_tokens
         self._evaluated += usage.evaluated_tokens
@@ -27,12 +30,12 @@ class Spending:
         self._drafted += sum(each.drafted_tokens for each in completion.candidates)
         self._seconds += usage.seconds
 
-    def as_json(self, info: BackendInfo | None) -> JSONObject | None:
+    def as_json(self) -> JSONObject | None:
         """Return the answer's `usage`; None where nothing was written."""
-        if not self._requests or info is None:
+        if not self._requests:
             return None
         return {
-            "model": info.model,
+            "model": self._model,
             "requests": self._requests,
             "prompt_tokens": self._prompt,
             "evaluated_tokens": self._evaluated,

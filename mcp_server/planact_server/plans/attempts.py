@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from planact_server.answer import Attempt
 from planact_server.planner import Planned, TaskPlanner, Trial
+from planact_server.planner.spending import Spending
 from planact_server.plans.calls import PlanCalls
 from planact_server.plans.model_help import GrowingPlan, ModelHelp
 from planact_server.plans.starting_point import StartingPoint
@@ -64,6 +65,8 @@ class Attempts:
         self._open_names = open_names
         self._start = StartingPoint(site.sessions, site.session)
         self._variables = dict(site.session.variables)
+        self._functions = site.session.functions
+        self._spending = Spending()
         self._catalog = site.rights.toolbox.catalog
         self._journal = Journal()
         self._tried: list[_Tried] = []
@@ -88,6 +91,14 @@ class Attempts:
     def variables(self) -> Mapping[str, JSONValue]:
         return self._variables
 
+    @property
+    def functions(self) -> Sequence[str]:
+        return self._functions
+
+    @property
+    def spending(self) -> Spending:
+        return self._spending
+
     async def rehearse(self, plan: str) -> Trial:
         """Run a plan with every call answered by a stand-in; nothing of it stays."""
         calls = PlanCalls(
@@ -95,8 +106,8 @@ class Attempts:
             self._site.session.contents,
             _unheard,
             substitutes=StandIns(everything=True),
-            model=ModelHelp(self._planner),
-            growing=GrowingPlan(plan, self._planner) if self._open_names else None,
+            model=ModelHelp(self._planner, self._spending),
+            growing=GrowingPlan(plan, self._planner, self._spending) if self._open_names else None,
             catalog=self._catalog,
         )
         self._standing = None
@@ -109,14 +120,14 @@ class Attempts:
 
     async def attempt(self, plan: str) -> Trial:
         """Run a plan in earnest, from the session as it was before the first attempt."""
-        growing = GrowingPlan(plan, self._planner)
+        growing = GrowingPlan(plan, self._planner, self._spending)
         self._journal.begin_attempt()
         calls = PlanCalls(
             self._site.rights,
             self._site.session.contents,
             self.report,
             substitutes=StandIns(everything=False) if self._dry else self._journal,
-            model=ModelHelp(self._planner),
+            model=ModelHelp(self._planner, self._spending),
             growing=growing if self._open_names else None,
             catalog=self._catalog,
         )
@@ -287,7 +298,7 @@ class Attempts:
             attempts=attempts,
             warnings=tuple(warnings),
             recovered=self._start.recovered,
-            usage=planned.usage if planned is not None else None,
+            usage=self._spending.as_json(),
         )
 
     def _grown(self, attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:

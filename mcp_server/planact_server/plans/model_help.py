@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.planner import TaskPlanner
+    from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
 
 OPEN_PREFIX = "todo_"
@@ -25,8 +26,9 @@ _HEADING = "# Written while the plan ran:"
 class ModelHelp:
     """`ask_model` of one plan."""
 
-    def __init__(self, planner: TaskPlanner) -> None:
+    def __init__(self, planner: TaskPlanner, spending: Spending) -> None:
         self._planner = planner
+        self._spending = spending
 
     async def answer(self, arguments: Mapping[str, JSONValue], *, made_up: bool) -> JSONValue:
         """Ask the model, or make an answer up as for a tool. Raises PlanFault."""
@@ -50,7 +52,9 @@ class ModelHelp:
         if made_up:
             return _made_up(schema)
         try:
-            return await self._planner.ask_model(instruction, data=arguments.get("data"), schema=schema)
+            return await self._planner.ask_model(
+                instruction, data=arguments.get("data"), schema=schema, spending=self._spending
+            )
         except PlanningError as error:
             raise PlanFault(
                 error.message, type="ToolError", hint=error.hint, server="planact", tool="ask_model"
@@ -60,9 +64,10 @@ class ModelHelp:
 class GrowingPlan:
     """A plan that may leave functions open, with those that were written for it."""
 
-    def __init__(self, plan: str, planner: TaskPlanner) -> None:
+    def __init__(self, plan: str, planner: TaskPlanner, spending: Spending) -> None:
         self._plan = plan
         self._planner = planner
+        self._spending = spending
         self._written: list[str] = []
 
     @property
@@ -88,7 +93,7 @@ class GrowingPlan:
             message = f"{name}() is not defined: {MOST_EXPANSIONS} functions have been written for this plan already."
             raise PlanFault(message, type="NameError", function=name, hint="Define it in the plan.")
         try:
-            source = await self._planner.expand(name, given, plan=self._plan, depth=depth)
+            source = await self._planner.expand(name, given, plan=self._plan, depth=depth, spending=self._spending)
         except PlanningError as error:
             message = f"{name}() is not defined, and could not be written: {error.message}"
             raise PlanFault(message, type="NameError", function=name, hint=error.hint) from None

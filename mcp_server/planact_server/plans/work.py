@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from planact_server.planner.spending import Spending
 from planact_server.plans.calls import PlanCalls
 from planact_server.plans.model_help import ModelHelp
 from planact_server.plans.starting_point import StartingPoint
@@ -49,7 +50,7 @@ class Ending:
     """What is being done now, while it goes on."""
 
     usage: JSONObject | None = None
-    """What the planner's writing took."""
+    """What the model's writing took: plans, functions for them, answers about data."""
 
 
 class Work(Protocol):
@@ -82,12 +83,13 @@ class PlanWork:
         self._limits = limits
         self._dry = dry
         self._start = StartingPoint(site.sessions, site.session)
+        self._spending = Spending()
         self._calls = PlanCalls(
             site.rights,
             site.session.contents,
             site.report,
             substitutes=StandIns(everything=False) if dry else None,
-            model=ModelHelp(site.planner) if site.planner is not None else None,
+            model=ModelHelp(site.planner, self._spending) if site.planner is not None else None,
         )
         self._worker: Worker | None = None
         self._outcome = Outcome(
@@ -126,6 +128,7 @@ class PlanWork:
             outcome=self._calls.placed(self._outcome),
             calls=self._calls.records(self._outcome.bindings),
             recovered=self._recovered,
+            usage=self._spending.as_json(),
         )
 
     @property
