@@ -33,7 +33,7 @@ class EngineSettings:
     """Layers on the device; ALL_LAYERS for all of them, 0 for none."""
 
     device: str = "cpu"
-    """`cpu`, or the name of a device as ggml gives it (`CUDA0`, `Metal`). With `cpu` no device is touched."""
+    """`cpu`, or the name of a device as ggml gives it (`CUDA0`, `MTL0`). With `cpu` no device is touched."""
 
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()

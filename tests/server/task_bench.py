@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from planact_quantized import Candidate, Completion
+from planact_quantized import BackendInfo, Candidate, Completion
 from planact_server.answer import Attempt
 from planact_server.config import PolicySettings
 from planact_server.executor import Executor
@@ -47,6 +47,7 @@ class ScriptedPlanner:
     says: Any = None
     """What `ask_model` answers."""
 
+    info: BackendInfo = field(default_factory=lambda: BackendInfo(kind="openai", model="scripted"))
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     text: str | None = None
     broken: Exception | None = None
@@ -72,7 +73,8 @@ class ScriptedPlanner:
     async def expand(
         self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
     ) -> str:
-        spending.add(TEXT, model="scripted")
+        spending.ask(self.info)
+        spending.add(TEXT)
         self.asked.append(("expand", name, dict(arguments), depth))
         if name not in self.functions:
             raise PlanningError(f"nobody knows {name}", hint="Define it.")
@@ -81,7 +83,8 @@ class ScriptedPlanner:
     async def ask_model(
         self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
     ) -> JSONValue:
-        spending.add(TEXT, model="scripted")
+        spending.ask(self.info)
+        spending.add(TEXT)
         self.asked.append(("ask_model", instruction, data, schema))
         if isinstance(self.says, Exception):
             raise self.says

@@ -1,5 +1,6 @@
 """The planner's model inside of plans: `ask_model`, and functions that a plan left open."""
 
+from planact_quantized import BackendInfo
 from planact_server.planner import PlanningError
 from planact_server.sandbox import Limits
 from server.task_bench import bench
@@ -63,6 +64,19 @@ async def test_usage_counts_every_question_and_every_function_that_is_written() 
     assert "usage" not in none
     assert [(each["usage"]["model"], each["usage"]["requests"]) for each in (asked, grown)] == [("scripted", 2)] * 2
     assert asked["usage"]["generated_tokens"] == 6
+
+
+async def test_data_that_go_to_another_host_are_a_warning_in_any_answer() -> None:
+    async with bench() as here:
+        here.planner.info = BackendInfo(kind="openai", model="big", device="models.example.org", local=False)
+        asked = await here.ask(code="ask_model('Hi')")
+        told = await here.task("ask_model('Hi')")
+        none = await here.ask(code="1")
+    assert (asked["warnings"], told["warnings"]) == (
+        ["The planner is on another host: models.example.org."],
+        ["The planner is on another host: models.example.org."],
+    )
+    assert "warnings" not in none
 
 
 async def test_without_a_planner_ask_model_says_so() -> None:

@@ -55,6 +55,7 @@ class Answering:
 
     async def _answer(self, instruction: str, data: JSONValue, schema: JSONObject | None) -> JSONValue:
         info = await self._backend.start()
+        self._spending.ask(info)
         form = clean(schema) if schema is not None else None
         messages = [
             Message(role="system", content=_SYSTEM),

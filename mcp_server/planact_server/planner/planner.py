@@ -20,6 +20,7 @@ from planact_server.planner.expansion import Expansion
 from planact_server.planner.prompting import Prompt, prompt_for
 from planact_server.planner.reading import PlanText, Prose, no_plan, read
 from planact_server.planner.repairing import DETAILS, complaint
+from planact_server.planner.spending import abroad
 from planact_server.planner.writing import Text, Writer
 from planact_server.sandbox import PlanError
 
@@ -95,8 +96,8 @@ class _Task:
     async def _carry_out(self) -> Planned:
         await self.ground.report("reading tools")
         self.info = await self.backend.start()
-        if not self.info.local:
-            self.warnings.append(f"The planner is on another host: {self.info.device or self.info.model}.")
+        if (warning := abroad(self.info)) is not None:
+            self.warnings.append(warning)
         prompt = await prompt_for(self.backend, self.info, self.options, self.task, self.ground)
         self.warnings += prompt.warnings
         answer = await self._one_by_one(prompt)

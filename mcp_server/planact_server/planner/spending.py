@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planact_quantized import Completion
+    from planact_quantized import BackendInfo, Completion
     from planact_tools import JSONObject
 
 
@@ -13,15 +13,23 @@ class Spending:
     """Adds up requests."""
 
     def __init__(self) -> None:
-        self._model = ""
+        self._info: BackendInfo | None = None
         self._requests = 0
         self._prompt = self._evaluated = self._generated = self._forced = self._drafted = 0
         self._seconds = 0.0
 
-    def add(self, completion: Completion, *, model: str) -> None:
-        """Add what `model` wrote."""
+    @property
+    def warning(self) -> str | None:
+        """Say where the data went, where that was not this machine."""
+        return abroad(self._info) if self._info is not None else None
+
+    def ask(self, info: BackendInfo) -> None:
+        """Note who is asked, before anything is sent."""
+        self._info = info
+
+    def add(self, completion: Completion) -> None:
+        """Add what was written by who was asked last."""
         usage = completion.usage
-        self._model = model
         self._requests += 1
         self._prompt += usage.prompt_tokens
         self._evaluated += usage.evaluated_tokens
@@ -32,10 +40,10 @@ class Spending:
 
     def as_json(self) -> JSONObject | None:
         """Return the answer's `usage`; None where nothing was written."""
-        if not self._requests:
+        if not self._requests or self._info is None:
             return None
         return {
-            "model": self._model,
+            "model": self._info.model,
             "requests": self._requests,
             "prompt_tokens": self._prompt,
             "evaluated_tokens": self._evaluated,
@@ -44,3 +52,8 @@ class Spending:
             "drafted_tokens": self._drafted,
             "seconds": round(self._seconds, 3),
         }
+
+
+def abroad(info: BackendInfo) -> str | None:
+    """Return what a person should know of a backend on another host; None for one on this machine."""
+    return None if info.local else f"The planner is on another host: {info.device or info.model}."

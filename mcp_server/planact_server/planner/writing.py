@@ -64,7 +64,7 @@ class Writer:
         reports = asyncio.create_task(self._report_often(watch, doing))
         try:
             async with asyncio.timeout(self._options.seconds):
-                info = await self._backend.start()
+                self._spending.ask(await self._backend.start())
                 completion = await self._backend.generate(request, watch=watch)
         except TimeoutError:
             raise BackendError(
@@ -75,7 +75,7 @@ class Writer:
         finally:
             reports.cancel()
             await asyncio.gather(reports, return_exceptions=True)
-        self._spending.add(completion, model=info.model)
+        self._spending.add(completion)
         return _texts(completion, watch)
 
     async def _report_often(self, watch: _Watch, doing: str) -> None:

@@ -289,6 +289,8 @@ class Attempts:
         """Add what the planner knows, and what a person has to."""
         attempts = self._grown(planned.attempts) if planned is not None and planned.attempts else ending.attempts
         warnings = list(planned.warnings if planned is not None else ())
+        if self._spending.warning is not None and self._spending.warning not in warnings:
+            warnings.append(self._spending.warning)
         warnings += [_still_done(call) for call in self._journal.left_over()]
         if self._start.unsettled and len(self._tried) > 1:
             names = ", ".join(self._start.unsettled)

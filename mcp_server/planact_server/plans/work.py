@@ -128,6 +128,7 @@ class PlanWork:
             outcome=self._calls.placed(self._outcome),
             calls=self._calls.records(self._outcome.bindings),
             recovered=self._recovered,
+            warnings=(self._spending.warning,) if self._spending.warning else (),
             usage=self._spending.as_json(),
         )
 

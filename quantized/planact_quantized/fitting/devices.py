@@ -40,7 +40,7 @@ class Device:
     """Something besides the CPU that can hold layers of a model."""
 
     name: str
-    """As ggml gives it: `CUDA0`, `Metal`, `Vulkan0`."""
+    """As ggml gives it: `CUDA0`, `MTL0`, `Vulkan0`."""
 
     description: str
     kind: DeviceKind
