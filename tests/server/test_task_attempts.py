@@ -65,6 +65,33 @@ async def test_other_arguments_are_another_write() -> None:
     assert answer["warnings"] == [f"{stays}: it stays done."]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "made"),
+    [
+        ("pay(5, to='b')", "pay(to='b', amount=5)", 1),
+        ("pay(5)", "call_tool('pay', {'amount': 5}, server='shop')", 1),
+        ("pay(5)", "pay(5.0, to='a')", 1),
+        ("pay(5, tags=[{'n': 1}])", "pay(5, tags=[{'n': 1.0}])", 1),
+        ("pay(5, note=True)", "pay(5, note=1)", 2),
+        ("pay(5, note=False)", "pay(5)", 2),
+        ("pay(5, to='A')", "pay(5)", 2),
+    ],
+)
+async def test_a_write_that_is_spelt_in_another_way_is_the_same_write(first: str, then: str, made: int) -> None:
+    properties = {
+        "amount": {"type": "number"},
+        "to": {"type": "string", "default": "a"},
+        "tags": {"type": "array", "default": []},
+        "note": {"default": 0},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["amount"]}
+    async with bench(allow=("shop.pay",)) as here:
+        here.shop.add(ToolDefinition(name="pay", input_schema=schema), "paid")
+        answer = await here.task(f"{first}\n1/0", then)
+    assert (answer["status"], answer["result"], len(here.shop.calls)) == ("ok", "paid", made)
+    assert [call.get("reused", False) for call in answer["calls"]] == [made == 1]
+
+
 async def test_a_write_that_failed_is_made_again() -> None:
     async with bench() as here:
         here.shop.add(ToolDefinition(name="order"), ToolError("sold out"))

@@ -83,7 +83,8 @@ class Journal:
         """From here on, each write of the attempts before answers one identical call."""
         self._left = defaultdict(deque)
         for call in self._writes:
-            self._left[_key(call)].append(call)
+            if call.tool is not None:
+                self._left[_key_of(call.tool, call.arguments)].append(call)
 
     def end_attempt(self, calls: Iterable[LoggedCall]) -> None:
         """Take in what the attempt has written, or may have."""
@@ -91,7 +92,7 @@ class Journal:
 
     def find(self, tool: CatalogTool, arguments: Mapping[str, JSONValue], decision: Decision) -> Substitute | None:
         del decision
-        same = self._left.get(_key_of(tool.full_name, arguments))
+        same = self._left.get(_key_of(tool, arguments))
         if not same:
             return None
         call = same.popleft()
@@ -117,9 +118,30 @@ def _matters(call: LoggedCall) -> bool:
     return call.unknown or (call.error is None and call.ended is not None)
 
 
-def _key(call: LoggedCall) -> _Key:
-    return _key_of(call.tool.full_name if call.tool is not None else call.function, call.arguments)
+def _key_of(tool: CatalogTool, arguments: Mapping[str, JSONValue]) -> _Key:
+    """Return what identical calls have in common: a repaired plan may well spell the same write in another way.
+
+    1 and 1.0 are the same number to JSON, and a default is the same said or left out.
+    """
+    defaults = {each.raw: _plain(each.default) for each in tool.parameters if each.has_default}
+    plain = {name: _plain(value) for name, value in arguments.items()}
+    said = {name: value for name, value in plain.items() if name not in defaults or _differ(value, defaults[name])}
+    return tool.full_name, json.dumps(said, sort_keys=True)
 
 
-def _key_of(name: str, arguments: Mapping[str, JSONValue]) -> _Key:
-    return name, json.dumps(dict(arguments), sort_keys=True)
+def _plain(value: JSONValue) -> JSONValue:
+    """Return a value with whole numbers in one spelling."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_plain(each) for each in value]
+        case dict():
+            return {name: _plain(each) for name, each in value.items()}
+        case _:
+            return value
+
+
+def _differ(value: JSONValue, default: JSONValue) -> bool:
+    # Python takes True for 1; JSON does not.
+    return json.dumps(value, sort_keys=True) != json.dumps(default, sort_keys=True)
