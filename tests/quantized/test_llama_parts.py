@@ -15,7 +15,7 @@ from planact_quantized.grammar.automaton import Automaton
 from planact_quantized.grammar.gbnf import parse
 from planact_quantized.grammar.gbnf_rules import GrammarError
 from planact_quantized.llama.constraint import Constraint, Free
-from planact_quantized.llama.drafting import LONGEST_DRAFT, Lookup, Policy
+from planact_quantized.llama.drafting import DRAFTS, Lookup, Policy
 from planact_quantized.llama.forcing import Forcing
 from planact_quantized.llama.sampling import MIN_SHARE, MOST_CHOICES, DeadEnd, GrammarCost, Sampler, descending
 from planact_quantized.llama.text_stream import TextStream
@@ -253,24 +253,39 @@ def test_a_draft_is_what_followed_the_longest_run_last_time() -> None:
     lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 6, 1, 2, 3])
     assert lookup.draft(3) == [4, 9, 2]
     lookup.add(5)
-    assert lookup.draft(8) == [6, 1, 2, 3, 5]
+    assert lookup.draft(5) == [6, 1, 2, 3, 5]
     assert Lookup([1, 2, 3]).draft(4) == []
     assert Lookup([]).draft(4) == []
 
 
+def test_a_text_that_goes_round_is_guessed_to_go_on_round() -> None:
+    assert Lookup([9, 1, 2, 3, 1, 2, 3]).draft(8) == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert Lookup([5, 5, 5, 5]).draft(3) == [5, 5, 5]
+
+
 def test_drafting_stops_where_it_does_not_pay_and_is_tried_again() -> None:
-    dear, cheap = Policy("auto", relative_cost=4.0), Policy("auto", relative_cost=1.1)
+    short, long = DRAFTS
+    dear = Policy("auto", costs={short: 2.0, long: 4.0})
     for _ in range(40):
-        if dear.most():
-            dear.learn(0)
-        cheap.learn(1)
-    assert cheap.most() == LONGEST_DRAFT
+        if most := dear.most():
+            dear.learn(0, most)
     tries = [dear.most() for _ in range(100)]
     assert 1 <= sum(map(bool, tries)) <= 10
     assert Policy("off").most() == 0
-    stubborn = Policy("on", relative_cost=50)
-    stubborn.learn(0)
-    assert stubborn.most() == LONGEST_DRAFT
+    stubborn = Policy("on", costs={short: 50, long: 50})
+    stubborn.learn(0, long)
+    assert stubborn.most() in DRAFTS
+
+
+def test_drafts_are_as_long_as_pays() -> None:
+    short, long = DRAFTS
+    policy = Policy("auto", costs={short: 1.5, long: 3.0})
+    for _ in range(40):
+        policy.learn(2, policy.most())
+    assert policy.most() == short
+    for _ in range(40):
+        policy.learn(policy.most(), policy.most())
+    assert policy.most() == long
 
 
 def test_states_are_made_once() -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from planact_quantized.llama.context import Run
-from planact_quantized.llama.drafting import LONGEST_DRAFT
+from planact_quantized.llama.drafting import DRAFTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from planact_quantized.llama.drafting import Policy
     from planact_quantized.llama.writing import Writing
 
-MEASURED_STEPS = 3
+MEASURED_STEPS = 2
 
 
 def write(
@@ -58,7 +58,7 @@ def write(
             each.evaluated = len(each.tokens)
             right = _settle(context, each, draft, first)
             if draft:
-                policy.learn(right)
+                policy.learn(right, len(draft))
                 context.trim(each.sequence, each.evaluated)
 
 
@@ -119,14 +119,15 @@ def _evaluate_early(context: Context, active: Sequence[Writing], drafts: Sequenc
             each.evaluated += len(tokens)
 
 
-def relative_step_cost(context: Context, token: int) -> float:
-    """Measure a step with LONGEST_DRAFT guesses as a multiple of one without. Leaves the memory empty."""
+def step_costs(context: Context, token: int) -> dict[int, float]:
+    """Measure steps with as many guesses as drafts have, as multiples of one without. Leaves the memory empty."""
     context.forget()
     # The first of each kind sets things up; the best of some is what the device can do.
-    single = min(_seconds(context, token, 1) for _ in range(MEASURED_STEPS))
-    drafted = min(_seconds(context, token, 1 + LONGEST_DRAFT) for _ in range(MEASURED_STEPS))
+    single, *drafted = (
+        min(_seconds(context, token, 1 + length) for _ in range(MEASURED_STEPS)) for length in (0, *DRAFTS)
+    )
     context.forget()
-    return drafted / single
+    return {length: each / single for length, each in zip(DRAFTS, drafted, strict=True)}
 
 
 def _seconds(context: Context, token: int, count: int) -> float:

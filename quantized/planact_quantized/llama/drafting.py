@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from planact_quantized.settings import Drafting
 
-LONGEST_DRAFT = 8
+DRAFTS: tuple[int, ...] = (4, 15)
+"""Lengths of a draft to choose between. With 15 guesses a step has 16 outputs, for which a context has room."""
+
 _GRAMS = (3, 2)
 _MEMORY = 0.15
 """Weight of the newest draft in the running average of what was right."""
@@ -45,24 +47,25 @@ class Lookup:
         self._tokens.append(token)
 
     def draft(self, most: int) -> list[int]:
-        """Return up to `most` tokens that followed the last time; the longest run that matches decides."""
+        """Return `most` tokens that followed the last time, or none; the longest run that matches decides."""
         for size in _GRAMS:
             at = self._after.get(tuple(self._tokens[-size:])) if len(self._tokens) >= size else None
             if at is not None:
-                return self._tokens[at : at + most]
+                known = self._tokens[at : at + most]
+                # Where what followed reaches the end of the text, it was one round of something that goes round.
+                return [known[index % len(known)] for index in range(most)]
         return []
 
 
 class Policy:
     """Decides whether to draft, from what steps cost on this device and how many guesses were right lately."""
 
-    def __init__(self, mode: Drafting, *, relative_cost: float = 1.0) -> None:
+    def __init__(self, mode: Drafting, *, costs: Mapping[int, float] | None = None) -> None:
+        """`costs`: the time of a step with so many guesses, for each of DRAFTS, as a multiple of one without."""
         self._mode: Drafting = mode
-        self.relative_cost = relative_cost
-        """Time of a step with LONGEST_DRAFT guesses, as a multiple of one without."""
-
-        self.accepted = LONGEST_DRAFT / 2
-        """Running average of right guesses in a draft; hopeful at the start."""
+        self._costs = dict.fromkeys(DRAFTS, 1.0) if costs is None else costs
+        self._right = {length: length / 2 for length in DRAFTS}
+        """Running average of the guesses that are right in a draft of that length; hopeful at the start."""
 
         self._passed = 0
 
@@ -70,17 +73,22 @@ class Policy:
         """Return how many tokens to guess now; 0 for none."""
         if self._mode == "off":
             return 0
-        if self._mode == "on" or self._pays():
-            return LONGEST_DRAFT
+        best = max(DRAFTS, key=self._gain)
+        if self._mode == "on" or self._gain(best) > _MARGIN:
+            return best
         self._passed += 1
         if self._passed < _RETRY_AFTER:
             return 0
         self._passed = 0
-        return LONGEST_DRAFT
+        return best
 
-    def learn(self, accepted: int) -> None:
+    def learn(self, right: int, drafted: int) -> None:
         """Take into account how many guesses of a draft were right."""
-        self.accepted += _MEMORY * (accepted - self.accepted)
+        for length in DRAFTS:
+            # Where all were right, more might have been.
+            known = length if right == drafted else min(right, length)
+            self._right[length] += _MEMORY * (known - self._right[length])
 
-    def _pays(self) -> bool:
-        return 1 + self.accepted > self.relative_cost * _MARGIN
+    def _gain(self, length: int) -> float:
+        """Return how many times faster tokens come with drafts of this length."""
+        return (1 + self._right[length]) / self._costs[length]

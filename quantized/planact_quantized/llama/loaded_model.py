@@ -19,7 +19,7 @@ from planact_quantized.grammar.gbnf_rules import GrammarError
 from planact_quantized.llama.chat import ChatFormat
 from planact_quantized.llama.constraint import Free
 from planact_quantized.llama.context import Aborted
-from planact_quantized.llama.decoding import relative_step_cost, write
+from planact_quantized.llama.decoding import step_costs, write
 from planact_quantized.llama.drafting import Policy
 from planact_quantized.llama.forcing import Forcing
 from planact_quantized.llama.loading import Loaded, load
@@ -92,9 +92,9 @@ class LoadedModel:
         )
         self._sequences = Sequences(loaded.context, prefixes, identity=loaded.identity, count=settings.candidates + 1)
         self._grammars: OrderedDict[str, Forcing] = OrderedDict()
-        self._policy = Policy(settings.drafting)
-        if settings.drafting == "auto":
-            self._policy.relative_cost = relative_step_cost(loaded.context, min(loaded.vocabulary.ends, default=0))
+        measured = settings.drafting == "auto"
+        costs = step_costs(loaded.context, min(loaded.vocabulary.ends, default=0)) if measured else None
+        self._policy = Policy(settings.drafting, costs=costs)
 
     @classmethod
     def load(cls, settings: EngineSettings, *, on_progress: Callable[[float], bool]) -> LoadedModel:
