@@ -26,7 +26,7 @@ test: dev ## run the tests (at most three minutes)
 
 check: dev ## run the tests that need Node, real third-party servers, or minutes
 	@$(BIN)/python tests/check/servers.py
-	@$(BIN)/python -m pytest -m check $(ARGS)
+	@$(BIN)/python -m pytest -m check -n auto $(ARGS)
 
 lint: dev ## read the code for mistakes and the project's style
 	@$(BIN)/ruff check

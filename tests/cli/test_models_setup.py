@@ -68,6 +68,7 @@ async def test_fit_of_a_file_is_exact_and_one_json_value(home: Home, tiny: Path)
     assert found["needed_bytes"] == sum(found["need"].values())
 
 
+@pytest.mark.check
 async def test_a_device_that_is_not_there_is_an_error_and_never_the_cpu(home: Home) -> None:
     code, out, errors = await home.run("models", "fit", "tiny-agent-a-0.5b", "--device", "CUDA7", "--json")
     assert code == 1
@@ -84,6 +85,7 @@ async def test_a_name_that_nobody_knows_is_wrong_usage(home: Home) -> None:
     assert "no-such-model" in errors
 
 
+@pytest.mark.check
 @pytest.mark.usefixtures("needs_llama")
 async def test_fit_measures_and_writes_down_how_fast_a_model_is(home: Home, tiny: Path) -> None:
     home.configure(ONE_TRY)
@@ -96,6 +98,7 @@ async def test_fit_measures_and_writes_down_how_fast_a_model_is(home: Home, tiny
     assert list(kept.values()) == [speed]
 
 
+@pytest.mark.check
 @pytest.mark.usefixtures("needs_llama")
 async def test_setup_goes_from_nothing_to_a_model_that_has_run(home: Home, hub: FileServer) -> None:
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
@@ -125,6 +128,7 @@ async def test_setup_takes_a_file_that_was_brought_by_hand_and_fetches_nothing_t
     assert tiny.exists()
 
 
+@pytest.mark.check
 @pytest.mark.usefixtures("needs_llama")
 async def test_setup_refuses_what_it_cannot_ask_about(home: Home) -> None:
     code, out, errors = await home.run("models", "setup", "--backend", "cpu", "--model", "tiny-agent-a-0.5b")

@@ -112,6 +112,7 @@ async def test_a_model_is_asked_as_published(home: Home, benchmark: Path) -> Non
     assert body["temperature"] == 0
 
 
+@pytest.mark.check
 async def test_the_planner_repairs_what_the_published_protocol_takes_as_it_is(home: Home, benchmark: Path) -> None:
     async with serving() as server:
         use(home, server)
@@ -129,6 +130,7 @@ async def test_the_planner_repairs_what_the_published_protocol_takes_as_it_is(ho
     assert planned["results"][0]["attempts"] == 2
 
 
+@pytest.mark.check
 async def test_a_server_that_is_not_there_ends_the_evaluation(home: Home, benchmark: Path) -> None:
     async with serving() as server:
         use(home, server)
@@ -137,6 +139,7 @@ async def test_a_server_that_is_not_there_ends_the_evaluation(home: Home, benchm
     assert "Start the model server, or correct `base_url`." in err
 
 
+@pytest.mark.check
 async def test_an_answer_that_fails_costs_its_item_only(home: Home, benchmark: Path) -> None:
     async with serving() as server:
         use(home, server)

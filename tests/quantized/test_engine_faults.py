@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -135,13 +136,14 @@ async def test_a_child_that_nothing_can_end_holds_up_neither_the_next_one_nor_cl
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when it is stuck in a driver: here, signals are lost on their way to it."""
-    signal_for_sure, stuck = os.kill, list[int]()
+    signal_for_sure, stuck, children = os.kill, list[int](), list[Any]()
     monkeypatch.setattr(process, "UNKILLABLE_SECONDS", 0.05)
     monkeypatch.setattr(os, "kill", lambda *_: None)
     with fail_after(20):
         async with toy(model) as engine:
             for _ in range(2):
                 stuck.append(int((await engine.start()).extras["pid"]))
+                children.append(engine._child)
                 signal_for_sure(stuck[-1], signal.SIGSTOP)
                 with anyio.move_on_after(0.01):
                     await engine.generate(order("say x"))
@@ -149,6 +151,9 @@ async def test_a_child_that_nothing_can_end_holds_up_neither_the_next_one_nor_cl
         for pid in stuck:
             signal_for_sure(pid, signal.SIGKILL)
             await until_gone(pid)
+        # Python's own watcher has to hear of it too, or it warns of a process that it takes to be running.
+        while any(child._transport.get_returncode() is None for child in children):
+            await anyio.sleep(0.01)
 
 
 async def test_a_child_that_crashes_again_and_again_is_left_alone_for_a_while(engine: Engine) -> None:
@@ -287,6 +292,7 @@ PARENT = f"""
 import asyncio, sys
 from planact_quantized import Engine, EngineSettings, GenerateRequest, Message
 from pathlib import Path
+from typing import Any
 
 async def main():
     engine = Engine(EngineSettings(model=Path(sys.argv[1])), command={COMMAND!r})

@@ -281,6 +281,7 @@ store.add(candidate)
 """
 
 
+@pytest.mark.check
 def test_processes_that_add_at_once_do_not_lose_each_others_models(store: ModelStore, tmp_path: Path) -> None:
     paths = [make_gguf(tmp_path / f"m{number}.gguf", seed=number) for number in range(4)]
     with ExitStack() as stack:

@@ -209,6 +209,7 @@ def test_without_a_checkpoint_there_is_no_way_back(worker: PlanWorker) -> None:
     assert rollback(worker) == {"type": "rolled_back", "done": False}
 
 
+@pytest.mark.check
 def test_a_plans_own_hash_cannot_hold_the_worker_up(worker: PlanWorker) -> None:
     worker.run(
         "from collections import OrderedDict\nbad = False\nclass K:\n    def __hash__(self):\n        while bad: pass\n"

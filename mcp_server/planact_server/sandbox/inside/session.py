@@ -51,6 +51,8 @@ _FRAME_MARGIN = 100_000
 
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
 
+_NOT_NOTED = (TooLargeError, MemoryError, PlanStopped)
+"""Made beforehand: where the memory is full there is none for a tuple either."""
 
 _RESTORE_SECONDS = 10.0
 """For looking at a session, and for putting it back; a plan's own code may run in the course of it."""
@@ -126,12 +128,15 @@ class Session:
         """Note the session as it is, for `rollback`; what was noted before is forgotten."""
         self._checkpoint = None
         memory.hold_back()
+        taken = None
         try:
             taken = self._interrupts.foreign(lambda: Checkpoint(self._globals), seconds=_RESTORE_SECONDS)
-        except (TooLargeError, MemoryError, PlanStopped):
-            return {"type": "checkpointed", "taken": False, "unsettled": []}
+        except _NOT_NOTED:
+            pass  # with the memory full, not even an answer can be made here
         finally:
             memory.release()
+        if taken is None:
+            return {"type": "checkpointed", "taken": False, "unsettled": []}
         self._checkpoint = taken, dict(self._digests)
         return {"type": "checkpointed", "taken": True, "unsettled": taken.unsettled}
 
