@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from planact_quantized import BackendError, Engine
+from planact_quantized import BackendError, Engine, EngineSettings
 from planact_quantized.engine import process
 from planact_quantized.engine.launching import INTERPRETER
 from quantized.engine_standin import COMMAND  # noqa: TID251 - a folder of tests
@@ -247,6 +248,14 @@ async def test_a_model_that_takes_too_long_to_load_is_given_up(model: Path) -> N
 async def test_a_program_that_cannot_be_started_is_an_error(model: Path) -> None:
     async with toy(model, command=(str(model / "nothing"),)) as engine:
         with pytest.raises(BackendError, match="No process can be started") as caught:
+            await engine.start()
+    assert caught.value.fault == "unavailable"
+
+
+async def test_a_missing_llama_cpp_is_no_crash(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_quantized.fitting.devices.find_spec", lambda name: None)
+    async with aclosing(Engine(EngineSettings(model=model))) as engine:
+        with pytest.raises(BackendError, match="llama-cpp-python is not installed.*`planact models setup`") as caught:
             await engine.start()
     assert caught.value.fault == "unavailable"
 

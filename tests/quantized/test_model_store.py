@@ -164,6 +164,11 @@ def test_any_file_can_be_resolved_without_being_recorded(store: ModelStore, tiny
     assert store.models() == ()
 
 
+def test_a_path_of_a_user_who_does_not_exist_is_no_model(store: ModelStore) -> None:
+    with pytest.raises(ModelNotFoundError, match="There is no model '~nobody-of-that-name/tiny.gguf'"):
+        store.resolve("~nobody-of-that-name/tiny.gguf")
+
+
 def test_a_file_that_was_replaced_is_looked_at_again(store: ModelStore, tiny: Path) -> None:
     before = store.add(examine(tiny), link=True, name="mine").model
     make_gguf(tiny, seed=1, layers=3)

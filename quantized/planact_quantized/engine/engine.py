@@ -23,6 +23,7 @@ from planact_quantized.engine.crashes import Crashes
 from planact_quantized.engine.process import ChildProcess, Events, Exchange, Result, start_child
 from planact_quantized.engine.turns import Turns
 from planact_quantized.engine.wire import FrameError, messages_to_json, request_to_json
+from planact_quantized.fitting.devices import require_llama_cpp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -242,6 +243,8 @@ class Engine:
         if self._closed:
             raise BackendError(_CLOSED, fault="unavailable")
         self._crashes.check()
+        if self._command == launching.COMMAND:
+            require_llama_cpp()
         self._file = _identity(self._settings.model)
         if self._file is None:
             raise BackendError(f"There is no model file {str(self._settings.model)!r} (any more).", fault="model")

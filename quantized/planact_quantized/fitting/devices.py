@@ -85,13 +85,20 @@ def llama_cpp_installed() -> bool:
     return find_spec("llama_cpp") is not None
 
 
+def require_llama_cpp() -> None:
+    """Raise ProbeError where llama-cpp-python, or NumPy that it needs, is not there. Loads neither."""
+    for name, module in (("llama-cpp-python", "llama_cpp"), ("NumPy", "numpy")):
+        if find_spec(module) is None:
+            raise ProbeError(f"{name} is not installed, so nothing can run a model here. {INSTALL}")
+
+
 def read_machine(*, command: Sequence[str] = (), seconds: float = PROBE_SECONDS) -> Machine:
     """Ask ggml for its devices in a child process, and the system for the rest. Raises ProbeError.
 
     Blocks for about a second. `command` stands in for the child (tests).
     """
-    if not command and not llama_cpp_installed():
-        raise ProbeError(f"llama-cpp-python is not installed, so nothing can run a model here. {INSTALL}")
+    if not command:
+        require_llama_cpp()
     # -P: the current folder may hold a file of a module's name.
     argv = list(command) or [sys.executable, "-P", "-m", "planact_quantized.fitting.devices"]
     try:

@@ -85,7 +85,7 @@ class ModelStore:
         """Return the model of this id, file name or path, or of the only id that begins so."""
         models = self.models()
         wanted = name.lower()
-        path = Path(name).expanduser().absolute()
+        path = _path(name)
         matches = (
             [model for model in models if model.id.lower() == wanted],
             [model for model in models if model.path == path],
@@ -102,13 +102,14 @@ class ModelStore:
 
         A recorded file that was replaced is looked at again.
         """
-        path = Path(name).expanduser()
+        path = _path(name)
         try:
             model = self.find(name)
         except ModelNotFoundError:
-            if not path.is_file():
-                raise
-            return record(_usable(path), path=path.absolute(), id=path.stem, owned=False, sha256=None, origin="found")
+            with self._explained():
+                if not path.is_file():
+                    raise
+                return record(_usable(path), path=path, id=path.stem, owned=False, sha256=None, origin="found")
         if not model.path.exists():
             raise ModelError(
                 f"The file of {model.id!r} is gone: {model.path}. `planact models rm {model.id}` forgets it."
@@ -324,6 +325,13 @@ class ModelStore:
         except OSError as error:
             where = error.filename or self.folder
             raise ModelError(f"{str(where)!r} cannot be used: {error.strerror or error}.") from error
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError:  # of a user who does not exist, so it is no path either
+        return Path(name).absolute()
 
 
 def _usable(path: Path) -> Candidate:
