@@ -255,7 +255,7 @@ async def test_a_program_that_cannot_be_started_is_an_error(model: Path) -> None
 async def test_a_missing_llama_cpp_is_no_crash(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planact_quantized.fitting.devices.find_spec", lambda name: None)
     async with aclosing(Engine(EngineSettings(model=model))) as engine:
-        with pytest.raises(BackendError, match="llama-cpp-python is not installed.*`planact models setup`") as caught:
+        with pytest.raises(BackendError, match=r"llama-cpp-python is not installed.*`planact models setup`") as caught:
             await engine.start()
     assert caught.value.fault == "unavailable"
 
