@@ -1,7 +1,9 @@
-"""What the plan grammar admits, and what it takes: python benchmarks/grammar.py [PLANS]
+"""What the plan grammar admits, what it takes, and what it saves: python benchmarks/grammar.py [PLANS]
 
 Gold plans of the recorded data in the folder `shared` beside the checkout, one in PLANS of Berkeley's questions
-(default 10; 1: all of them, some minutes), and the size and the times of grammars by number of functions.
+(default 10; 1: all of them, some minutes), and the size and the times of grammars by number of functions. With
+llama-cpp-python, also how much of the plans for DPAB needs no sampling or no step of its own, in the tokens of Qwen
+(from the source of llama.cpp, fetched once into the cache).
 """
 
 from __future__ import annotations
@@ -15,14 +17,20 @@ from typing import TYPE_CHECKING
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 
-from planact_quantized.grammar.automaton import Automaton  # noqa: E402 - the tests' helpers are no package of their own
+import plan_savings  # noqa: E402 - the tests' helpers are no package of their own
+
+from planact_quantized import BackendError  # noqa: E402
+from planact_quantized.building.llama_source import extract  # noqa: E402
+from planact_quantized.grammar.automaton import Automaton  # noqa: E402
 from planact_quantized.grammar.gbnf import parse  # noqa: E402
 from planact_quantized.grammar.plan_grammar import plan_grammar  # noqa: E402
+from planact_quantized.prompt import FENCE_CLOSE, system_prompt  # noqa: E402
 from planact_server.planner.stubs import function_stubs, plan_functions  # noqa: E402
 from quantized.gold_plans import (  # noqa: E402, TID251
     GoldPlan,
     bfcl_plans,
     dpab_plans,
+    dpab_tasks,
     nestful_contradictions,
     nestful_plans,
 )
@@ -49,6 +57,7 @@ def main(argv: list[str]) -> int:
     catalog = next(iter(nestful_plans(shared))).catalog
     for count in (0, 4, 12, 39):
         print(cost(list(catalog)[:count]))
+    print(f"\n{saved(shared)}")
     return 0
 
 
@@ -77,6 +86,21 @@ def admits(automaton: Automaton, source: str) -> bool:
 def row(kind: str, admitted: Iterable[bool]) -> None:
     found = list(admitted)
     print(f"| {kind} | {sum(found)} | {len(found)} |", flush=True)
+
+
+def saved(shared: Path) -> str:
+    """Return what of the plans for DPAB the grammar forces, and how many steps guesses from the prompt save."""
+    try:
+        vocabulary = plan_savings.load_vocabulary(extract(plan_savings.QWEN))
+    except BackendError as error:
+        return f"Tokens are not counted: {error}"
+    total = plan_savings.Savings()
+    for plan, task in zip(dpab_plans(shared), dpab_tasks(shared), strict=True):
+        functions = plan_functions(plan.catalog)
+        automaton = Automaton(parse(plan_grammar(functions).text))
+        prompt = f"{system_prompt(function_stubs(plan.catalog))}\n{task}\n"
+        total += plan_savings.measure(automaton, vocabulary, prompt=prompt, text=f"{plan.source}{FENCE_CLOSE}")
+    return str(total)
 
 
 def cost(tools: list[object]) -> str:

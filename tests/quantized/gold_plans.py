@@ -79,6 +79,12 @@ def dpab_plans(shared: Path) -> Iterator[GoldPlan]:
         yield GoldPlan(id=f"dpab_{written['row']}", catalog=dpab_catalog(row), source=written["plan"])
 
 
+def dpab_tasks(shared: Path) -> list[str]:
+    """Return what those plans were written for, in the same order."""
+    rows = _lines(shared / "data" / "dpab" / "eval_alpha_odd.jsonl")
+    return [str(rows[written["row"]]["user_query"]) for written in _lines(DATA / "dpab_plans.jsonl")]
+
+
 def dpab_catalog(row: dict[str, Any]) -> Catalog:
     functions = row["function_schema_json"]
     functions = json.loads(functions) if isinstance(functions, str) else functions

@@ -20,6 +20,7 @@ from planact_quantized.llama.forcing import Forcing
 from planact_quantized.llama.sampling import MIN_SHARE, MOST_CHOICES, DeadEnd, GrammarCost, Sampler, descending
 from planact_quantized.llama.text_stream import TextStream
 from planact_quantized.llama.vocabulary import Vocabulary
+from planact_quantized.llama.writing import Writing
 
 PIECES = [b"a", b"b", b"ab", b"abc", b"c", b"\xe2\x82", b"\xac", b"", b""]
 END, CONTROL = 7, 8
@@ -261,6 +262,27 @@ def test_a_draft_is_what_followed_the_longest_run_last_time() -> None:
 def test_a_text_that_goes_round_is_guessed_to_go_on_round() -> None:
     assert Lookup([9, 1, 2, 3, 1, 2, 3]).draft(8) == [1, 2, 3, 1, 2, 3, 1, 2]
     assert Lookup([5, 5, 5, 5]).draft(3) == [5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "draft"), [(r"root ::= [a-c]+", [0, 1, 3]), ('root ::= "ab" [a-c]', [0, 1]), ("", None)]
+)
+def test_only_what_the_grammar_allows_is_guessed(grammar: str, draft: list[int] | None) -> None:
+    before = [0, 1, 3, END, 4]  # a, b, abc, the end of a text, c
+    held = start(grammar) if grammar else None
+    writing = Writing(
+        0,
+        prompt=before * 2,
+        vocabulary=vocabulary(),
+        sampler=Sampler(vocabulary(), GrammarCost(), temperature=0, seed=(0, 0)),
+        constraint=held,
+        stops=(),
+        max_tokens=9,
+        forcing=None,
+        on_text=lambda *_: None,
+    )
+    assert writing.draft(9) == (draft or [*before, *before][:9])
+    assert writing.draft(0) == []
 
 
 def test_drafting_stops_where_it_does_not_pay_and_is_tried_again() -> None:

@@ -38,7 +38,8 @@ def write(
         active = [each for each in writings if each.stop is None]
         if not active:
             return
-        drafts = [_draft(each, policy, context, free) if len(active) == 1 else [] for each in active]
+        most = _most(policy, context, free) if len(active) == 1 else 0
+        drafts = [each.draft(most) for each in active]
         _evaluate_early(context, active, drafts)
         context.decode(
             [
@@ -58,7 +59,7 @@ def write(
             each.evaluated = len(each.tokens)
             right = _settle(context, each, draft, first)
             if draft:
-                policy.learn(right, len(draft))
+                policy.learn(right, most)
                 context.trim(each.sequence, each.evaluated)
 
 
@@ -86,9 +87,8 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def _draft(writing: Writing, policy: Policy, context: Context, free: int) -> list[int]:
-    most = min(policy.most(), free, context.outputs - 1, context.batch_tokens - 1)
-    return writing.lookup.draft(most) if most > 0 else []
+def _most(policy: Policy, context: Context, free: int) -> int:
+    return min(policy.most(), free, context.outputs - 1, context.batch_tokens - 1)
 
 
 def _make_room(context: Context, writings: Sequence[Writing], shared: int, room: int) -> int:

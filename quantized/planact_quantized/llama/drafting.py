@@ -82,11 +82,11 @@ class Policy:
         self._passed = 0
         return best
 
-    def learn(self, right: int, drafted: int) -> None:
-        """Take into account how many guesses of a draft were right."""
+    def learn(self, right: int, most: int) -> None:
+        """Take into account how many guesses of a draft were right, where there could have been so many at most."""
         for length in DRAFTS:
             # Where all were right, more might have been.
-            known = length if right == drafted else min(right, length)
+            known = length if right == most else min(right, length)
             self._right[length] += _MEMORY * (known - self._right[length])
 
     def _gain(self, length: int) -> float:

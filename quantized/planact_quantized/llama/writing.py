@@ -46,7 +46,7 @@ class Writing:
         self.evaluated = len(prompt) - 1
         """How many of them the model's memory holds."""
 
-        self.lookup = Lookup(prompt)
+        self._lookup = Lookup(prompt)
         self.stop: StopReason | None = None
         self.drafted = 0
         self._forced = 0
@@ -69,6 +69,20 @@ class Writing:
     @property
     def written(self) -> int:
         return len(self.tokens) - self._prompt_tokens
+
+    def draft(self, most: int) -> list[int]:
+        """Return up to `most` tokens that may come next: those that came last time, as far as the grammar allows."""
+        guess = self._lookup.draft(most) if most > 0 else []
+        constraint = self._constraint
+        if constraint is None:
+            return guess
+        with self._sampler.cost.timed():
+            for count, token in enumerate(guess):
+                piece = self._vocabulary.pieces[token]
+                constraint = constraint.step(piece) if piece else None
+                if constraint is None:
+                    return guess[:count]
+        return guess
 
     def choose(self, logits: NDArray[np.float32]) -> None:
         """Take the next token from the logits behind the last one, and what the grammar forces after it."""
@@ -105,7 +119,7 @@ class Writing:
 
     def _append(self, token: int) -> None:
         self.tokens.append(token)
-        self.lookup.add(token)
+        self._lookup.add(token)
         self._show(self._stream.push(self._vocabulary.pieces[token]))
         if self._stream.stopped:
             self.end("end")
