@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -234,6 +235,27 @@ def test_a_damaged_index_is_rebuilt_from_what_lies_there(store: ModelStore, tiny
     aside = [name for name in files(store) if name.startswith("index.damaged-")]
     assert [(store.folder / name).read_text() for name in aside] == [damage]
     assert ModelStore(store.folder).models() == (model,)
+
+
+def test_an_index_with_a_path_that_no_file_has_is_rebuilt(store: ModelStore, tiny: Path) -> None:
+    store.add(examine(tiny))
+    index = store.folder / "index.json"
+    record = json.loads(index.read_text())
+    record["models"][0]["path"] = "a\0b"
+    index.write_text(json.dumps(record))
+    (model,) = store.models()
+    assert (model.path, model.problem) == (store.folder / "tiny.F16.gguf", None)
+    assert any("null character" in notice for notice in store.notices)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_an_index_that_is_no_file_is_put_aside(store: ModelStore, tiny: Path, make: Callable[[Path], None]) -> None:
+    """Reading a pipe would wait for ever."""
+    store.add(examine(tiny))
+    (store.folder / "index.json").unlink()
+    make(store.folder / "index.json")
+    assert [model.id for model in store.models()] == ["tiny.F16"]
+    assert any("it is not a file" in notice for notice in store.notices)
 
 
 def test_what_a_newer_planact_wrote_is_kept(store: ModelStore, tiny: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 INDEX_NAME = "index.json"
 VERSION = 1
@@ -56,6 +56,13 @@ class Model(_Record):
 
     added: datetime
 
+    @field_validator("path")
+    @classmethod
+    def _can_be_looked_at(cls, path: Path) -> Path:
+        if "\0" in str(path):
+            raise ValueError("no path holds a null character")
+        return path
+
     @property
     def problem(self) -> str | None:
         """Return why it cannot be used as it is recorded, in a few words."""
@@ -90,8 +97,11 @@ class DamagedIndexError(Exception):
 
 def read_index(folder: Path) -> Index | None:
     """Return the index of a folder; None where there is none. Raises DamagedIndexError, OSError."""
+    file = folder / INDEX_NAME
+    if file.exists() and not file.is_file():
+        raise DamagedIndexError("it is not a file")  # reading a pipe would wait for ever
     try:
-        raw = (folder / INDEX_NAME).read_bytes()
+        raw = file.read_bytes()
     except FileNotFoundError:
         return None
     try:
