@@ -38,14 +38,26 @@ class Savings:
     def __add__(self, other: Savings) -> Savings:
         return Savings(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
+    @property
+    def forced_share(self) -> float:
+        return self.forced_tokens / self.tokens
+
+    @property
+    def guessed_share(self) -> float:
+        """Return what is guessed of the tokens that are not forced."""
+        return self.guessed_tokens / (self.tokens - self.forced_tokens)
+
+    @property
+    def tokens_a_step(self) -> float:
+        return self.tokens / (self.tokens - self.forced_tokens - self.guessed_tokens)
+
     def __str__(self) -> str:
-        saved = self.tokens - self.forced_tokens
         return (
             f"forced by the grammar: {self.forced_characters / self.characters:.1%} of {self.characters:,} characters, "
-            f"{self.forced_tokens / self.tokens:.1%} of {self.tokens:,} tokens\n"
-            f"guessed from the prompt: {self.guessed_tokens / saved:.1%} of the other tokens, "
-            f"{self.guessed_tokens / self.drafts:.2f} right in a draft; {saved / (saved - self.guessed_tokens):.2f} "
-            "tokens a step"
+            f"{self.forced_share:.1%} of {self.tokens:,} tokens\n"
+            f"guessed from the prompt: {self.guessed_share:.1%} of the other tokens, "
+            f"{self.guessed_tokens / self.drafts:.2f} right in a draft\n"
+            f"both: {self.tokens_a_step:.2f} tokens a step"
         )
 
 

@@ -99,6 +99,7 @@ def figures(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
         row("… of those drawn, refused at first", 100 * grammar["chance_refused"], None, "%"),
         row("a grammar that forbids nothing, a token", grammar["anything_ms"], their_grammar["anything_ms"], "ms"),
         row("tokens forced by the grammar in plans", 100 * found["our_forced"]["share"], None, "%"),
+        row("… tokens a step there, with guesses", found["our_forced"]["tokens_a_step"], None, "tokens"),
         row(
             "compute buffer at 8,192 tokens",
             found["our_memory"]["compute_mib"],

@@ -292,35 +292,19 @@ def their_drafting(setup: Setup) -> dict[str, float]:
 
 
 def our_forced(setup: Setup) -> dict[str, float]:
-    """The share of a plan's tokens that the grammar leaves no choice about."""
+    """What of a plan's tokens the grammar leaves no choice about, and how many come in a step with guesses."""
+    import plan_savings
+
     from planact_quantized.grammar.automaton import Automaton
     from planact_quantized.grammar.gbnf import parse
-    from planact_quantized.llama.forcing import Forcing
-    from planact_quantized.llama.loading import load
 
-    loaded = load(EngineSettings(model=setup.model, context_tokens=512), on_progress=lambda _: True)
-    forcing = Forcing(Automaton(parse(PLAN)), loaded.vocabulary)
-    counted = [_forced(forcing, loaded.vocabulary, f"{plan}{FENCE_CLOSE}") for plan in PLANS]
-    return {"share": sum(forced for forced, _ in counted) / sum(whole for _, whole in counted)}
-
-
-def _forced(forcing: Any, vocabulary: Any, text: str) -> tuple[int, int]:
-    """Walk along a text and return forced tokens and all tokens."""
-    constraint, rest = forcing.automaton.start, text.encode()
-    forced = whole = 0
-    while rest:
-        run = forcing.tokens(constraint)
-        steps = run or ((vocabulary.tokenize(rest.decode())[0], None),)
-        for token, behind in steps:
-            piece = vocabulary.pieces[token]
-            if not rest.startswith(piece):
-                raise SystemExit(f"The grammar forces {piece!r} where a plan has {rest[:20]!r}.")
-            constraint = behind or constraint.step(piece)
-            rest = rest[len(piece) :]
-            if constraint is None:
-                raise SystemExit(f"The grammar does not allow {piece!r} before {rest[:20]!r}.")
-        forced, whole = forced + len(run), whole + len(steps)
-    return forced, whole
+    vocabulary = plan_savings.load_vocabulary(setup.model)
+    automaton = Automaton(parse(PLAN))
+    prompt = "\n".join(each.content for each in messages(TASKS[0]))
+    total = plan_savings.Savings()
+    for plan in PLANS:
+        total += plan_savings.measure(automaton, vocabulary, prompt=prompt, text=f"{plan}{FENCE_CLOSE}")
+    return {"share": total.forced_share, "tokens_a_step": total.tokens_a_step}
 
 
 def our_quantize(setup: Setup) -> dict[str, float]:
