@@ -103,6 +103,9 @@ GRAMMARS = {
 }
 
 
+DRAWS = 250
+
+
 def by_full_filter(
     vocabulary: Vocabulary, logits: np.ndarray[Any, Any], state: Constraint, temperature: float
 ) -> dict[int, float]:
@@ -119,7 +122,7 @@ def by_full_filter(
     return dict(zip(kept, (weights / weights.sum()).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("spread", [0.1, 6.0])
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_the_likeliest_allowed_token_is_that_of_the_whole_vocabulary(
     large: Vocabulary, name: str, spread: float
@@ -132,7 +135,7 @@ def test_the_likeliest_allowed_token_is_that_of_the_whole_vocabulary(
         assert sampler.choose(logits.copy(), state).token == next(iter(by_full_filter(large, logits, state, 0)))
 
 
-@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("spread", [0.1, 6.0])
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_by_chance_a_refused_token_is_replaced_with_the_chances_of_the_whole_vocabulary(
     large: Vocabulary, name: str, spread: float
@@ -145,11 +148,11 @@ def test_by_chance_a_refused_token_is_replaced_with_the_chances_of_the_whole_voc
     logits[large.pieces.index(b"(" * 2)] = 60
     chances.pop(large.pieces.index(b"(" * 2), None)
     sampler = Sampler(large, GrammarCost(), temperature=0.9, seed=(1, 1))
-    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(600))
-    assert sampler.cost.rejected == 600
+    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(DRAWS))
+    assert sampler.cost.rejected == DRAWS
     assert set(drawn) <= set(chances)
     for token, chance in chances.items():
-        assert drawn[token] / 600 == pytest.approx(chance, abs=4.5 * (chance * (1 - chance) / 600) ** 0.5 + 1e-3)
+        assert drawn[token] / DRAWS == pytest.approx(chance, abs=4.5 * (chance * (1 - chance) / DRAWS) ** 0.5 + 1e-3)
 
 
 @pytest.mark.parametrize("size", [1, 300, 5_000, 60_000])
@@ -316,3 +319,26 @@ def test_states_are_made_once() -> None:
     size = automaton.size
     assert second_line.step(b"xyz\nxyz\n") is second_line
     assert automaton.size == size
+
+
+LAYERED = [
+    'root ::= maybe maybe "x" | maybe list\nmaybe ::= "a"? | "b"*\nlist ::= "[" (root ("," root)*)? "]"',
+    'root ::= a b c\na ::= "x"?\nb ::= a a\nc ::= b | [0-9] c',
+    'root ::= a | "y"\na ::= b | "x"\nb ::= a | ""',
+    'root ::= "abc" | "abd" root | ""',
+]
+
+
+@pytest.mark.parametrize("grammar", LAYERED)
+def test_a_state_says_of_itself_what_its_steps_say(grammar: str) -> None:
+    random = np.random.default_rng(4)
+    for _ in range(30):
+        state = start(grammar)
+        for _ in range(12):
+            characters = sorted(allowed_characters(state))
+            assert sorted(map(chr, np.flatnonzero(cast(Any, state.first_bytes)))) == characters
+            assert state.complete == (state.may_end and not characters)
+            assert state.forced[:1].decode() == (characters[0] if len(characters) == 1 and not state.may_end else "")
+            if not characters:
+                break
+            state = cast(Constraint, state.step(random.choice(characters).encode()))
