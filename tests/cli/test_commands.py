@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from planact_server.cli import app
+from planact_server.cli.program import app
 from planact_testing import Home, workshop
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 
@@ -132,3 +133,21 @@ async def test_json_is_printed_where_the_terminal_lacks_the_letters(home: Home) 
     code, out, _ = await home.run("run", "--code", "-", "--json", stdin="'\\u2192'")
     assert code == 0
     assert json.loads(out)["result"] == "→"
+
+
+def test_ctrl_c_before_a_command_has_begun_is_no_traceback(home: Home) -> None:
+    early = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "planact_server.cli.run":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from planact_server.cli import main
+
+sys.exit(main(["doctor"]))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", early], env=home.environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

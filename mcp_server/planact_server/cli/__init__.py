@@ -1,106 +1,23 @@
-"""The command line. `main(argv) -> int` is what tests call; each command parses, calls one thing, prints."""
+"""The command line. `main(argv) -> int` is what tests call."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import typer
-import typer.core
-
-from planact_server.cli import ask, demo, doctor, evaluate, models, packs, run, serve, servers, tools, trust
-from planact_server.cli.interrupt import INTERRUPTED
-from planact_server.cli.terminal import UsageError, complain
-from planact_server.database import StoreError
-
-OK, FAILED, WRONG, APPROVAL = 0, 1, 2, 3
-
-EPILOG = """\
-\b
-Begin with:
-  planact demo                   two plans at work, in a throw-away folder
-  planact doctor                 what is in force, and how to add Planact to a host
-  planact run --code plan.py     a plan of your own
-
-\b
-Exit codes: 0 ok, 1 the plan failed or something is broken, 2 wrong usage or
-configuration, 3 approval needed, 130 stopped by Ctrl-C."""
-
-ORDER = ("demo", "run", "ask", "serve", "tools", "servers", "packs", "models", "eval", "trust", "init", "doctor")
-"""Of the commands in the help: as a newcomer meets them."""
-
-
-class _InOrder(typer.core.TyperGroup):
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands = {name: self.commands[name] for name in ORDER}
-
-
-app = typer.Typer(
-    name="planact",
-    help="One MCP tool that runs Python plans over all your other MCP tools, in a process of their own.",
-    epilog=EPILOG,
-    cls=_InOrder,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(value: bool) -> None:
-    if value:
-        from planact_server import __version__
-
-        sys.stdout.write(f"planact {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def _planact(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    del version
-
-
-demo.register(app)
-serve.register(app)
-run.register(app)
-ask.register(app)
-tools.register(app)
-servers.register(app)
-packs.register(app)
-models.register(app)
-evaluate.register(app)
-trust.register(app)
-doctor.register(app)
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 ok, 1 the plan failed, 2 wrong usage, 3 approval needed."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(args=arguments or ["--help"], prog_name="planact", standalone_mode=False)
-    except (UsageError, StoreError) as error:
-        complain(str(error))
-        return WRONG
-    except typer.Exit as stop:
-        return stop.exit_code
-    except typer.TyperException as error:
-        complain(_explained(error))
-        return WRONG
-    except (typer.Abort, KeyboardInterrupt):
+        # Half a second of reading modules, and Ctrl-C may come as early as that.
+        from planact_server.cli.program import run_command
+
+        return run_command(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
         return INTERRUPTED
-    return code if isinstance(code, int) else OK
-
-
-def _explained(error: typer.TyperException) -> str:
-    """Return what was wrong with the command line, and whose help to read."""
-    context = getattr(error, "ctx", None)  # only usage errors have one
-    command = getattr(context, "command_path", "planact")
-    message = error.format_message()
-    return f"{message}{'' if message.endswith(('.', '?')) else '.'} `{command} --help` shows what there is."
 
 
 def entry_point() -> None:

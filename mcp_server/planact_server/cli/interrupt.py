@@ -9,6 +9,8 @@ import sys
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from planact_server.cli import INTERRUPTED
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
     Streams = tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]
-
-INTERRUPTED = 130
-"""The exit code of what Ctrl-C ended, as shells have it."""
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planact_server.cli.interrupt import INTERRUPTED, interruptible_stdio
+from planact_server.cli import INTERRUPTED
+from planact_server.cli.interrupt import interruptible_stdio
 from planact_server.cli.terminal import (
     ConfigOption,
     UsageError,

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from planact_server.cli.interrupt import INTERRUPTED
+from planact_server.cli import INTERRUPTED
 from planact_server.cli.models.licences import AcceptOption, agree, licence_in
 from planact_server.cli.models.place import FAILED, opened_store
 from planact_server.cli.models.progress import showing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planact_quantized.models.quantization_types import TYPES
-from planact_server.cli.interrupt import INTERRUPTED
+from planact_server.cli import INTERRUPTED
 from planact_server.cli.models.place import FAILED, opened_store
 from planact_server.cli.models.progress import showing
 from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from planact_server.cli.interrupt import INTERRUPTED
+from planact_server.cli import INTERRUPTED
 from planact_server.cli.models.fetching import add, pull
 from planact_server.cli.models.fit import DeviceOption, Found, engine_base, measured, print_plan, speed_text
 from planact_server.cli.models.licences import AcceptOption
