@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from catalog.making import define
 from catalog.recorded import recorded_servers
-from planact_quantized import PlanFunction, PlanParameter
+from planact_quantized import PlanFunction, PlanParameter, plan_grammar
 from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.planner.stubs import function_stubs, harmless, plan_functions
 from sandbox.inside.plan_worker import PlanWorker
@@ -241,3 +242,29 @@ def test_literals_are_closed_where_the_type_is(schema: Any, expected: PlanParame
 
     assert json.dumps(schema)
     assert function.parameters == (expected,)
+
+
+def test_megabytes_in_a_description_cost_no_more_than_a_page() -> None:
+    text = harmless("word " * 1_000_000, 40)
+    assert (text, harmless(" " * 1_000_000, 40), harmless("a" + " " * 1_000_000, 40)) == (
+        "word word word word word word word…",
+        "…",
+        "a…",
+    )
+
+
+def test_a_function_of_very_many_parameters_takes_any_keyword() -> None:
+    """One by one they are more than a grammar holds, and a server can declare as many as it likes."""
+    properties = {f"p{number}": {"type": "string"} for number in range(101)}
+    (function,) = plan_functions(Catalog.build({"s": [define("act", {"type": "object", "properties": properties})]}))
+    assert function == PlanFunction(name="act", open_keywords=True)
+
+
+def test_the_grammar_of_large_functions_is_soon_there() -> None:
+    """It was cubic in the parameters: one tool of two hundred held the server up for 13 s."""
+    properties = {f"p{number}": {"type": "string"} for number in range(100)}
+    tools = [define(f"act{number}", {"type": "object", "properties": properties}) for number in range(10)]
+    functions = plan_functions(Catalog.build({"s": tools}))
+    began = time.perf_counter()
+    assert "p99=" in plan_grammar(functions).text
+    assert time.perf_counter() - began < 5

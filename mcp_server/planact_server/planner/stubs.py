@@ -35,6 +35,12 @@ CHOICES = 20
 KEYS = 16
 """Keys of one object that are listed."""
 
+LOOK = 20
+"""How much of a foreign text is read, in multiples of what is shown: a megabyte of it costs the same as a page."""
+
+MOST_PARAMETERS = 100
+"""Parameters of a function that the grammar knows one by one. With more any keyword goes, and the call is checked."""
+
 KEY_LEVELS = 2
 """Objects in objects that are listed."""
 
@@ -57,22 +63,16 @@ def function_stubs(tools: Iterable[CatalogTool]) -> str:
 
 def plan_functions(tools: Iterable[CatalogTool]) -> tuple[PlanFunction, ...]:
     """Return the tools as the plan grammar knows functions, under the names that the stubs give them."""
-    return tuple(
-        PlanFunction(
-            name=tool.function,
-            parameters=tuple(_plan_parameter(tool, parameter) for parameter in tool.parameters),
-            open_keywords=tool.open_keywords,
-        )
-        for tool in _in_order(tools)
-    )
+    return tuple(_plan_function(tool) for tool in _in_order(tools))
 
 
 def harmless(text: str, chars: int) -> str:
     """Return foreign text on one line, at most so long, that is nothing but text wherever it stands in a prompt."""
-    visible = one_line(text)
+    looked_at = chars * LOOK
+    visible = one_line(text[:looked_at])
     for mark, instead in _TURN_MARKS.items():
         visible = visible.replace(mark, instead)
-    if len(visible) <= chars:
+    if len(visible) <= chars and len(text) <= looked_at:
         return visible
     start = visible[: chars - 1]
     return f"{start[: start.rfind(' ')] if ' ' in start[chars // 2 :] else start}…"
@@ -85,6 +85,13 @@ def _in_order(tools: Iterable[CatalogTool]) -> list[CatalogTool]:
 
 def _namespace(tool: CatalogTool) -> str:
     return tool.server if tool.function == tool.full_name else ""
+
+
+def _plan_function(tool: CatalogTool) -> PlanFunction:
+    if len(tool.parameters) > MOST_PARAMETERS:
+        return PlanFunction(name=tool.function, open_keywords=True)
+    parameters = tuple(_plan_parameter(tool, parameter) for parameter in tool.parameters)
+    return PlanFunction(name=tool.function, parameters=parameters, open_keywords=tool.open_keywords)
 
 
 def _stub(tool: CatalogTool) -> list[str]:

@@ -114,6 +114,9 @@ class _Machine:
         count = len(function.parameters)
         self._exact = counted > 0 and count <= EXACT
         self._loose = counted > 0 and not self._exact and len(self._required) <= counted
+        # Every state is reached from all that come before it: worked out each time, a hundred parameters take seconds.
+        self._known: dict[tuple[frozenset[int], tuple[str, ...]], str] = {}
+        self._later: dict[frozenset[int], list[str]] = {}
 
     def arguments(self) -> str:
         """Return the rule for everything between the brackets."""
@@ -149,6 +152,11 @@ class _Machine:
 
     def _in_order(self, left: frozenset[int]) -> list[str]:
         """Return the next keyword in the order of the schema, or a later one where it may be left out."""
+        if left not in self._later:
+            self._later[left] = self._first_of(left)
+        return self._later[left]
+
+    def _first_of(self, left: frozenset[int]) -> list[str]:
         first = min(left)
         rest = left - {first}
         options = [f"{self._keyword(first)} {self._behind(rest)}"]
@@ -158,7 +166,10 @@ class _Machine:
 
     def _behind(self, left: frozenset[int], more: Sequence[str] = ()) -> str:
         """Return what follows an argument. A state's rule may lead to itself, so it has a name before it is written."""
-        name = self._name(left, more)
+        state = left, tuple(more)
+        if (known := self._known.get(state)) is not None:
+            return known
+        name = self._known[state] = self._name(left, more)
         if not self._rules.has(name):
             self._rules.add(name, "")
             v = self._v
