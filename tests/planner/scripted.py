@@ -17,16 +17,15 @@ from planact_quantized import (
     Watcher,
 )
 from planact_server.answer import CallRecord
-from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
+from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.planner import Trial
 from planact_server.planner.spending import Spending
+from planact_server.plans.resolving import resolve
 from planact_server.sandbox import (
     Limits,
     PlanFault,
     Resolution,
-    ResolvedServer,
-    ResolvedTool,
     ToolRequest,
     Unresolved,
 )
@@ -164,15 +163,10 @@ class _Host:
         return {name: self._resolution(name) for name in names}
 
     def _resolution(self, name: str) -> Resolution:
-        match self.catalog.resolve(name):
-            case CatalogTool() as tool:
-                parameters = tuple(parameter.name for parameter in tool.parameters)
-                return ResolvedTool(server=tool.server, tool=tool.name, parameters=parameters)
-            case CatalogServer() as server:
-                return ResolvedServer(server=server.name)
-            case None:
-                closest = self.catalog.closest(name)
-                return Unresolved(hint=f"Did you mean {closest!r}?" if closest else "")
+        if (found := resolve(self.catalog, name)) is not None:
+            return found
+        closest = self.catalog.closest(name)
+        return Unresolved(hint=f"Did you mean {closest!r}?" if closest else "")
 
     async def call(self, request: ToolRequest) -> JSONValue:
         tool = self.catalog.resolve(f"{request.server}.{request.tool}")

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planact_server.answer import CallRecord
-from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
+from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.evaluation.published import TYPING
 from planact_server.planner import Trial
 from planact_server.planner.spending import Spending
-from planact_server.sandbox import PlanFault, ResolvedServer, ResolvedTool, Unresolved
+from planact_server.plans.resolving import resolve
+from planact_server.sandbox import PlanFault, Unresolved
 from planact_server.standins.making import stand_in
 from planact_tools import ToolError
 
@@ -132,20 +133,10 @@ class MockHost:
         return found
 
     def _resolution(self, name: str) -> Resolution:
-        match self._catalog.resolve(name):
-            case CatalogTool() as tool:
-                return ResolvedTool(
-                    server=tool.server,
-                    tool=tool.name,
-                    parameters=tuple(parameter.name for parameter in tool.parameters),
-                    aliases=tuple(each.raw for each in tool.parameters if each.raw != each.name),
-                    open_keywords=tool.open_keywords,
-                )
-            case CatalogServer() as server:
-                return ResolvedServer(server=server.name)
-            case None:
-                close = self._catalog.closest(name)
-                return Unresolved(hint=f"Did you mean {close!r}?" if close else "")
+        if (found := resolve(self._catalog, name)) is not None:
+            return found
+        close = self._catalog.closest(name)
+        return Unresolved(hint=f"Did you mean {close!r}?" if close else "")
 
 
 class MockGround:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planact_server.catalog.catalog import Catalog, CatalogServer, CatalogTool
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import ContentError, Contents
 from planact_server.plans.call_log import CANCELLED, CallLog, LoggedCall
 from planact_server.plans.helpers import PlanHelpers
 from planact_server.plans.plan_catalog import PlanCatalog
+from planact_server.plans.resolving import resolve
 from planact_server.plans.rights import PlanRights, facts_of
 from planact_server.plans.substitutes import NoSubstitutes, Substitutes, UnknownOutcomeError
 from planact_server.sandbox import (
@@ -24,8 +24,6 @@ from planact_server.sandbox import (
     PlanFault,
     Resolution,
     ResolvedPlaceholder,
-    ResolvedServer,
-    ResolvedTool,
     ToolRequest,
     Unresolved,
 )
@@ -33,6 +31,7 @@ from planact_tools import JSONValue, ToolError
 
 if TYPE_CHECKING:
     from planact_server.answer import CallRecord
+    from planact_server.catalog.catalog import Catalog, CatalogTool
     from planact_server.plans.model_help import GrowingPlan, ModelHelp
     from planact_server.policy import Decision
 
@@ -198,19 +197,9 @@ class PlanCalls:
         return self._growing is not None and self._growing.leaves_open(name)
 
     def _resolution(self, name: str) -> Resolution:
-        match self.catalog.resolve(name):
-            case CatalogTool() as tool:
-                return ResolvedTool(
-                    server=tool.server,
-                    tool=tool.name,
-                    parameters=tuple(parameter.name for parameter in tool.parameters),
-                    aliases=tuple(p.raw for p in tool.parameters if p.raw != p.name),
-                    open_keywords=tool.open_keywords,
-                )
-            case CatalogServer() as server:
-                return ResolvedServer(server=server.name)
-            case None:
-                return ResolvedPlaceholder() if self._is_open(name) else Unresolved(hint=self._names.hint(name))
+        if (found := resolve(self.catalog, name)) is not None:
+            return found
+        return ResolvedPlaceholder() if self._is_open(name) else Unresolved(hint=self._names.hint(name))
 
     def _bind(self, tool: CatalogTool, request: ToolRequest) -> dict[str, JSONValue]:
         try:

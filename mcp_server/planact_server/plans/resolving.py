@@ -1,0 +1,28 @@
+"""What the jail is told about a name that the catalog has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planact_server.catalog.catalog import CatalogServer, CatalogTool
+from planact_server.sandbox import ResolvedServer, ResolvedTool
+
+if TYPE_CHECKING:
+    from planact_server.catalog.catalog import Catalog
+
+
+def resolve(catalog: Catalog, name: str) -> ResolvedTool | ResolvedServer | None:
+    """Return what a name stands for, None where nothing has it."""
+    match catalog.resolve(name):
+        case CatalogTool() as tool:
+            return ResolvedTool(
+                server=tool.server,
+                tool=tool.name,
+                parameters=tuple(parameter.name for parameter in tool.parameters),
+                aliases=tuple(each.raw for each in tool.parameters if each.raw != each.name),
+                open_keywords=tool.open_keywords,
+            )
+        case CatalogServer() as server:
+            return ResolvedServer(server=server.name)
+        case None:
+            return None
