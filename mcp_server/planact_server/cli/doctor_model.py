@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from planact_server.cli.finding import Finding
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 SUBJECT = "planner"
 SETUP = "planact models setup"
 _GIB = 1024**3
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def examine_model(config: Config) -> tuple[list[Finding], JSONObject]:
@@ -33,24 +31,17 @@ def examine_model(config: Config) -> tuple[list[Finding], JSONObject]:
 
 
 def _elsewhere(config: Config) -> tuple[list[Finding], JSONObject]:
-    url = config.planner.base_url or ""
-    host = urlsplit(url).hostname or ""
-    local = host in _LOCAL_HOSTS
-    report: JSONObject = {
-        "backend": "openai",
-        "base_url": url,
-        "model": config.planner.model,
-        "leaves_this_machine": not local,
-    }
-    if not host:
-        return [
-            Finding(
-                level="problem",
-                subject=SUBJECT,
-                text="the backend is openai, and no server is named",
-                advice='[planner]\nbase_url = "http://localhost:8080/v1"',
-            )
-        ], report
+    from planact_quantized.openai.address import read_address
+
+    report: JSONObject = {"backend": "openai", "model": config.planner.model}
+    try:
+        address = read_address(config.planner.base_url or "")
+    except ValueError as error:
+        text = f"`base_url`: {error}" if config.planner.base_url else "the backend is openai, and no server is named"
+        advice = '[planner]\nbase_url = "http://localhost:8080/v1"'
+        return [Finding(level="problem", subject=SUBJECT, text=text, advice=advice)], report
+    url, local = address.shown, address.local
+    report |= {"base_url": url, "leaves_this_machine": not local}
     model = config.planner.model or "the server's own model"
     if local:
         return [Finding(level="ok", subject=SUBJECT, text=f"{model} at {url}")], report
