@@ -74,6 +74,15 @@ async def test_it_is_asked_for_in_the_conversation_that_the_plan_came_from(groun
         ("def todo_pick(): pass", "todo_pick is called with 1 arguments and takes 0."),
         ("def todo_pick(rows): pass", "todo_pick is called with limit=…, which it does not take."),
         (f"@cache\n{GOOD}", "todo_pick must have no decorators."),
+        (f"@cache\ndef other():\n    return 1\n\n{GOOD}", "other must have no decorators."),
+        (
+            f"def other(a=make_appointment()):\n    return 1\n\n{GOOD}",
+            "other must call nothing in its first line: no calls as defaults.",
+        ),
+        (
+            f"def other(a: (b := 1), *, c: f() = 1) -> None:\n    return 1\n\n{GOOD}",
+            "other must call nothing in its first line: no calls as defaults.",
+        ),
         ("async def todo_pick(rows, limit): pass", "There is no `def todo_pick(…)` in it."),
     ],
 )

@@ -132,10 +132,21 @@ def one_function(source: str, name: str, arguments: Mapping[str, JSONValue]) -> 
         raise ValueError(f"There is no `def {name}(…)` in it.")
     if any(not isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom) for node in tree.body):
         raise ValueError(f"There must be nothing beside the definition of {name}.")
-    if found.decorator_list:
-        raise ValueError(f"{name} must have no decorators.")
+    for function in functions:
+        if function.decorator_list:
+            raise ValueError(f"{function.name} must have no decorators.")
+        if any(isinstance(node, ast.Call | ast.NamedExpr) for part in _head(function) for node in ast.walk(part)):
+            raise ValueError(f"{function.name} must call nothing in its first line: no calls as defaults.")
     _check_parameters(found.args, name, arguments)
     return source
+
+
+def _head(function: ast.FunctionDef) -> list[ast.expr]:
+    """Return what Python evaluates when a function is defined, decorators apart."""
+    given = function.args
+    parameters = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
+    said = [parameter.annotation for parameter in parameters if parameter is not None]
+    return [part for part in (*given.defaults, *given.kw_defaults, *said, function.returns) if part is not None]
 
 
 def _check_parameters(taken: ast.arguments, name: str, arguments: Mapping[str, JSONValue]) -> None:
