@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def writes(model: ModelServer, *plans: str) -> None:
 
 
 @asynccontextmanager
-async def assistant(home: Home, *plans: str, tools: bool = True) -> AsyncIterator[ModelServer]:
+async def assistant(home: Home, *plans: str, tools: bool = True) -> AsyncGenerator[ModelServer]:
     """Configure a model that writes these texts, over the workshop or without tools."""
     async with serving() as model:
         writes(model, *plans)
@@ -100,7 +100,7 @@ async def test_a_dry_run_shows_which_calls_it_would_make(home: Home) -> None:
 async def test_json_wants_a_task(home: Home) -> None:
     code, _, complaint = await home.run("ask", "--json", stdin="")
     assert code == 2
-    assert "`task` is empty" in complaint
+    assert complaint == "planact: Nothing to do: say the task as TEXT, or on standard input.\n"
 
 
 class Terminal:

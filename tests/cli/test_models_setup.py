@@ -137,9 +137,13 @@ async def test_setup_refuses_what_it_cannot_ask_about(home: Home) -> None:
     assert errors.rstrip().endswith("There is no terminal to ask on: say --yes.")
 
 
-@pytest.mark.usefixtures("needs_llama")
-async def test_setup_refuses_a_file_without_weights(home: Home, tmp_path: Path) -> None:
+async def test_setup_refuses_a_wrong_file_or_name_before_anything_is_built(home: Home, tmp_path: Path) -> None:
     empty = make_gguf(tmp_path / "empty.gguf", tensors=False)
-    code, _, errors = await home.run("models", "setup", "--backend", "cpu", "--file", str(empty), "--yes")
-    assert code == 1
-    assert "empty.gguf" in errors
+    missing = tmp_path / "missing.gguf"
+    for wrong, expected, named in (
+        (("--file", str(empty)), 1, "empty.gguf"),
+        (("--file", str(missing)), 2, "missing.gguf"),
+        (("--model", "no-such-model"), 2, "no-such-model"),
+    ):
+        code, _, errors = await home.run("models", "setup", "--backend", "cpu", *wrong, "--yes")
+        assert (code, named in errors, "C++ compiler" in errors) == (expected, True, False), errors

@@ -75,6 +75,8 @@ def ask(
     log_to_stderr(verbose=verbose)
     if task is None and not sys.stdin.isatty():
         task = sys.stdin.read()
+    if task is not None and not task.strip():
+        raise UsageError("Nothing to do: say the task as TEXT, or on standard input.")
     if task is None and as_json:
         raise UsageError("`--json` gives one answer: say the task as TEXT, or on standard input.")
     settings = read_config(config)

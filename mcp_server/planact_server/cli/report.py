@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from planact_server.cli.terminal import console, cut, visible
+from planact_server.cli.terminal import NARROW, console, cut, visible
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ ARGUMENT = 40
 
 MOST_LINES = 40
 """Lines of output and of a result; `--json` has all of them."""
-
-NARROW = 60
-"""Below so many columns a call has a line for itself."""
 
 _MARKS = {
     "parallel": ("∥", "at the same time as another"),
@@ -73,9 +70,18 @@ def _print_plan(out: Console, answer: JSONObject) -> None:
     _print_title(out, "plan", f"attempt {len(attempts)}" if attempts else "")
     lines = str(answer["plan"]).rstrip("\n").split("\n")
     for number, line in enumerate(lines[:MOST_LINES], 1):
-        _print_line(out, f"  {number:>2} {line}", style="cyan")
+        _print_numbered(out, number, line)
     if len(lines) > MOST_LINES:
         _print_line(out, f"  … {len(lines) - MOST_LINES} more lines", style="dim")
+
+
+def _print_numbered(out: Console, number: int, line: str) -> None:
+    """Show a line of a plan, whole: a person judges by it what was done."""
+    start, shown = f"  {number:>2} ", visible(line)
+    room = max(out.width - len(start), 8)
+    for at in range(0, max(len(shown), 1), room):
+        part = shown[at : at + room]
+        out.print((start if at == 0 else " " * len(start)) + part, style="cyan", markup=False, no_wrap=True)
 
 
 def _writing(usage: JSONObject) -> str:

@@ -34,6 +34,9 @@ GAP = 2
 NARROWEST = 12
 """What the last column of a table keeps at least, in characters."""
 
+NARROW = 60
+"""Columns of a screen below which what would stand beside each other stands below each other."""
+
 NOTICEABLE_SECONDS = 0.5
 """What takes longer should say what it waits for."""
 
@@ -90,13 +93,19 @@ def visible(text: str) -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Show rows on standard error, one line each; the last column gives way first."""
+    """Show rows on standard error, one line each; the last column gives way first.
+
+    On a narrow screen that has no room for them a row is its first cell, and the others below.
+    """
     from rich.text import Text
 
     out = console()
     lines = [headers, *([visible(cell).replace("\n", " ") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = out.width - GAP * (len(widths) - 1)
+    if out.width < NARROW and sum(widths) > room:
+        _print_below_each_other(out, lines)
+        return
     widths[-1] = min(widths[-1], max(room - sum(widths[:-1]), NARROWEST))
     while sum(widths) > room and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
@@ -104,6 +113,17 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         shown = [cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
         # Not as markup: values may hold square brackets.
         out.print(Text((" " * GAP).join(shown).rstrip(), style="" if number else "bold"), no_wrap=True)
+
+
+def _print_below_each_other(out: Console, lines: Sequence[Sequence[str]]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    (_, *headers), *rows = lines
+    for first, *cells in rows:
+        out.print(Text(first, style="bold"), overflow="fold")
+        told = [f"{header} {cell}" for header, cell in zip(headers, cells, strict=True) if cell]
+        out.print(Padding(Text(" · ".join(told), overflow="fold"), (0, 0, 0, 2), expand=False))
 
 
 def cut(text: str, width: int) -> str:

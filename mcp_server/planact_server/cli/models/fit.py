@@ -62,8 +62,9 @@ def fit(
     config: ConfigOption = None,
     as_json: JSONOption = False,
 ) -> int:
-    """Show how a model would be loaded here: device, memory, layers, context. Nothing is loaded.
+    """Show how a model would be loaded here.
 
+    Device, memory, layers, context; nothing is loaded.
     Without MODEL: the one that would be used for tasks, or the best of the catalogue when none is here. What is not
     given on the command line is as in `[model]`.
     """
@@ -109,13 +110,14 @@ class Found:
         others = (*sizes.values(), *known)
         name = name or config.planner.model
         if name is not None:
-            model, footprint = _named(store, name)
+            model, footprint = named(store, name)
         else:
             model, footprint = _unnamed(here, sizes, machine, wanted)
         return cls(model=model, footprint=footprint, machine=machine, wanted=wanted, others=others)
 
 
-def _named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
+def named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
+    """Return a model that is here, or the catalogue's. Raises ModelNotFoundError."""
     from planact_quantized.fitting.footprint import footprint_of_known
     from planact_quantized.models.known import UnknownModelError, find_known
     from planact_quantized.models.store import ModelNotFoundError

@@ -8,7 +8,7 @@ import typer
 
 from planact_server.cli.models.fitting import fit_row, fit_text, machine
 from planact_server.cli.models.place import opened_store
-from planact_server.cli.models.rows import header_row, known_row, licence_text, model_row
+from planact_server.cli.models.rows import header_row, known_row, licence_in_brief, licence_text, model_row
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -136,7 +136,7 @@ def _cells(row: JSONObject) -> list[str]:
     return [
         str(row["id"]),
         f"{'' if row['here'] else '~'}{megabytes(size)}" if isinstance(size, int) else "",
-        licence_text(row["licence"] if isinstance(row["licence"], str) else None),
+        licence_in_brief(row["licence"] if isinstance(row["licence"], str) else None),
         fit_text(fit) if isinstance(fit, dict) else "",
         str(row["problem"] or "yes") if row["here"] else "no",
     ]

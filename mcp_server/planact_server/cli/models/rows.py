@@ -9,7 +9,7 @@ from planact_tools import JSONObject
 if TYPE_CHECKING:
     from planact_quantized.models.gguf import GGUFHeader
     from planact_quantized.models.index import Model
-    from planact_quantized.models.known import KnownModel
+    from planact_quantized.models.known import KnownModel, Licence
 
 
 def model_row(model: Model) -> JSONObject:
@@ -62,11 +62,19 @@ def title_of(model: Model) -> str:
 
 def licence_text(licence: str | None) -> str:
     """Return a licence as people read it, from what is recorded."""
+    known = _licence(licence)
+    if known is None:
+        return licence or "not known"
+    return f"{known.title}{' (non-commercial)' if known.non_commercial else ''}"
+
+
+def licence_in_brief(licence: str | None) -> str:
+    """Return the same in a word: what a licence forbids matters more than its name."""
+    known = _licence(licence)
+    return "non-commercial" if known is not None and known.non_commercial else licence_text(licence)
+
+
+def _licence(licence: str | None) -> Licence | None:
     from planact_quantized.models.known import known_models
 
-    if licence is None:
-        return "not known"
-    for known in known_models():
-        if known.licence.id == licence:
-            return f"{known.licence.title}{' (non-commercial)' if known.licence.non_commercial else ''}"
-    return licence
+    return next((known.licence for known in known_models() if known.licence.id == licence), None)

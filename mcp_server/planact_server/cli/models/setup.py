@@ -17,9 +17,10 @@ import typer
 
 from planact_server.cli import INTERRUPTED
 from planact_server.cli.models.fetching import add, pull
-from planact_server.cli.models.fit import DeviceOption, Found, engine_base, measured, print_plan, speed_text
+from planact_server.cli.models.fit import DeviceOption, Found, engine_base, measured, named, print_plan, speed_text
 from planact_server.cli.models.licences import AcceptOption
 from planact_server.cli.models.place import FAILED, failures_explained
+from planact_server.cli.place import as_typed
 from planact_server.cli.terminal import ConfigOption, UsageError, ask_person, complain, examples, read_config
 
 if TYPE_CHECKING:
@@ -73,14 +74,20 @@ def setup(
     it, measures it and lets it carry out one task. Run again after an interruption, it goes on where it was.
     """
     from planact_quantized.models.known import find_known
+    from planact_quantized.models.store import FOLDER, ModelStore
 
     settings = read_config(config)
+    on_the_hub = model is not None and model.count("/") > 1 and not Path(model).exists()
     try:
-        _provide_llama(backend, yes=yes)
+        # What can be wrong with file and name is said before minutes are spent on building.
         if file is not None:
             add(str(file), accept_license=accept_license, config=config)
             model = _just_added(settings, file)
-        elif model is not None and model.count("/") > 1 and not Path(model).exists():
+        elif model is not None and not on_the_hub:
+            with failures_explained():
+                named(ModelStore(settings.state / FOLDER), model)
+        _provide_llama(backend, yes=yes)
+        if model is not None and on_the_hub and file is None:
             model = _from_the_hub(model, settings, config, endpoint, yes=yes, accept=accept_license)
         with failures_explained():
             found = Found.find(model, settings, context=None, device=device)
@@ -179,7 +186,12 @@ def _fetch(known: KnownModel, config: Path | None, endpoint: str | None, *, yes:
     complain(f"Licence: {known.licence.title} ({known.licence.link})")
     _ask(f"Fetch it from {known.page}?", yes=yes)
     _provide_hub()
-    pull(known.id, accept_license=accept, endpoint=endpoint, config=config)
+    try:
+        pull(known.id, accept_license=accept, endpoint=endpoint, config=config)
+    except typer.Exit as stop:
+        if stop.exit_code == FAILED:
+            complain("Once the model is here, `planact models setup` goes on.")
+        raise
 
 
 def _from_the_hub(
@@ -266,7 +278,9 @@ def _try_out(plan: Fit, found: Found, config: Config) -> int:
     answer = asyncio.run(run_request(chosen, read_request({"task": TASK, "wait_seconds": 86_400})))
     print_answer(answer)
     if answer["status"] == "ok":
-        complain(f"{found.model.id} is ready: planact run --task 'your own words'")
+        if "plan" not in answer:
+            complain(f"{found.model.id} answered in words instead of with a plan: other models may do better.")
+        complain(f"{found.model.id} is ready: {as_typed('ask', 'your own words')}")
         return 0
     complain(f"{found.model.id} is installed and runs, but its plan for this task did not work; another may.")
     return FAILED
