@@ -26,11 +26,11 @@ def text_at(value: object, *path: str | int) -> str:
 
 
 def number_at(value: object, *path: str | int) -> int:
-    """Return the whole number at a path, or 0: also for what is no number, like the Infinity that Python reads."""
+    """Return the count at a path; 0 for what is none: a negative number, or the Infinity that Python reads."""
     found = at(value, *path)
-    if isinstance(found, float):
-        return int(found) if math.isfinite(found) else 0
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return 0
+    return max(int(found), 0) if isinstance(found, int) or math.isfinite(found) else 0
 
 
 def list_at(value: object, *path: str | int) -> list[object]:

@@ -70,6 +70,14 @@ def test_the_pieces_of_a_line_may_be_cut_anywhere(cut: int) -> None:
     assert [*found, *reader.finish()] == [{"a": "é"}, 1, 2]
 
 
+@pytest.mark.parametrize("tokens", ["-5", "1e999", "NaN", "true", '"8"', "null"])
+async def test_a_context_that_is_no_size_is_not_known(tokens: str) -> None:
+    async with serving() as server:
+        server.page("/props", f'{{"default_generation_settings": {{"n_ctx": {tokens}}}}}')
+        async with backend(server) as made:
+            assert (await made.start()).context_tokens == 0
+
+
 async def test_numbers_that_are_none_count_as_nothing() -> None:
     async with serving() as server:
         server.page("/v1/models", '{"data": [{"id": "tiny", "max_model_len": 1e999}]}')
