@@ -213,9 +213,10 @@ def test_every_command_is_explained_with_lines_to_paste(columns: int) -> None:
 
 
 def test_the_list_of_commands_cuts_no_explanation_and_names_the_exit_codes() -> None:
-    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
-    assert "..." not in shown.partition("Commands:")[2]
-    assert "130" in shown
+    for group in ([], ["models"], ["eval"]):
+        shown = CliRunner().invoke(app, [*group, "--help"], terminal_width=80).output
+        assert "..." not in shown.partition("Commands:")[2]
+    assert "130" in CliRunner().invoke(app, ["--help"], terminal_width=80).output
 
 
 def test_every_example_in_the_help_is_a_command_line_that_is_understood() -> None:

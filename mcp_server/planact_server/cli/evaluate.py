@@ -86,7 +86,9 @@ def dpab(
     as_json: JSONOption = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Run DPAB, Dria's benchmark of plans in Python, with the planner of your configuration.
+    """Run DPAB, Dria's benchmark of plans in Python.
+
+    The plans are those of the planner of your configuration, or ready ones.
 
     Every plan is judged twice: as published, and by what it called. The benchmark's functions are code of strangers
     and run in the jail only. Exit codes: 0 all items were judged, 1 it had to stop, 2 wrong usage, 130 Ctrl-C; with
