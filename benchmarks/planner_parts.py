@@ -1,8 +1,8 @@
 """What `planner.py` measures: each part is a function that runs alone in a process and returns figures.
 
 Ours and llama-cpp-python's own `create_chat_completion` get the same file, messages, threads and context. Seconds are
-those of the CPU: they mean most with one thread. Only what our grammar takes is the engine's own count, on the clock. Whatever a part needs of llama.cpp is loaded inside of it, so that no
-part sees another one's memory or caches.
+those of the CPU: they mean most with one thread. Only what our grammar takes is the engine's own count, on the clock.
+Whatever a part needs of llama.cpp is loaded inside of it, so that no part sees another one's memory or caches.
 """
 
 # ruff: noqa: PLC0415 - see above
