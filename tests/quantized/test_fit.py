@@ -144,7 +144,7 @@ def test_what_was_asked_for_is_kept_or_refused() -> None:
     assert plan_fit(model, small, Wanted(gpu_layers=9)).offloaded_layers == 8
     assert plan_fit(model, small, Wanted(gpu_layers=999)).gpu_layers == ALL_LAYERS
     assert plan_fit(model, small, Wanted(gpu_layers=0)).device == "cpu"
-    with pytest.raises(FitError, match="Lower `context` or `gpu_layers`"):
+    with pytest.raises(FitError, match="Lower `n_ctx` or `n_gpu_layers`"):
         plan_fit(model, small, Wanted(context_tokens=32768, gpu_layers=ALL_LAYERS, kv_type="f16"))
 
 

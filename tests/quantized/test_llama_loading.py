@@ -84,7 +84,7 @@ def test_a_file_that_is_no_model_is_refused_with_a_reason(file: Path, tmp_path: 
 def test_a_context_that_does_not_fit_is_a_matter_of_memory(file: Path) -> None:
     error = failure(file, context_tokens=2_000_000_000)
     assert error.fault == "memory"
-    assert re.search(r"needs \d+ MiB; \d+ MiB are free. Lower `context`", error.message)
+    assert re.search(r"needs \d+ MiB; \d+ MiB are free. Lower `n_ctx`", error.message)
 
 
 def test_a_cache_type_that_the_model_cannot_have_is_an_error(file: Path) -> None:

@@ -152,12 +152,12 @@ def _check_wishes(model: Footprint, wanted: Wanted) -> None:
     if context is not None and model.trained_tokens and context > model.trained_tokens:
         raise FitError(
             f"{model.name!r} was trained for {model.trained_tokens} tokens; with a context of {context} it would write "
-            "nonsense. Lower `context`."
+            "nonsense. Lower `n_ctx`."
         )
     if wanted.kv_type not in (None, "f16") and wanted.flash_attention == "off":
         raise FitError(f"A KV cache in {wanted.kv_type} needs flash attention, which is switched off.")
     if wanted.gpu_layers == 0 and wanted.device.lower() not in (AUTO, CPU):
-        raise FitError(f"The device is {wanted.device!r} and gpu_layers is 0, which contradict each other; drop one.")
+        raise FitError(f"The device is {wanted.device!r} and `n_gpu_layers` is 0, which contradict each other; drop one.")
 
 
 def _place(model: Footprint, machine: Machine, wanted: Wanted) -> Fit:
@@ -237,7 +237,7 @@ def _on_a_device(model: Footprint, machine: Machine, wanted: Wanted, device: Dev
 def _on_the_cpu(model: Footprint, machine: Machine, wanted: Wanted, *, notes: tuple[str, ...] = ()) -> Fit:
     if wanted.gpu_layers not in (None, 0):
         raise FitError(
-            f"gpu_layers is {wanted.gpu_layers}, but no device holds layers here. Set it to 0, or see docs/gpu.md."
+            f"`n_gpu_layers` is {wanted.gpu_layers}, but no device holds layers here. Set it to 0, or see docs/gpu.md."
         )
     room = _host_room(machine)
     for attempt in ladder(model, replace(wanted, gpu_layers=0)):
@@ -308,7 +308,7 @@ def _described(attempt: Attempt, model: Footprint) -> str:
 def _advice(wanted: Wanted) -> str:
     lower = [
         name
-        for name, given in (("context", wanted.context_tokens), ("gpu_layers", wanted.gpu_layers))
+        for name, given in (("n_ctx", wanted.context_tokens), ("n_gpu_layers", wanted.gpu_layers))
         if given is not None
     ]
     return f"Lower `{'` or `'.join(lower)}`, or take a smaller file." if lower else "Take a smaller file."

@@ -72,7 +72,7 @@ class Context:
             raise Aborted
         if code == _NO_ROOM:
             raise BackendError(
-                f"The context of {self.cells} tokens is full. Raise `context`, or ask for fewer candidates.",
+                f"The context of {self.cells} tokens is full. Raise `n_ctx`, or ask for fewer candidates.",
                 fault="too_long",
             )
         if code != 0:

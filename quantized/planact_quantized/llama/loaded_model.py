@@ -194,7 +194,7 @@ class LoadedModel:
         if prompt_tokens >= room:
             raise BackendError(
                 f"The prompt takes {prompt_tokens} tokens and the context has {room}, which leaves none to write. "
-                "Offer fewer tools, or raise `context`.",
+                "Offer fewer tools, or raise `n_ctx`.",
                 fault="too_long",
             )
 

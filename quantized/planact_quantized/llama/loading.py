@@ -264,7 +264,7 @@ def _check_memory(api: Any, model: Any, settings: EngineSettings, *, on_host: bo
     if needed > free:
         raise BackendError(
             f"A context of {settings.context_tokens} tokens of {settings.model.name!r} needs {needed // _MIB} MiB; "
-            f'{free // _MIB} MiB are free. Lower `context`, or use `kv_type = "q8_0"`.',
+            f'{free // _MIB} MiB are free. Lower `n_ctx`, or use `kv_type = "q8_0"`.',
             fault="memory",
         )
 
@@ -275,8 +275,8 @@ def _failure(native: Library, devices: list[DeviceHandle], what: str) -> Backend
         return BackendError(f"{what}: {reason}.", fault="model")
     free = ", ".join(f"{device.name} has {device.free_bytes // _MIB} MiB free" for device in devices)
     advice = (
-        'Lower `context`, use `kv_type = "q8_0"`, '
-        + ("lower `gpu_layers`, " if devices else "")
+        'Lower `n_ctx`, use `kv_type = "q8_0"`, '
+        + ("lower `n_gpu_layers`, " if devices else "")
         + "or choose a smaller file."
     )
     return BackendError(f"{what}: it does not fit ({reason}{'; ' + free if free else ''}). {advice}", fault="memory")
