@@ -157,7 +157,9 @@ def _check_wishes(model: Footprint, wanted: Wanted) -> None:
     if wanted.kv_type not in (None, "f16") and wanted.flash_attention == "off":
         raise FitError(f"A KV cache in {wanted.kv_type} needs flash attention, which is switched off.")
     if wanted.gpu_layers == 0 and wanted.device.lower() not in (AUTO, CPU):
-        raise FitError(f"The device is {wanted.device!r} and `n_gpu_layers` is 0, which contradict each other; drop one.")
+        raise FitError(
+            f"The device is {wanted.device!r} and `n_gpu_layers` is 0, which contradict each other; drop one."
+        )
 
 
 def _place(model: Footprint, machine: Machine, wanted: Wanted) -> Fit:
