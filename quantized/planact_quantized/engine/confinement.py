@@ -10,7 +10,7 @@ input ends the child.
 from __future__ import annotations
 
 import ctypes
-import os
+import mmap
 import signal
 import sys
 from pathlib import Path
@@ -58,4 +58,4 @@ def _volunteer() -> None:
 def _data_bytes() -> int:
     """Return what this process itself already counts against RLIMIT_DATA."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return int(pages) * mmap.PAGESIZE

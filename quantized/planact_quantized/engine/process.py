@@ -151,7 +151,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
         except OSError:
             return None
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return int(pages) * mmap.PAGESIZE
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
