@@ -426,6 +426,7 @@ def test_a_terminal_is_asked_for_a_licence(home: Home, hub: Hub, tmp_path: Path)
     assert "on the hub instead of about 1.90 GB" in terminal.plain
 
 
+@pytest.mark.check
 def test_ctrl_c_keeps_what_has_arrived_and_says_so(home: Home, hub: Hub, tiny: Path) -> None:
     body, stall = tiny.read_bytes(), threading.Event()
     hub.publish("owner/models", "coder.gguf", body, cuts=[100_000], stall=stall)

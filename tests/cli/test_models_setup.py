@@ -114,6 +114,7 @@ async def test_setup_goes_from_nothing_to_a_model_that_has_run(home: Home, hub: 
 
 
 @pytest.mark.usefixtures("needs_llama")
+@pytest.mark.check
 async def test_setup_takes_a_file_that_was_brought_by_hand_and_fetches_nothing_twice(
     home: Home, tiny: Path, hub: FileServer
 ) -> None:

@@ -94,6 +94,7 @@ async def test_calls_are_recorded_with_arguments_and_failures(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("plan", ["p = price('tea')\nforever()", "p = price('tea')\nwhile True:\n    pass"])
+@pytest.mark.check
 async def test_what_never_ends_is_stopped_and_what_was_done_counts(tmp_path: Path, plan: str) -> None:
     published, observed, _ = await judged(tmp_path, plan, limits=Limits(seconds=1), functions=["price"], values=[0.3])
     assert (published.strict, observed.strict) == (1, 1)

@@ -39,6 +39,7 @@ async def test_a_session_goes_back_and_the_worker_lives_on(engine: PooledEngine,
     assert not worker.alive
 
 
+@pytest.mark.check
 async def test_a_session_too_large_for_its_memory_is_not_noted(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
     plan = "rows = []\nfor n in range(1_000_000): rows.append([n])"
