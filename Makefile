@@ -21,7 +21,7 @@ demo: runtime ## run two plans over two tool servers, and show what comes back
 local: runtime ## get a model that plans on this machine: build llama.cpp, choose what fits, fetch it, run a task
 	@$(BIN)/planact models setup $(ARGS)
 
-test: dev ## run the tests (three to five minutes)
+test: dev ## run the tests (minutes)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: dev ## run the tests that need Node, real third-party servers, or minutes
