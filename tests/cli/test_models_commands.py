@@ -142,7 +142,7 @@ def test_pull_fetches_checks_and_records(planact: Planact, store: ModelStore, pu
     assert model.path.name == "dria-agent-a-0.5b.Q4_K_M.gguf"
     assert model.path.read_bytes() == published
     assert json.loads(out)["sha256"] == hashlib.sha256(published).hexdigest()
-    assert store.arriving() == ()
+    assert store.arriving() == {}
 
 
 def test_pull_again_fetches_nothing(planact: Planact, hub: Hub, published: bytes) -> None:
@@ -189,7 +189,7 @@ def test_what_has_arrived_can_be_thrown_away(planact: Planact, store: ModelStore
     code, _, seen = planact("rm", "coder.gguf")
     assert code == 0
     assert "Threw away 5 kB of coder.gguf" in seen
-    assert store.arriving() == ()
+    assert store.arriving() == {}
 
 
 def test_pull_refuses_what_is_not_the_model_any_more(planact: Planact, hub: Hub) -> None:

@@ -279,10 +279,17 @@ def test_a_licence_is_accepted_once_and_for_good(store: ModelStore) -> None:
 def test_what_has_arrived_of_a_download_can_be_thrown_away(store: ModelStore) -> None:
     (store.incoming / "big.gguf.partial").write_bytes(b"x" * 1000)
     (store.incoming / "nothing.gguf.partial").write_bytes(b"")
-    assert [path.name for path in store.arriving()] == ["big.gguf.partial"]
+    assert store.arriving() == {"big.gguf": 1000}
     assert store.discard_arriving("other.gguf") is None
     assert store.discard_arriving("big.gguf") == 1000
-    assert store.arriving() == ()
+    assert store.arriving() == {}
+
+
+def test_what_another_process_takes_away_meanwhile_is_no_hindrance(store: ModelStore, tiny: Path) -> None:
+    for name in ("0123456789abcdef.gguf", "big.gguf.partial"):
+        (store.incoming / name).symlink_to(store.incoming / "gone")  # listed, and not there when it is looked at
+    assert store.arriving() == {}
+    assert store.add(examine(tiny)).model.id == "tiny.F16"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, tiny: Path) -> None:

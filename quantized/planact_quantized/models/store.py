@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -184,17 +184,16 @@ class ModelStore:
             write_index(self.folder, index.model_copy(update={"models": rest}))
         return model
 
-    def arriving(self) -> tuple[Path, ...]:
-        """Return the files of downloads that are going on or were interrupted."""
-        paths = self.folder.glob(f"incoming/*{SUFFIX}")
-        return tuple(sorted(path for path in paths if path.stat().st_size))
+    def arriving(self) -> dict[str, int]:
+        """Return how many bytes have come of each file whose download is going on or was interrupted, by its name."""
+        sizes = {path.name.removesuffix(SUFFIX): _size(path) for path in self.folder.glob(f"incoming/*{SUFFIX}")}
+        return {name: sizes[name] for name in sorted(sizes) if sizes[name]}
 
     def discard_arriving(self, file_name: str) -> int | None:
         """Throw away what has arrived of a download, and return how many bytes that was; None if there is none."""
-        path = next((path for path in self.arriving() if path.name == f"{file_name}{SUFFIX}"), None)
-        if path is None:
+        if file_name not in self.arriving():
             return None
-        partial = Partial(path)
+        partial = Partial(self.incoming / f"{file_name}{SUFFIX}")
         try:
             with self._explained(), partial.locked():
                 size = partial.size
@@ -221,8 +220,10 @@ class ModelStore:
     def _sweep(self) -> None:
         """Throw away copies that a process which is gone has left in `incoming`."""
         for path in self.incoming.glob(f"{'[0-9a-f]' * 16}.gguf"):
-            if path.stat().st_mtime < time.time() - _FORGOTTEN_SECONDS:
-                path.unlink(missing_ok=True)
+            # Another process may move or remove its copy between any two of these steps.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _FORGOTTEN_SECONDS:
+                    path.unlink()
 
     def _copied(self, path: Path, *, report: Report) -> tuple[Path, str]:
         """Copy a file into `incoming`, and return where it is and its hash."""
@@ -325,6 +326,14 @@ class ModelStore:
         except OSError as error:
             where = error.filename or self.folder
             raise ModelError(f"{str(where)!r} cannot be used: {error.strerror or error}.") from error
+
+
+def _size(path: Path) -> int:
+    """Return how many bytes a file has; one that another process has just moved away has none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _path(name: str) -> Path:

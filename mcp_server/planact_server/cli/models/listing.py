@@ -122,9 +122,9 @@ def _arriving(store: ModelStore) -> list[str]:
     from planact_quantized.models.large_files import megabytes
 
     return [
-        f"{megabytes(path.stat().st_size)} of {path.name.removesuffix('.partial')} have arrived; pulling or adding it "
-        f"again goes on, `planact models rm {path.name.removesuffix('.partial')}` throws them away."
-        for path in store.arriving()
+        f"{megabytes(size)} of {name} have arrived; pulling or adding it again goes on, "
+        f"`planact models rm {name}` throws them away."
+        for name, size in store.arriving().items()
     ]
 
 
