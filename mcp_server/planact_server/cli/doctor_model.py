@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from planact_server.cli.doctor_endpoint import examine_endpoint
 from planact_server.cli.finding import Finding
 
 if TYPE_CHECKING:
@@ -26,33 +27,8 @@ _GIB = 1024**3
 def examine_model(config: Config) -> tuple[list[Finding], JSONObject]:
     """Return what there is to say about the planner, for people and as JSON. Blocks for a second or so."""
     if config.planner.backend == "openai":
-        return _elsewhere(config)
+        return examine_endpoint(config)
     return _here(config)
-
-
-def _elsewhere(config: Config) -> tuple[list[Finding], JSONObject]:
-    from planact_quantized.openai.address import read_address
-
-    report: JSONObject = {"backend": "openai", "model": config.planner.model}
-    try:
-        address = read_address(config.planner.base_url or "")
-    except ValueError as error:
-        text = f"`base_url`: {error}" if config.planner.base_url else "the backend is openai, and no server is named"
-        advice = '[planner]\nbase_url = "http://localhost:8080/v1"'
-        return [Finding(level="problem", subject=SUBJECT, text=text, advice=advice)], report
-    url, local = address.shown, address.local
-    report |= {"base_url": url, "leaves_this_machine": not local}
-    model = config.planner.model or "the server's own model"
-    if local:
-        return [Finding(level="ok", subject=SUBJECT, text=f"{model} at {url}")], report
-    return [
-        Finding(
-            level="note",
-            subject=SUBJECT,
-            text=f"{model} at {url}: tasks and the tools' descriptions leave this machine",
-            advice='[planner]\nbackend = "local"   # keeps them here',
-        )
-    ], report
 
 
 def _here(config: Config) -> tuple[list[Finding], JSONObject]:

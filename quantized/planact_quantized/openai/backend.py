@@ -33,12 +33,17 @@ CHARS_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 8
 """For what a chat template puts around a message."""
 
+NAME_CHARS = 200
+"""Of a model's name, as it is shown. Requests have the whole of it, whatever a server calls its models."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
     """A server that has answered."""
 
     info: BackendInfo
+    model: str
+    listed: tuple[str, ...]
     base: str
     extras: Extras
     faults: Faults
@@ -63,6 +68,10 @@ class OpenAIBackend:
         """Reach the server, choose the model and find out what the server can do. Raises BackendError."""
         return (await self._reached()).info
 
+    async def models(self) -> tuple[str, ...]:
+        """Return the names of the models that the server lists; none where it has no list. Raises BackendError."""
+        return (await self._reached()).listed
+
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the messages take: counted by the server where it can, else an upper estimate."""
         server = await self._reached()
@@ -73,7 +82,7 @@ class OpenAIBackend:
                 body = {"content": prompt, "add_special": True, "parse_special": True}
                 counted = len(list_at(await self._page("/tokenize", body), "tokens"))
         elif server.extras.runtime == "vLLM":
-            body = {"model": server.info.model, "messages": chat(messages)}
+            body = {"model": server.model, "messages": chat(messages)}
             counted = number_at(await self._page("/tokenize", body), "count")
         return counted or estimate(messages)
 
@@ -129,13 +138,13 @@ class OpenAIBackend:
         except httpx2.RequestError as error:
             raise faults.transport(error) from error
         extras = await find_extras(http, address.root, models, self.model)
-        listed = [text_at(each, "id") for each in list_at(models, "data")]
-        model = self.model or extras.model or next(filter(None, listed), "")
+        listed = tuple(filter(None, (text_at(each, "id") for each in list_at(models, "data"))))
+        model = self.model or extras.model or next(iter(listed), "")
         if not model:
             raise faults.no_model()
         info = BackendInfo(
             kind="openai",
-            model=model,
+            model=model if len(model) <= NAME_CHARS else f"{model[: NAME_CHARS - 1]}…",
             device=address.host,
             context_tokens=extras.context_tokens,
             candidates=MOST_CANDIDATES,
@@ -143,8 +152,8 @@ class OpenAIBackend:
             local=address.local,
             extras=dict(extras.facts),
         )
-        known = Faults(server=address.shown, key=self.api_key, model=model, models=tuple(filter(None, listed)))
-        return _Server(info=info, base=base, extras=extras, faults=known)
+        known = Faults(server=address.shown, key=self.api_key, model=model, models=listed)
+        return _Server(info=info, model=model, listed=listed, base=base, extras=extras, faults=known)
 
     async def _models(self, http: httpx2.AsyncClient, address: Address, faults: Faults) -> tuple[str, object]:
         """Find where the API begins, and read its list of models; servers without one are taken as they are."""
@@ -184,7 +193,7 @@ class OpenAIBackend:
                 http=self._http,
                 base=server.base,
                 root=read_address(self.base_url).root,
-                model=server.info.model,
+                model=server.model,
                 takes_grammar=server.extras.grammar,
                 faults=server.faults,
                 patience=self.patience,
