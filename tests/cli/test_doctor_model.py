@@ -10,6 +10,8 @@ from planact_quantized import BackendInfo
 from planact_quantized.building.toolchain import NvidiaCard, Toolchain
 from planact_quantized.fitting.devices import Device, Machine, ProbeError
 from planact_quantized.fitting.host import Host
+from planact_quantized.fitting.loads import FILE as LOADS
+from planact_quantized.fitting.loads import Loads
 from planact_quantized.fitting.speeds import FILE, Speed, Speeds
 from planact_quantized.models.store import FOLDER, ModelStore
 from planact_server.cli.doctor_model import examine_model
@@ -24,6 +26,7 @@ CARD = Device(name="CUDA0", description="a card", kind="gpu", free_bytes=7 * GIB
 ON_CPU = Machine(host=HOST, llama_cpp="0.3.36")
 ON_CARD = Machine(host=HOST, devices=(CARD,), llama_cpp="0.3.36", gpu_offload=True)
 NO_TOOLS = Toolchain(system="debian", machine="x86_64", compiler=None, nvcc=None, cards=(), driver="", glslc=None)
+INFO = BackendInfo(kind="local", model="tiny", device="CUDA0: a card", layers=3, offloaded_layers=2)
 SPEED = Speed(
     model="tiny",
     device="CUDA0: a card",
@@ -88,27 +91,46 @@ def test_a_card_that_the_build_does_not_use_is_pointed_out(desk: Desk) -> None:
     )
 
 
-def test_a_model_that_fits_is_shown_with_the_layers_that_really_went_there(desk: Desk) -> None:
+def test_a_model_that_fits_is_shown_and_that_it_is_a_plan(desk: Desk) -> None:
     desk.machine = ON_CARD
     desk.install()
     assert desk.says()[1:] == [
         ("ok", "device", "CUDA0: a card, 7.0 of 8.0 GiB free", ""),
         ("ok", "device", "CPU: a CPU, 8 cores, 8.0 of 16.0 GiB available", ""),
         ("ok", "model", "tiny: fits, 2 of 2 layers on CUDA0, context 4096, KV cache f16", ""),
-        ("note", "model", "not measured yet on this machine", "planact models fit tiny --measure"),
+        (
+            "note",
+            "model",
+            "that is planned, not measured: it has not been loaded here yet",
+            "planact models fit tiny --measure",
+        ),
     ]
-    info = BackendInfo(kind="local", model="tiny")
-    Speeds(desk.config.state / FILE).keep(info, SPEED)
-    assert desk.says()[-1] == (
-        "ok",
-        "model",
-        "measured 2026-01-02: 3 of 3 layers really on CUDA0: a card, tokens/s: prompt 500, text 50",
-        "",
-    )
-    Speeds(desk.config.state / FILE).keep(info, replace(SPEED, offloaded_layers=0, device="CPU"))
+
+
+def test_what_the_last_load_really_offloaded_is_shown(desk: Desk) -> None:
+    desk.machine = ON_CARD
+    desk.install()
+    loads = Loads(desk.config.state / LOADS)
+    loads.keep(replace(INFO, device="CPU", offloaded_layers=0))
+    loads.keep(replace(INFO, model="another"))
     level, _, text, advice = desk.says()[-1]
     assert (level, advice) == ("note", "planact models fit tiny --measure")
-    assert text.endswith("; CUDA0 could hold it")
+    assert text.endswith(": really on CPU; CUDA0 could hold it")
+
+    loads.keep(INFO)
+    level, _, text, advice = desk.says()[-1]
+    assert (level, advice) == ("ok", "planact models fit tiny --measure   # how fast it is")
+    assert text.endswith(": 2 of 3 layers really on CUDA0: a card")
+    report = examine_model(desk.config)[1]
+    assert [(load["device"], load["offloaded_layers"]) for load in report["loads"]] == [
+        ("CUDA0: a card", 2),
+        ("CPU", 0),
+    ]
+
+    Speeds(desk.config.state / FILE).keep(INFO, SPEED)
+    level, _, text, advice = desk.says()[-1]
+    assert (level, advice) == ("ok", "")
+    assert text.endswith("; measured 2026-01-02, tokens/s: prompt 500, text 50")
 
 
 def test_what_was_asked_for_and_does_not_fit_is_a_problem(desk: Desk) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from planact_quantized import BackendError, Message
+from planact_quantized import BackendError, BackendInfo, Message
 from planact_quantized.fitting.ladder import Wanted
+from planact_quantized.fitting.loads import FILE, Loads
 from planact_quantized.models.store import FOLDER, ModelStore, examine
 from planact_server.config.schema import ModelSettings, PlannerSettings
 from planact_server.planner.backends import LateBackend
@@ -77,6 +79,23 @@ async def test_what_could_not_be_made_is_tried_again() -> None:
     await late.aclose()
 
 
+async def test_every_load_is_noted_once_and_a_note_that_fails_is_no_fault() -> None:
+    noted: list[str] = []
+
+    def note(info: BackendInfo) -> None:
+        noted.append(info.model)
+        raise OSError("the disk is full")
+
+    backend = ScriptedBackend([])
+    late = LateBackend(lambda: backend, note=note)
+    for model in ("first", "first", "second"):
+        if model != backend.info.model:
+            backend.info = replace(backend.info, model=model)
+        assert (await late.start()).model == model
+    await late.aclose()
+    assert noted == ["first", "second"]
+
+
 async def test_opening_and_closing_reads_and_starts_nothing(tmp_path: Path) -> None:
     async with open_planner(PlannerOptions(), PlannerSettings(), ModelSettings(), state=tmp_path / "none"):
         pass
@@ -131,5 +150,7 @@ async def test_a_real_model_answers_within_a_schema(tmp_path: Path) -> None:
             )
 
     assert isinstance(answer, dict), json.dumps(answer)
+    [load] = Loads(tmp_path / FILE).of("tiny")
+    assert (load.device, load.layers, load.offloaded_layers) == ("CPU", 3, 0)
     assert answer["team"] in ("sales", "support")
     assert answer["urgent"] in (True, False)

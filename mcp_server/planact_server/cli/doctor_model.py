@@ -1,6 +1,6 @@
 """What `planact doctor` finds out about the planner: who writes plans, on what, and whether it fits.
 
-No model is loaded and no server is asked: what is said about a loaded one was written down when it was loaded.
+No model is loaded: how one really was is what was written down when that happened.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from planact_server.cli.doctor_endpoint import examine_endpoint
 from planact_server.cli.finding import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_quantized.building.toolchain import Toolchain
     from planact_quantized.fitting.devices import Machine
     from planact_quantized.fitting.fit import Fit
+    from planact_quantized.fitting.loads import Load
     from planact_quantized.fitting.speeds import Speed
     from planact_server.config import Config
     from planact_tools import JSONObject
@@ -33,7 +36,9 @@ def examine_model(config: Config) -> tuple[list[Finding], JSONObject]:
 
 def _here(config: Config) -> tuple[list[Finding], JSONObject]:
     from planact_quantized.fitting.devices import ProbeError, read_machine
-    from planact_quantized.fitting.speeds import FILE, Speeds
+    from planact_quantized.fitting.loads import FILE, Loads
+    from planact_quantized.fitting.speeds import FILE as SPEEDS
+    from planact_quantized.fitting.speeds import Speeds
 
     report: JSONObject = {"backend": "local", "llama_cpp": None}
     try:
@@ -50,9 +55,11 @@ def _here(config: Config) -> tuple[list[Finding], JSONObject]:
     plan, about = _model(config, machine)
     findings.append(about)
     if plan is not None:
-        speed = next((each for each in Speeds(config.state / FILE).all() if each.model == plan.model), None)
-        findings.append(_loaded(plan, speed))
+        loads = Loads(config.state / FILE).of(plan.model)
+        speed = next((each for each in Speeds(config.state / SPEEDS).all() if each.model == plan.model), None)
+        findings.append(_loaded(plan, loads, speed))
         report["fit"] = plan.as_json()
+        report["loads"] = [asdict(load) for load in loads]
         report["speed"] = None if speed is None else asdict(speed)
     return findings, report
 
@@ -132,12 +139,17 @@ def _model(config: Config, machine: Machine) -> tuple[Fit | None, Finding]:
     )
 
 
-def _loaded(plan: Fit, speed: Speed | None) -> Finding:
+def _loaded(plan: Fit, loads: Sequence[Load], speed: Speed | None) -> Finding:
+    """Say what the last load came to; before the first one, that what stands above it is only a plan."""
     measure = f"planact models fit {plan.model} --measure"
-    if speed is None:
-        return Finding(level="note", subject="model", text="not measured yet on this machine", advice=measure)
-    where = f"{speed.offloaded_layers} of {speed.layers} layers really on {speed.device}"
-    text = f"measured {speed.when[:10]}: {where}, tokens/s: prompt {speed.prompt:g}, text {speed.text:g}"
-    if plan.gpu_layers and not speed.offloaded_layers:
+    if not loads:
+        text = "that is planned, not measured: it has not been loaded here yet"
+        return Finding(level="note", subject="model", text=text, advice=measure)
+    last = loads[0]
+    where = f"{last.offloaded_layers} of {last.layers} layers really on {last.device}"
+    text = f"last loaded {last.when[:10]}: {where if last.offloaded_layers else f'really on {last.device}'}"
+    if speed is not None:
+        text += f"; measured {speed.when[:10]}, tokens/s: prompt {speed.prompt:g}, text {speed.text:g}"
+    if plan.gpu_layers and not last.offloaded_layers:
         return Finding(level="note", subject="model", text=f"{text}; {plan.device} could hold it", advice=measure)
-    return Finding(level="ok", subject="model", text=text)
+    return Finding(level="ok", subject="model", text=text, advice="" if speed else f"{measure}   # how fast it is")

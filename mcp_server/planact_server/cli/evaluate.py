@@ -151,10 +151,9 @@ async def _source(stack: AsyncExitStack, settings: Config, plans: Path | None, p
 
     if plans is not None:
         return ReadyPlans.read(plans)
-    from planact_server.planner.backends import LateBackend
-    from planact_server.planner.opening import backend_maker
+    from planact_server.planner.opening import late_backend
 
-    backend = LateBackend(backend_maker(settings.planner, settings.model, state=settings.state))
+    backend = late_backend(settings.planner, settings.model, state=settings.state)
     stack.push_async_callback(backend.aclose)
     if protocol is Protocol.published:
         return SinglePlans(backend)

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from planact_quantized.fitting.loads import FILE, Loads
 from planact_server.planner.backends import LateBackend
 from planact_server.planner.planner import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from planact_quantized import Backend
@@ -23,20 +24,18 @@ async def open_planner(
     options: PlannerOptions, planner: PlannerSettings, model: ModelSettings, *, state: Path
 ) -> AsyncGenerator[Planner]:
     """Open a planner, and end its model when the context ends."""
-    opened = Planner(LateBackend(backend_maker(planner, model, state=state)), options)
+    opened = Planner(late_backend(planner, model, state=state), options)
     try:
         yield opened
     finally:
         await opened.aclose()
 
 
-def backend_maker(planner: PlannerSettings, model: ModelSettings, *, state: Path) -> Callable[[], Backend]:
-    """Return what makes the backend that is configured. What it makes is not started."""
-
-    def make() -> Backend:
-        return _openai(planner) if planner.backend == "openai" else _local(planner, model, state)
-
-    return make
+def late_backend(planner: PlannerSettings, model: ModelSettings, *, state: Path) -> LateBackend:
+    """Return the backend that is configured, not made yet. How a local model was loaded will be written down."""
+    if planner.backend == "openai":
+        return LateBackend(lambda: _openai(planner))
+    return LateBackend(lambda: _local(planner, model, state), note=Loads(state / FILE).keep)
 
 
 def _openai(planner: PlannerSettings) -> Backend:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from planact_quantized.backend import GenerateRequest, Message
-from planact_quantized.file_lock import locked
+from planact_quantized.fitting.records import Records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +20,6 @@ FILE = "speeds.json"
 
 PROMPT_WORDS = 120
 TEXT_TOKENS = 48
-MOST_KEPT = 200
-_LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,37 +42,21 @@ class Speeds:
     """The measurements in one file. One that cannot be read counts as empty: it can be measured again."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._records = Records(file)
 
     def find(self, info: BackendInfo) -> Speed | None:
         """Return the last measurement of this model, on this device, with these settings."""
-        found = self._read().get(speed_key(info))
+        found = self._records.all().get(speed_key(info))
         return None if found is None else _speed(found)
 
     def all(self) -> tuple[Speed, ...]:
         """Return every measurement, the newest first."""
-        found = [speed for value in self._read().values() if (speed := _speed(value))]
+        found = [speed for value in self._records.all().values() if (speed := _speed(value))]
         return tuple(sorted(found, key=lambda speed: speed.when, reverse=True))
 
     def keep(self, info: BackendInfo, speed: Speed) -> None:
-        """Write a measurement down in place of an earlier one. Raises OSError."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self._file.with_suffix(".lock"), seconds=_LOCK_SECONDS):
-            known = self._read()
-            known.pop(speed_key(info), None)
-            newest = [*known.items(), (speed_key(info), asdict(speed))][-MOST_KEPT:]
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=self._file.parent, prefix=f".{FILE}-", delete=False
-            ) as partial:
-                json.dump(dict(newest), partial, indent=2)
-            os.replace(partial.name, self._file)  # noqa: PTH105 - a name, not a Path
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+        """Write a measurement down in place of an earlier one. Raises OSError and LockedError."""
+        self._records.keep(speed_key(info), asdict(speed))
 
 
 def speed_key(info: BackendInfo) -> str:

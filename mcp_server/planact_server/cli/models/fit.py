@@ -260,16 +260,17 @@ def engine_base(found: Found, config: Config) -> EngineSettings:
 async def measured(settings: EngineSettings, config: Config) -> Speed:
     """Load a model, measure it, write that down and let go of it. Raises BackendError."""
     from planact_quantized import Engine
-    from planact_quantized.fitting.speeds import FILE, Speeds, measure
+    from planact_quantized.fitting import loads, speeds
 
     engine = Engine(settings)
     try:
         began = time.monotonic()
         await engine.start()
-        info, speed = await measure(engine, load_seconds=time.monotonic() - began)
+        info, speed = await speeds.measure(engine, load_seconds=time.monotonic() - began)
     finally:
         await engine.aclose()
-    Speeds(config.state / FILE).keep(info, speed)
+    loads.Loads(config.state / loads.FILE).keep(info)
+    speeds.Speeds(config.state / speeds.FILE).keep(info, speed)
     return speed
 
 
