@@ -31,7 +31,6 @@ from quantized.gold_plans import (  # noqa: E402, TID251
     bfcl_plans,
     dpab_plans,
     dpab_tasks,
-    nestful_contradictions,
     nestful_plans,
 )
 from quantized.plan_constructs import CONSTRUCTS, FUNCTIONS  # noqa: E402, TID251
@@ -49,8 +48,8 @@ def main(argv: list[str]) -> int:
     print("| plans | admitted | of |\n|---|---|---|")
     row("constructs of the contract", (construct(name) for name in CONSTRUCTS))
     row("DPAB, written by hand", (judged(plan) for plan in dpab_plans(shared)))
-    contradictions = len(nestful_contradictions(shared))
-    row(f"NESTFUL ({contradictions} contradict their specifications)", map(judged, nestful_plans(shared)))
+    row("NESTFUL, specifications as published", map(judged, nestful_plans(shared, published=True)))
+    row("NESTFUL, functions that take what the graphs pass", map(judged, nestful_plans(shared)))
     kind = "BFCL" if step == 1 else f"BFCL, every {step}th"
     row(kind, (judged(plan) for plan in islice(bfcl_plans(shared), 0, None, step)))
     print("\n| functions | characters | stubs | build ms | read ms |\n|---|---|---|---|---|")

@@ -43,32 +43,21 @@ def bfcl_plans(shared: Path) -> Iterator[GoldPlan]:
         yield GoldPlan(id=question, catalog=gold[0].catalog, source="\n".join([*lines, ""]))
 
 
-def nestful_plans(shared: Path) -> Iterator[GoldPlan]:
+def nestful_plans(shared: Path, *, published: bool = False) -> Iterator[GoldPlan]:
     """One plan for each graph: a variable for each node, a subscript for each edge.
 
     Many graphs do not keep to the specifications that come with them: they pass arguments that those do not list, or
-    leave out required ones. Here a function takes what any graph passes, and needs what all of them do.
+    leave out required ones. A function takes what any graph passes here, and needs what all of them do; with
+    `published` it is as its specification says.
     """
     folder = shared / "data" / "nestful"
     samples = _json(folder / "executable-data.json")
     specs = _json(folder / "executable-spec.json")
-    catalog = Catalog.build({"nestful": [_nestful_tool(each, _uses(samples, each["name"])) for each in specs]})
+    uses = {each["name"]: [] if published else _uses(samples, each["name"]) for each in specs}
+    catalog = Catalog.build({"nestful": [_nestful_tool(each, uses[each["name"]]) for each in specs]})
     for number, sample in enumerate(samples):
         lines = [_node(catalog, node) for node in sample["output"]]
         yield GoldPlan(id=f"nestful_{number}", catalog=catalog, source="\n".join([*lines, ""]))
-
-
-def nestful_contradictions(shared: Path) -> set[str]:
-    """Return the graphs that do not keep to the specifications."""
-    folder = shared / "data" / "nestful"
-    specs = {each["name"]: _nestful_tool(each, []).input_schema for each in _json(folder / "executable-spec.json")}
-    return {
-        f"nestful_{number}"
-        for number, sample in enumerate(_json(folder / "executable-data.json"))
-        for node in sample["output"]
-        if (schema := specs.get(node["name"])) is not None
-        and not set(schema["required"]) <= set(node["arguments"]) <= set(schema["properties"])
-    }
 
 
 def dpab_plans(shared: Path) -> Iterator[GoldPlan]:
