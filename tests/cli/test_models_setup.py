@@ -106,9 +106,12 @@ async def test_setup_goes_from_nothing_to_a_model_that_has_run(home: Home, hub: 
     home.configure(ONE_TRY)
     arguments = ("models", "setup", "--backend", "cpu", "--model", NAME, "--endpoint", hub.url, "--yes")
     code, out, errors = await home.run(*arguments)
-    assert (code in (0, 1), out) == (True, ""), errors  # weights at random may plan nonsense
+    assert (code, out) == (1, ""), errors
     for said in ("C++ compiler:", "is installed.", "tiny.F16 is ready", "tokens/s: prompt", "A task: "):
         assert said in errors
+    # Weights at random plan nonsense, and that is said; the model is there all the same.
+    assert "tiny.F16 ran, but the answer was not 42: " in errors
+    assert "Setup is complete, and the model stays" in errors
     assert [path.name for path in (home.folder / "state" / "models").glob("*.gguf")] == [FILE]
     assert hub.gets() == [None, "bytes=100000-"], "a download that was cut off goes on"
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from planact_quantized.models.known import KnownModel
     from planact_server.config import Config
 
-TASK = "Compute 6 * 7 in Python and give the result."
-"""Small enough for any model, and needs no tools."""
-
 BackendOption = Annotated[
     Literal["auto", "cpu", "cuda", "metal", "vulkan"],
     typer.Option("--backend", help="What to build llama.cpp for: auto, cpu, cuda, metal, vulkan.", metavar="B"),
@@ -71,7 +68,9 @@ def setup(
     """Get a model that plans on this machine.
 
     Looks for CUDA, Metal or the CPU, builds llama.cpp for it, chooses a model that fits, shows its licence, fetches
-    it, measures it and lets it carry out one task. Run again after an interruption, it goes on where it was.
+    it, measures it and lets it carry out one task, whose answer is checked. Run again after an interruption, it goes
+    on where it was. Exit codes: 0 all is well, 1 a step failed or the answer was wrong, which leaves the model
+    installed, 2 wrong usage.
     """
     from planact_quantized.models.known import find_known
     from planact_quantized.models.store import FOLDER, ModelStore
@@ -257,9 +256,8 @@ def _plan(found: Found) -> Fit:
 def _try_out(plan: Fit, found: Found, config: Config) -> int:
     """Load the model, measure it, and let it carry out a task; return the exit code."""
     from planact_quantized import BackendError
+    from planact_server.cli.models.trial import ANSWER, TASK, try_task
     from planact_server.cli.report import print_answer
-    from planact_server.cli.run import run_request
-    from planact_server.request import read_request
 
     if found.model is None:
         raise ValueError(f"{plan.model!r} is not here.")
@@ -271,16 +269,19 @@ def _try_out(plan: Fit, found: Found, config: Config) -> int:
     complain(speed_text(speed))
     chosen = dataclasses.replace(
         config,
-        planner=config.planner.model_copy(update={"model": str(found.model.path)}),
+        planner=config.planner.model_copy(update={"backend": "local", "model": str(found.model.path)}),
         model=config.model.model_copy(update={"device": found.wanted.device}),
     )
     complain(f"A task: {TASK}")
-    answer = asyncio.run(run_request(chosen, read_request({"task": TASK, "wait_seconds": 86_400})))
-    print_answer(answer)
-    if answer["status"] == "ok":
-        if "plan" not in answer:
-            complain(f"{found.model.id} answered in words instead of with a plan: other models may do better.")
-        complain(f"{found.model.id} is ready: {as_typed('ask', 'your own words')}")
-        return 0
-    complain(f"{found.model.id} is installed and runs, but its plan for this task did not work; another may.")
-    return FAILED
+    trial = asyncio.run(try_task(chosen))
+    print_answer(trial.answer, handles=False)
+    name = found.model.id
+    if not trial.wrote:
+        complain(f"{name} is installed, and could not be asked: what stands above says why.")
+        return FAILED
+    if trial.shortcoming:
+        complain(f"{name} ran, but the answer was not {ANSWER}: {trial.shortcoming}.")
+        complain("Setup is complete, and the model stays; another may plan better: `planact models list`.")
+        return FAILED
+    complain(f"The answer is {ANSWER}, as it should be. {name} is ready: {as_typed('ask', 'your own words')}")
+    return 0
