@@ -26,7 +26,7 @@ from planact_quantized import (
     Message,
 )
 from planact_quantized.engine.child import Runtime, serve
-from planact_quantized.engine.launching import INTERPRETER
+from planact_quantized.launching import INTERPRETER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -64,6 +64,17 @@ def test_a_driver_that_hangs_is_given_up() -> None:
         read_machine(command=child("import threading; threading.Event().wait()"), seconds=0.5)
 
 
+def test_devices_are_not_looked_for_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ggml loads drivers from the current folder: those of a cloned project must not be among them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    source = (
+        f"import json, os; print(json.dumps({ANSWER!r} | dict(system_info=[os.getcwd(), os.getenv('GITHUB_TOKEN')])))"
+    )
+    machine = read_machine(command=child(source))
+    assert machine.system_info == f"{[Path(sys.executable).anchor, None]}"
+
+
 def test_a_missing_llama_cpp_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planact_quantized.fitting.devices.find_spec", lambda name: None)
     with pytest.raises(ProbeError, match=r"llama-cpp-python is not installed.*`planact models setup`"):

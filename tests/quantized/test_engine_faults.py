@@ -14,7 +14,7 @@ from anyio import fail_after
 
 from planact_quantized import BackendError, Engine, EngineSettings
 from planact_quantized.engine import process
-from planact_quantized.engine.launching import INTERPRETER
+from planact_quantized.launching import INTERPRETER
 from quantized.engine_standin import COMMAND  # noqa: TID251 - a folder of tests
 from quantized.engine_testing import Beginning, order, texts, toy, until_gone, until_state  # noqa: TID251
 

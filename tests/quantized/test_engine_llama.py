@@ -14,8 +14,8 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from planact_quantized import BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message
-from planact_quantized.engine import launching
+from planact_quantized import BackendError, Engine, EngineSettings, GenerateRequest, Grammar, Message, launching
+from planact_quantized.engine.process import COMMAND
 from quantized.engine_testing import Beginning, failure, order, texts  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251
 
@@ -30,7 +30,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gguf(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
-def llama(model: Path, *, command: tuple[str, ...] = launching.COMMAND, **options: Any) -> "aclosing[Engine]":
+def llama(model: Path, *, command: tuple[str, ...] = COMMAND, **options: Any) -> "aclosing[Engine]":
     # One thread: more would wait for each other on a machine where other tests run too.
     settings = EngineSettings(**({"context_tokens": 4096, "threads": 1} | options), model=model)
     return aclosing(Engine(settings, command=command))
@@ -124,7 +124,7 @@ async def test_a_context_that_does_not_fit_the_memory_is_an_error_and_no_crash(w
     """A shell gives the child a machine of its own size."""
     if sys.platform != "linux":
         pytest.skip("memory is limited on Linux only")
-    command = ("/bin/sh", "-c", 'ulimit -d 400000 && exec "$@"', "sh", *launching.COMMAND)
+    command = ("/bin/sh", "-c", 'ulimit -d 400000 && exec "$@"', "sh", *COMMAND)
     with fail_after(60):
         async with llama(weights, command=command, context_tokens=4_000_000) as engine:
             with pytest.raises(BackendError) as caught:

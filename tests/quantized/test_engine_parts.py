@@ -11,8 +11,7 @@ from anyio import fail_after
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planact_quantized import BackendError, EngineSettings, GenerateRequest, Grammar, Message
-from planact_quantized.engine import launching
+from planact_quantized import BackendError, EngineSettings, GenerateRequest, Grammar, Message, launching
 from planact_quantized.engine.crashes import Crashes
 from planact_quantized.engine.turns import Turns
 from planact_quantized.engine.wire import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planact_quantized.engine import launching
+from planact_quantized import launching
 from planact_quantized.models import large_files
 from planact_quantized.models import quantize as quantizing
 from planact_quantized.models.checks import check_model

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import anyio
 
 from planact_quantized.backend import BackendError, BackendInfo, Completion
-from planact_quantized.engine import launching
 from planact_quantized.engine.crashes import Crashes
-from planact_quantized.engine.process import ChildProcess, Events, Exchange, Result, start_child
+from planact_quantized.engine.process import COMMAND, ChildProcess, Events, Exchange, Result, start_child
 from planact_quantized.engine.turns import Turns
 from planact_quantized.engine.wire import FrameError, messages_to_json, request_to_json
 from planact_quantized.fitting.devices import require_llama_cpp
@@ -84,7 +83,7 @@ class Engine:
         *,
         on_progress: Callable[[float], None] | None = None,
         request_seconds: float | None = None,
-        command: Sequence[str] = launching.COMMAND,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         """Nothing is started here.
 
@@ -243,7 +242,7 @@ class Engine:
         if self._closed:
             raise BackendError(_CLOSED, fault="unavailable")
         self._crashes.check()
-        if self._command == launching.COMMAND:
+        if self._command == COMMAND:
             require_llama_cpp()
         self._file = _identity(self._settings.model)
         if self._file is None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from planact_quantized import launching
 from planact_quantized.backend import BackendError, BackendInfo, Completion
-from planact_quantized.engine import launching
 from planact_quantized.engine.answers import Began, Done, Failed, Loading, Ready, Text, decode
 from planact_quantized.engine.wire import FrameError, JSONObject, Splitter, encode, settings_to_json
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from planact_quantized.settings import EngineSettings
 
 Result: TypeAlias = Completion | int | None
+
+COMMAND = launching.module("planact_quantized.engine.child")
+"""What starts a child."""
 
 HANG_UP_SECONDS = 1.0
 """How long a child may take to end after its input has ended; then it is killed."""

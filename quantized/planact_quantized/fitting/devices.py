@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from planact_quantized import launching
 from planact_quantized.backend import BackendError
 from planact_quantized.fitting.host import Host, read_host
 
@@ -99,8 +100,7 @@ def read_machine(*, command: Sequence[str] = (), seconds: float = PROBE_SECONDS)
     """
     if not command:
         require_llama_cpp()
-    # -P: the current folder may hold a file of a module's name.
-    argv = list(command) or [sys.executable, "-P", "-m", "planact_quantized.fitting.devices"]
+    argv = command or launching.module("planact_quantized.fitting.devices")
     try:
         ended = subprocess.run(  # noqa: S603 - our own module, or what a test gives
             argv,
@@ -110,6 +110,9 @@ def read_machine(*, command: Sequence[str] = (), seconds: float = PROBE_SECONDS)
             check=False,
             text=True,
             errors="replace",
+            # ggml looks for drivers in the current folder, too, which may be anybody's.
+            cwd=launching.FOLDER,
+            env=launching.environment(),
         )
     except subprocess.TimeoutExpired:
         raise ProbeError(

@@ -8,13 +8,12 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from planact_quantized.engine import launching
+from planact_quantized import launching
 from planact_quantized.models.checks import check_model
 from planact_quantized.models.ggml_types import FILE_TYPES, TENSOR_TYPES
 from planact_quantized.models.gguf import GGUFError, GGUFHeader, read_header
@@ -193,7 +192,7 @@ def _run(source: Path, target: Path | None, request: _Request, take: Callable[[s
     }
     last: deque[str] = deque(maxlen=_LAST_LINES)
     child = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-P", "-m", "planact_quantized.models.quantize_child", json.dumps(message)],
+        [*launching.module("planact_quantized.models.quantize_child"), json.dumps(message)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

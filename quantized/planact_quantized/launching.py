@@ -1,4 +1,4 @@
-"""How the child process is started: an interpreter of the same environment that knows nothing of the user's folder."""
+"""How processes of ours that load llama.cpp are started: the same environment, and nothing of the user's folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 INTERPRETER = (sys.executable, "-P", "-X", "no_debug_ranges")
 """-P keeps the current folder, which may be anybody's, out of what can be imported. Without the marks under its
 lines a traceback fits into the last words of a process."""
-
-COMMAND = (*INTERPRETER, "-m", "planact_quantized.engine.child")
 
 # ggml loads backends that lie in the current folder, so it must be none that a cloned project could have filled.
 FOLDER = Path(sys.executable).anchor or "/"
@@ -29,6 +27,11 @@ _PREFIXES = (
     *("GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_"),
     *("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "ROCM_", "HSA_", "AMD_", "VK_", "SYCL_", "ONEAPI_", "ZE_", "MTL_", "METAL_"),
 )
+
+
+def module(name: str) -> tuple[str, ...]:
+    """Return the command that runs a module of ours."""
+    return (*INTERPRETER, "-m", name)
 
 
 def environment() -> dict[str, str]:
