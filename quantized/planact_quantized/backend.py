@@ -32,10 +32,7 @@ class Grammar:
 
     trigger: str | None = None
     """The text is free until it contains this, and held to `root` from the character behind it on (a *late*
-    grammar). None: `root` holds from the first token."""
-
-    closing: str = ""
-    """What ends the part that `root` describes; the text is over then. Only for backends that check afterwards."""
+    grammar). None: `root` holds from the first token. Either way the text is over where `root` is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

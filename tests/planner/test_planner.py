@@ -12,11 +12,13 @@ import pytest
 from planact_quantized import BackendError, BackendInfo
 from planact_quantized.grammar.automaton import Automaton
 from planact_quantized.grammar.gbnf import parse
+from planact_quantized.openai.backend import OpenAIBackend
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
 from planact_server.sandbox import PlanError
 from planner.mistakes import MISTAKES
 from planner.scripted import RealGround, Said, ScriptedBackend
+from quantized.model_server import serving  # noqa: TID251 - a folder of tests
 
 if TYPE_CHECKING:
     from planact_server.planner import Planned, TaskPlanner
@@ -157,12 +159,19 @@ async def test_a_text_that_is_neither_plan_nor_answer_is_repaired(ground: RealGr
     assert ground.attempted == ["1 + 1"]
 
 
-async def test_two_blocks_are_one_plan(ground: RealGround) -> None:
-    planned, _ = await carry_out(ground, "```python\nx = 1\n```\nthen\n```python\nx + 1\n```")
+@pytest.mark.parametrize("grammar", [True, False])
+async def test_two_blocks_are_one_plan_wherever_they_come_from(ground: RealGround, grammar: bool) -> None:
+    text = "First:\n```python\nx = 1\n```\nThen:\n```python\ny = x + 1\n```"
+    planned, _ = await carry_out(ground, text, grammar=grammar)
+    assert planned.plan == "x = 1\ny = x + 1"
 
-    assert planned.plan == "x = 1\nx + 1"
-    assert planned.trial is not None
-    assert planned.trial.outcome.result == 2
+    async with serving() as server:
+        server.chat(lambda exchange: exchange.says(*text.splitlines(keepends=True)))
+        backend = OpenAIBackend(base_url=server.url)
+        with anyio.fail_after(20):
+            planned = await Planner(backend, PlannerOptions(candidates=0, grammar=grammar)).carry_out("Two", ground)
+        await backend.aclose()
+    assert planned.plan == "x = 1\ny = x + 1"
 
 
 async def test_a_model_that_always_fails_ends_after_three_attempts_with_all_of_them(ground: RealGround) -> None:

@@ -18,7 +18,6 @@ MESSAGES = [Message(role="user", content="Task: ü")]
 LATE = Grammar(
     text='root ::= call "\\n```" # root of the plan\ncall ::= "root()" [root]? | call2\ncall2 ::= "f()"',
     trigger="```python\n",
-    closing="\n```",
 )
 
 
@@ -147,12 +146,13 @@ async def test_an_old_llama_server_without_templates_is_asked_on_the_chat_page()
         assert "grammar" not in server.chats[0].body
 
 
-async def test_without_a_held_grammar_the_text_ends_where_the_grammar_would() -> None:
-    text = "Thinking of ```.\n```python\nf()\n``"
+async def test_without_a_held_grammar_the_text_ends_where_the_model_ends_it() -> None:
+    """A second block is part of the plan, and a fence may be a word of it."""
+    pieces = ("```python\nf('```')\n``", "` and then\n", "```python\ng()\n```")
     async with serving() as server:
-        server.chat(lambda exchange: exchange.says(text, "` and more prose", "and more"))
+        server.chat(lambda exchange: exchange.says(*pieces))
         done = await generate(server, LATE)
-    assert done == Candidate(text=f"{text}`", stop="end", tokens=2)
+    assert (done.text, done.stop) == ("".join(pieces), "end")
 
 
 async def test_ollama_tells_the_context_that_a_model_really_has() -> None:

@@ -66,9 +66,7 @@ def examine_endpoint(config: Config) -> tuple[list[Finding], JSONObject]:
         answered = asyncio.run(_ask(backend))
     except BackendError as error:
         report |= {"reachable": error.fault not in ("unavailable", "timeout"), "error": error.message}
-        advice = (
-            f"curl -m {SECONDS:g} {address.shown}/models   # has to answer; docs/backends.md says how to start it"
-        )
+        advice = f"curl -m {SECONDS:g} {address.shown}/models   # has to answer; docs/backends.md says how to start it"
         found = Finding(level="problem", subject=SUBJECT, text=error.message, advice=advice)
     else:
         report |= _about(answered, planner.model)

@@ -1,4 +1,8 @@
-"""What a model's text comes to: a plan, an answer in words, or nothing that can be used. Pure."""
+"""What a model's text comes to: a plan, an answer in words, or nothing that can be used. Pure.
+
+One rule for every backend, with the grammar and without: all blocks of Python together are the plan, in their order.
+A text that is held to the grammar has one, for the grammar ends it there.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ Reading: TypeAlias = PlanText | Prose | Unreadable
 
 
 def read(text: Text) -> Reading:
-    """Tell what a text is.
+    """Tell what a text is; of several blocks one plan is made.
 
     A text that was cut off is never an answer, and half a plan is never run: it is not what was asked for.
     """

@@ -42,7 +42,7 @@ def plan_grammar(
     add_known_names(rules, ordered, callables=callables, placeholders=expansion)
     if define is not None:
         rules.replace("root", f"{literal(f'def {define}')} function-rest0 {literal(FENCE_CLOSE)}")
-    return Grammar(text=rules.text(), trigger=FENCE_OPEN, closing=FENCE_CLOSE)
+    return Grammar(text=rules.text(), trigger=FENCE_OPEN)
 
 
 @cache

@@ -15,15 +15,13 @@ CHARS_PER_TOKEN = 64
 class GrowingText:
     """Takes pieces, cuts at the first stop text, and says when it is over."""
 
-    def __init__(self, request: GenerateRequest, number: int, watch: Watcher | None, *, held: bool) -> None:
+    def __init__(self, request: GenerateRequest, number: int, watch: Watcher | None) -> None:
         self.text = ""
         self.stop: StopReason | None = None
         self.pieces = 0
         self._stops = [stop for stop in request.stop if stop]
         self._longest = max(map(len, self._stops), default=0)
         self._room = request.max_tokens * CHARS_PER_TOKEN
-        # A server that holds to the grammar ends by itself; of another one's text the rest is not wanted.
-        self._grammar = request.grammar if request.grammar and request.grammar.closing and not held else None
         self._number = number
         self._watch = watch
 
@@ -45,16 +43,4 @@ class GrowingText:
         """Return where the text has to be cut, if it has to."""
         start = max(before - self._longest + 1, 0)
         found = [at for stop in self._stops if (at := self.text.find(stop, start)) >= 0]
-        if (closed := self._closed()) is not None:
-            found.append(closed)
         return min(found, default=None)
-
-    def _closed(self) -> int | None:
-        """Return where the part ends that the grammar describes, closing included."""
-        grammar = self._grammar
-        if grammar is None:
-            return None
-        trigger = grammar.trigger or ""
-        opened = self.text.find(trigger)
-        at = self.text.find(grammar.closing, opened + len(trigger)) if opened >= 0 else -1
-        return at + len(grammar.closing) if at >= 0 else None

@@ -169,7 +169,7 @@ class _Attempt:
         self._request = request
         self._number = number
         self._watch = watch
-        self._text = GrowingText(request, number, watch, held=False)
+        self._text = GrowingText(request, number, watch)
         self._patient_until = patient_until
         self._started = anyio.current_time()
         self.answered = False
@@ -184,7 +184,6 @@ class _Attempt:
         writer, faults = self._writer, self._writer.faults
         with anyio.move_on_after(writer.patience.first_token) as patience:
             url, body, held = await writer.request(self._request, self._number)
-            self._text = GrowingText(self._request, self._number, self._watch, held=held)
             outgoing = writer.http.build_request("POST", url, json=body)
             response = await writer.http.send(outgoing, stream=True)
             self.answered = True
