@@ -1,6 +1,7 @@
 """`planact eval dpab` from the file to the figures, with ready plans and with a model server."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,33 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(
     assert json.loads(capsys.readouterr().out)["summary"]["items"] == 3
     assert kept.read_text().startswith(before)
     assert len(kept.read_text().splitlines()) == 4
+
+
+def test_results_that_are_there_are_never_written_anew(benchmark: Path, tmp_path: Path) -> None:
+    """A process that is killed while it begins loses nothing. Half a character at the end is taken away."""
+    kept = tmp_path / "results.jsonl"
+    arguments = [str(benchmark), "--plans", str(plans(tmp_path, GOOD)), "--out", str(kept), "--limit", "1"]
+    assert run(*arguments) == 0
+    before = kept.read_text()
+    kept.write_bytes(before.encode() + "é".encode()[:1])
+    assert run(*arguments) == 0
+    assert kept.read_text() == before
+    os.utime(kept, (1, 1))
+    assert run(*arguments) == 0
+    assert kept.stat().st_mtime == 1
+
+
+def test_a_plan_may_hold_what_python_takes_for_a_line_break(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = "Buy\u2028tea\x85."
+    file = tmp_path / "benchmark.jsonl"
+    file.write_text(json.dumps(row(functions=["price"], values=[0.3], query=query), ensure_ascii=False))
+    ready = tmp_path / "plans.jsonl"
+    ready.write_text(json.dumps({"row": 0, "plan": f"{GOOD}\nnote = '\u2028\x85'"}, ensure_ascii=False))
+    arguments = [str(file), "--plans", str(ready), "--out", str(tmp_path / "results.jsonl"), "--json"]
+    assert (run(*arguments), run(*arguments)) == (0, 0)
+    first, _, second = capsys.readouterr().out.partition("\n}\n")
+    assert json.loads(f"{first}}}") == json.loads(second)
+    assert json.loads(second)["summary"]["published"] == {"strict": 100.0, "mean": 100.0}
 
 
 def test_results_of_other_plans_are_not_mixed(

@@ -85,8 +85,13 @@ def read_items(path: Path) -> tuple[Item, ...]:
     return tuple(_items(text, path))
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a file of JSON lines: a text in them may hold what Python takes for a line break."""
+    return text.split("\n")
+
+
 def _items(text: str, path: Path) -> Iterator[Item]:
-    lines = ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+    lines = ((number, line) for number, line in enumerate(lines_of(text), start=1) if line.strip())
     for row, (number, line) in enumerate(lines):
         try:
             read = _Row.model_validate(json.loads(line))
@@ -100,7 +105,7 @@ def _items(text: str, path: Path) -> Iterator[Item]:
 
 
 def _item(row: int, line: str, read: _Row) -> Item:
-    stubs, mocks = _functions(read.function_schema_python), _functions(read.mock_functions)
+    stubs, mocks = functions_in(read.function_schema_python), functions_in(read.mock_functions)
     return Item(
         row=row,
         digest=hashlib.sha256(line.strip().encode()).hexdigest()[:16],
@@ -136,7 +141,7 @@ def _tool(function: _Function, stub: ast.FunctionDef | None, mock: ast.FunctionD
     )
 
 
-def _functions(source: str) -> dict[str, ast.FunctionDef]:
+def functions_in(source: str) -> dict[str, ast.FunctionDef]:
     """Return the functions that a source defines, by name, without running it; none where it cannot be parsed."""
     try:
         tree = ast.parse(source)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planact_server.evaluation.mocked import mock_ground
 from planact_server.evaluation.published import published_score
 from planact_server.evaluation.results import ItemResult
-from planact_server.evaluation.scoring import Score, is_found, score
+from planact_server.evaluation.scoring import Score, is_found, nothing_found, score
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -79,7 +79,7 @@ def observed_score(item: Item, trial: Trial) -> Score:
 
 
 def _without_plan(item: Item, written: Written, seconds: float) -> ItemResult:
-    nothing = score(item.checklist, values_found=[False] * len(item.checklist.values), functions=())
+    nothing = nothing_found(item.checklist)
     return ItemResult(
         row=item.row,
         item=item.digest,

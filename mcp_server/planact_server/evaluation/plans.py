@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from planact_quantized import BackendError, GenerateRequest, Message
 from planact_quantized.prompt import system_prompt
-from planact_server.evaluation.dpab import DPABError
+from planact_server.evaluation.dpab import DPABError, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class ReadyPlans:
         """Read a file of plans. Raises DPABError naming the line."""
         plans: dict[int, str] = {}
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = lines_of(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise DPABError(f"Cannot read {str(path)!r}: {error}") from None
         for number, line in enumerate(lines, start=1):

@@ -11,11 +11,11 @@ at all, and a name that nothing defines raises when it is called, not when it is
 
 from __future__ import annotations
 
-import ast
 import json
 from typing import TYPE_CHECKING
 
-from planact_server.evaluation.scoring import TOLERANCE, Score, score
+from planact_server.evaluation.dpab import functions_in
+from planact_server.evaluation.scoring import TOLERANCE, Score, nothing_found, score
 from planact_server.sandbox import PlanFault, ResolvedPlaceholder
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ async def published_score(item: Item, plan: str, *, engine: Engine, limits: Limi
         host = _NamesOnly()
         prepared = await worker.run(_preface(item), host=host, limits=limits)
         if prepared.status != "ok":
-            return _nothing(item), prepared
+            return nothing_found(item.checklist), prepared
         outcome = await worker.run(plan, host=host, limits=limits)
         if not worker.alive:
-            return _nothing(item), outcome
+            return nothing_found(item.checklist), outcome
         names = [name for name in outcome.variables if not name.startswith(_HIDDEN)]
         judged = await worker.run(_judge(item, names), host=host, limits=limits)
         return _read(item, judged), outcome
@@ -74,17 +74,8 @@ async def published_score(item: Item, plan: str, *, engine: Engine, limits: Limi
         await worker.aclose()
 
 
-def function_names(mocks: str) -> tuple[str, ...]:
-    """Return the functions that a source defines. It is parsed, not run."""
-    try:
-        tree = ast.parse(mocks)
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
-    return tuple(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
-
-
 def _preface(item: Item) -> str:
-    noted = [f"{name} = _dpab_noting({name!r}, {name})" for name in function_names(item.mocks)]
+    noted = [f"{name} = _dpab_noting({name!r}, {name})" for name in functions_in(item.mocks)]
     return "\n".join([TYPING, item.mocks, _NOTES, *noted])
 
 
@@ -97,16 +88,12 @@ def _read(item: Item, judged: Outcome) -> Score:
     """Read what the comparison gave. It comes from the jail: whatever has another shape counts as nothing found."""
     result = judged.result
     if judged.status != "ok" or not isinstance(result, list) or len(result) != 2:
-        return _nothing(item)
+        return nothing_found(item.checklist)
     found, returned = result
     if not isinstance(found, list) or not isinstance(returned, list) or len(found) != len(item.checklist.values):
-        return _nothing(item)
+        return nothing_found(item.checklist)
     functions = {name for name in returned if isinstance(name, str)}
     return score(item.checklist, values_found=[each is True for each in found], functions=functions)
-
-
-def _nothing(item: Item) -> Score:
-    return score(item.checklist, values_found=[False] * len(item.checklist.values), functions=())
 
 
 class _NamesOnly:

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Self, cast
 
+from planact_server.evaluation.dpab import lines_of
 from planact_server.evaluation.scoring import Score, accuracy
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ class ResultFile:
         if self._path is None:
             return self
         try:
-            kept = self._read(self._path) if self._path.exists() else ""
-            self._file = self._path.open("w", encoding="utf-8", newline="\n")
-            self._write(kept or json.dumps(self._what) + "\n")
+            size, kept = self._read(self._path)
+            # Not emptied and written again: hours of work would be lost with a process that dies in between.
+            self._file = self._path.open("a", encoding="utf-8", newline="\n")
+            if kept < size:
+                self._file.truncate(kept)
+            if not kept:
+                self._write(json.dumps(self._what) + "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ResultsError(f"Cannot keep results in {str(self._path)!r}: {error}") from None
         return self
@@ -106,13 +111,16 @@ class ResultFile:
             self._file.write(text)
             self._file.flush()
 
-    def _read(self, path: Path) -> str:
-        """Take over what the file holds and return its whole lines."""
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        first, *lines = whole.splitlines() or [""]
+    def _read(self, path: Path) -> tuple[int, int]:
+        """Take over what the file holds; return how many bytes that are, and how many of them are whole lines."""
+        try:
+            found = path.read_bytes()
+        except FileNotFoundError:
+            return 0, 0
+        whole = found[: found.rfind(b"\n") + 1]
+        first, *lines = lines_of(whole.decode().removesuffix("\n"))
         if not first:
-            return ""
+            return len(found), 0
         if _parsed(first) != self._what:
             raise ResultsError(
                 f"{path.name!r} holds the results of another evaluation: {first[:200]}. Give another --out."
@@ -122,7 +130,7 @@ class ResultFile:
             if result is None:
                 raise ResultsError(f"{path.name!r}, line {number} is no result. Give another --out.")
             self.known[result.item] = result
-        return whole
+        return len(found), len(whole)
 
 
 def _score(score: Score) -> JSONObject:

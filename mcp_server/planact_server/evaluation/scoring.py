@@ -42,6 +42,11 @@ def score(checklist: Checklist, *, values_found: Sequence[bool], functions: Coll
     )
 
 
+def nothing_found(checklist: Checklist) -> Score:
+    """Return the score of a plan that left nothing behind."""
+    return score(checklist, values_found=[False] * len(checklist.values), functions=())
+
+
 def accuracy(scores: Iterable[float]) -> float:
     """Return the mean in percent, as published: two decimals."""
     listed = list(scores)
