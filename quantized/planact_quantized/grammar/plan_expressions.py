@@ -2,8 +2,9 @@
 
 A flavour says which names may be called and where the expression stands: in a plan that has defined no function,
 only tools, Python's own functions and a few that modules are known for are callable by name; once it has defined one
-(`def`, `class`, `name = lambda`), other names are too. Inside the field of an f-string there is a flavour for each
-quote around it, for Python before 3.12 allows little there.
+(`def`, `class`), other names are too. Of both there is one with `await`, for everything that is not in an ordinary
+function or a lambda. Inside the field of an f-string there is a flavour for each quote around it, for Python before
+3.12 allows little there.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Flavour:
     open: bool
     """Names that the plan has defined may be called."""
 
+    awaits: bool = False
     quote: str = ""
     """In a field of an f-string: the rule for a string in the other quotes."""
 
@@ -41,15 +43,25 @@ class Flavour:
     def quotes(self) -> str:
         return {"": "\"'", "qf": "'", "df": '"'}[self.quote]
 
+    @property
+    def still(self) -> str:
+        """The name of the same flavour without `await`."""
+        return OPEN.name if self.open else CLOSED.name
+
     def field(self, quote: str) -> Flavour:
         return Flavour(f"{self.name}{quote}", open=self.open, quote={"d": "qf", "q": "df"}[quote])
 
 
 CLOSED = Flavour("c", open=False)
 OPEN = Flavour("o", open=True)
+CLOSED_AWAITING = Flavour("k", open=False, awaits=True)
+OPEN_AWAITING = Flavour("w", open=True, awaits=True)
 
-
-FLAVOURS = tuple(each for one in (CLOSED, OPEN) for each in (one, one.field("d"), one.field("q")))
+FLAVOURS = (
+    *(each for one in (CLOSED, OPEN) for each in (one, one.field("d"), one.field("q"))),
+    CLOSED_AWAITING,
+    OPEN_AWAITING,
+)
 
 
 def add_known_names(
@@ -93,16 +105,18 @@ class Expressions:
                 self._add_field(flavour)
             else:
                 self._add_layout(flavour)
-                self._add_strings(flavour)
+                if not flavour.awaits:
+                    self._add_strings(flavour)
 
     def _add_common(self, flavour: Flavour) -> None:
         add, f = self._rules.add, flavour.name
-        space = _space(flavour)
+        space, string = _space(flavour), f"string-{flavour.still if flavour.awaits else f}"
+        awaited = '"await "? ' if flavour.awaits else ""
         add(f"e-{f}", f"any-{f} ternary-{f}?", *([] if flavour.quote else [f"lambda-{f}"]))
         add(f"any-{f}", f'"not "* operand-{f} more-{f}*')
         # Behind a star there is no comparison and no logic, brackets aside.
         add(f"sum-{f}", f"operand-{f} (s arithmetic s operand-{f})*")
-        add(f"operand-{f}", f"[-+~]? primary-{f}")
+        add(f"operand-{f}", f"[-+~]? {awaited}primary-{f}")
         add(f"ternary-{f}", f'" if " any-{f} " else " e-{f}')
         add(f"tail-{f}", f"more-{f}* ternary-{f}?")
         add(
@@ -110,8 +124,8 @@ class Expressions:
             f"s operator s operand-{f}",
             f'" " (word-operator " " | ("and" | "or") " " "not "*) operand-{f}',
         )
-        add(f"notext-{f}", f'"not " any-{f} ternary-{f}?', f"[-+~]? nonstring-{f} tail-{f}")
-        add(f"primary-{f}", f"nonstring-{f}", f"string-{f} trailer-{f}*")
+        add(f"notext-{f}", f'"not " any-{f} ternary-{f}?', f"[-+~]? {awaited}nonstring-{f} tail-{f}")
+        add(f"primary-{f}", f"nonstring-{f}", f"{string} trailer-{f}*")
         called = f"call-{f}? " if flavour.open else ""
         add(
             f"nonstring-{f}",
@@ -160,9 +174,9 @@ class Expressions:
 
     def _add_layout(self, flavour: Flavour) -> None:
         """Add what only stands outside of f-strings: several lines, braces, lambda."""
-        add, f = self._rules.add, flavour.name
+        add, f, part = self._rules.add, flavour.name, f"stringpart-{flavour.still}"
         # Texts over several lines are one text, inside of brackets.
-        add(f"x-{f}", f"e-{f}", f'stringpart-{f} (sp comment? "\\n" sp stringpart-{f})+')
+        add(f"x-{f}", f"e-{f}", f'{part} (sp comment? "\\n" sp {part})+')
         # A long condition or sum breaks before or after its operators, inside of brackets.
         logic = '("and" | "or")'
         add(
@@ -176,7 +190,7 @@ class Expressions:
             f'w (x-{f} (w ":" w x-{f} (comp-{f} w | pairs-{f}) | comp-{f} w | items-{f})'
             f' | "**" sum-{f} pairs-{f} | "*" sum-{f} items-{f})?',
         )
-        add(f"lambda-{f}", f'"lambda" (" " untyped-{f})? ":" s e-{f}')
+        add(f"lambda-{f}", f'"lambda" (" " untyped-{f})? ":" s e-{flavour.still}')
         add(f"untyped-{f}", f'n ("," s untyped-{f})?', f"untyped-defaults-{f}")
         add(f"untyped-defaults-{f}", f'n "=" any-{f} ("," s untyped-defaults-{f})?', '"*" n ("," s "**" n)?', '"**" n')
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planact_quantized.grammar.gbnf_text import choice, literal
+from planact_quantized.grammar.plan_expressions import CLOSED_AWAITING, OPEN, OPEN_AWAITING
 from planact_quantized.grammar.plan_words import ERRORS, METHODS
 
 if TYPE_CHECKING:
     from planact_quantized.grammar.gbnf_text import Rules
+    from planact_quantized.grammar.plan_expressions import Flavour
 
 DEPTH = 5
 """Levels of indentation below the plan's own."""
@@ -24,17 +26,22 @@ class Place:
     """Where a statement stands; `name` is part of the names of its rules."""
 
     name: str
-    flavour: str
-    """Of its expressions."""
-
-    awaits: bool
+    expressions: Flavour
     function: bool
 
+    @property
+    def flavour(self) -> str:
+        return self.expressions.name
 
-CLOSED_MODULE = Place("m", "c", awaits=True, function=False)
-OPEN_MODULE = Place("v", "o", awaits=True, function=False)
-FUNCTION = Place("f", "o", awaits=False, function=True)
-COROUTINE = Place("a", "o", awaits=True, function=True)
+    @property
+    def awaits(self) -> bool:
+        return self.expressions.awaits
+
+
+CLOSED_MODULE = Place("m", CLOSED_AWAITING, function=False)
+OPEN_MODULE = Place("v", OPEN_AWAITING, function=False)
+FUNCTION = Place("f", OPEN, function=True)
+COROUTINE = Place("a", OPEN_AWAITING, function=True)
 PLACES = (CLOSED_MODULE, OPEN_MODULE, FUNCTION, COROUTINE)
 
 
@@ -43,8 +50,8 @@ def add_statement_rules(rules: Rules) -> None:
     for level in range(1, DEPTH + 1):
         rules.add(f"i{level}", literal("    " * level))
     _add_shared(rules)
-    for flavour in ("c", "o"):
-        _add_targets(rules, flavour)
+    for flavour in (CLOSED_AWAITING, OPEN, OPEN_AWAITING):
+        _add_targets(rules, flavour.name)
     for place in PLACES:
         _add_simple(rules, place)
         _add_heads(rules, place)
@@ -91,11 +98,12 @@ def _add_patterns(rules: Rules) -> None:
     rules.add(
         "refutable",
         'alternative (" | " alternative)*',
-        '"[" (pattern ("," s pattern)* ("," s "*" n)? | "*" n)? "]"',
-        '"(" (pattern "," s (pattern ("," s pattern)*)?)? ")"',
+        '"[" (pattern ("," s pattern)* ("," s starred)? | starred)? "]"',
+        '"(" (pattern "," s (pattern ("," s pattern)* ("," s starred)? | starred)? | starred ",")? ")"',
         '"{" (key ":" s pattern ("," s key ":" s pattern)* ("," s "**" n)? | "**" n)? "}"',
         'n "(" (pattern ("," s pattern)* ("," s field-pattern)* | field-pattern ("," s field-pattern)*) ")"',
     )
+    rules.add("starred", '"*" n ("," s pattern)*')
     rules.add("field-pattern", 'attr "=" pattern')
 
 
@@ -119,25 +127,23 @@ def _add_targets(rules: Rules, f: str) -> None:
 def _add_simple(rules: Rules, place: Place) -> None:
     """Add statements of one line, and the values that they take in this place."""
     add, p, f = rules.add, place.name, place.flavour
-    waited = [f'"await " primary-{f} tail-{f}'] if place.awaits else []
-    add(f"value-{p}", f"values-{f}", *waited)
     add(
         f"simple-{p}",
-        f"value-{p}",
-        f"target-{f} (set-{p} | more-targets-{f}? eq (n eq)* value-{p})",
-        f"other-targets-{f} eq (n eq)* value-{p}",
+        f"values-{f}",
+        f"target-{f} (set-{p} | more-targets-{f}? eq (n eq)* values-{f})",
+        f"other-targets-{f} eq (n eq)* values-{f}",
         '"pass"',
         "import",
         f'"assert " e-{f} ("," s e-{f})?',
         f'"raise" (" " (error call-{f} | e-{f}) (" from " e-{f})?)?',
         f'"del " target-{f} ("," s target-{f})*',
-        *([f'"return" (" " value-{p})?'] if place.function else []),
+        *([f'"return" (" " values-{f})?'] if place.function else []),
         *([f'"yield" (" " values-{f})?', f'"yield from " e-{f}'] if place.function and not place.awaits else []),
     )
     add(
         f"set-{p}",
-        f's ([-+%@&|^] | "*" "*"? | "/" "/"? | "<<" | ">>") "=" s value-{p}',
-        f'":" s type (eq value-{p})?',
+        f's ([-+%@&|^] | "*" "*"? | "/" "/"? | "<<" | ">>") "=" s values-{f}',
+        f'":" s type (eq values-{f})?',
     )
     add(f"simple-{p}-loop", f"simple-{p}", '"break" | "continue"')
 
@@ -146,14 +152,13 @@ def _add_heads(rules: Rules, place: Place) -> None:
     """Add the first lines of statements that have others below them; the depth is the same to these."""
     add, p, f = rules.add, place.name, place.flavour
     asynchronous = '"async "? ' if place.awaits else ""
-    add(f"condition-{p}", f"condition-{f}", *([f'"await " primary-{f} tail-{f}'] if place.awaits else []))
-    add(f"if-{p}", f'"if " condition-{p} ":"')
+    add(f"if-{p}", f'"if " condition-{f} ":"')
     add(f"elif-{p}", f'"el" if-{p}')
-    add(f"while-{p}", f'"while " condition-{p} ":"')
+    add(f"while-{p}", f'"while " condition-{f} ":"')
     add(f"for-{p}", f'{asynchronous}"for " loop " in " values-{f} ":"')
     add(f"with-{p}", f'{asynchronous}"with " context-{f} ("," s context-{f})* ":"')
     add(f"match-{p}", f'"match " values-{f} ":" end')
-    add(f"case-{p}", f'"case " (refutable (" as " n)? (" if " condition-{p})? | n " if " condition-{p}) ":"')
+    add(f"case-{p}", f'"case " (refutable (" as " n)? (" if " condition-{f})? | n " if " condition-{f}) ":"')
 
 
 def _add_below(rules: Rules, place: Place, depth: int, loop: str) -> None:
@@ -179,7 +184,7 @@ def _add_level(rules: Rules, place: Place, depth: int, loop: str) -> None:
         f"try {below} (({handlers} | {at}except-any {below}) {otherwise} ({at}finally {below})? | {at}finally {below})",
         f"with-{p} {below}",
         *([_match(p, depth, loop)] if depth + 2 <= DEPTH else []),
-        *([f"define{depth}"] if place.flavour == "o" else []),
+        *([f"nested{depth}" if place.function else f"define{depth}"] if place.expressions.open else []),
         *(["class"] if place == OPEN_MODULE and depth == 0 else []),
     )
 
@@ -192,21 +197,30 @@ def _match(p: str, depth: int, loop: str) -> str:
 
 
 def _add_definitions(rules: Rules, depth: int) -> None:
-    """Add functions at one depth. `global` comes first in a body: behind a use of its name it is an error."""
-    at, inner = _indent(depth), _indent(depth + 1)
+    """Add functions at one depth, and those within functions, which have `nonlocal`."""
     if depth == 0:
         _add_parameters(rules)
         rules.add("decorator", '"@" n ("." attr)* call-o?')
         rules.add("returned", '(" -> " type)?')
         rules.add("global", '"global " n ("," s n)* end')
-    rules.add(f"define{depth}", f'(decorator end {at})* (function{depth} | "async " coroutine{depth})')
+        rules.add("declared", "global", '"nonlocal " n ("," s n)* end')
+    else:
+        _add_functions(rules, depth, "nested", declared="declared")
+    _add_functions(rules, depth, "define", declared="global")
+
+
+def _add_functions(rules: Rules, depth: int, name: str, *, declared: str) -> None:
+    """Add functions of one kind. What is `declared` comes first in a body: behind a use of its name it is an error."""
+    at, inner, within = _indent(depth), _indent(depth + 1), "" if name == "define" else f"{name}-"
+    rules.add(
+        f"{name}{depth}",
+        f'(decorator end {at})* ({within}function{depth} | "async " {within}coroutine{depth})',
+    )
     for kind, place in (("function", FUNCTION), ("coroutine", COROUTINE)):
-        body = f"{inner}global ({inner}stmt-{place.name}{depth + 1})+"
-        rules.add(f"{kind}{depth}", f'"def " n {kind}-rest{depth}')
-        rules.add(
-            f"{kind}-rest{depth}",
-            f'"(" w parameters ")" returned ":" (below-{place.name}{depth} | end {body})',
-        )
+        body = f"({inner}plain end)? ({inner}{declared})+ ({inner}stmt-{place.name}{depth + 1})+"
+        rest = f"{within}{kind}-rest{depth}"
+        rules.add(f"{within}{kind}{depth}", f'"def " n {rest}')
+        rules.add(rest, f'"(" w parameters ")" returned ":" (below-{place.name}{depth} | end {body})')
 
 
 def _add_parameters(rules: Rules) -> None:
@@ -229,11 +243,12 @@ def _add_class(rules: Rules) -> None:
     )
     rules.add(
         "member",
-        '(d3 | "pass") end',
+        '(plain | "pass") end',
         'n ":" s type (eq e-o)? end',
         "n eq e-o end",
         "define1",
         f'"def " {method} function-rest1',
+        f'"async def " {method} coroutine-rest1',
     )
 
 

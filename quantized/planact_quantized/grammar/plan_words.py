@@ -86,8 +86,9 @@ They are those that programs import by name. Words that a hallucinated tool coul
 
 METHODS = tuple(
     str.split(
-        "__bool__ __call__ __contains__ __enter__ __eq__ __exit__ __ge__ __getitem__ __gt__ __hash__ __init__"
-        " __iter__ __le__ __len__ __lt__ __next__ __post_init__ __repr__ __setitem__ __str__"
+        "__add__ __aenter__ __aexit__ __aiter__ __anext__ __bool__ __call__ __contains__ __enter__ __eq__ __exit__"
+        " __ge__ __getitem__ __gt__ __hash__ __init__ __iter__ __le__ __len__ __lt__ __mul__ __ne__ __neg__ __next__"
+        " __post_init__ __repr__ __setitem__ __str__ __sub__ __truediv__"
     )
 )
 """Methods of a class that belong to the language, to define and to call."""
