@@ -256,6 +256,22 @@ def test_a_wrong_beginning_ends_it_at_once(server: FileServer, target: Path) -> 
     assert partial_path(target).stat().st_size == 0
 
 
+def test_a_beginning_that_came_in_two_parts_is_looked_at_whole(server: FileServer, target: Path) -> None:
+    seen: list[bytes] = []
+    server.files["/m"].cuts = [5]
+    fetch(Wanted(url=f"{server.url}/m", check_beginning=seen.append), target, pause=lambda _: None)
+    assert [beginning[:32] for beginning in seen] == [BODY[:32]]
+    assert target.read_bytes() == BODY
+
+
+def test_a_place_that_no_file_has_is_another_part(server: FileServer, target: Path) -> None:
+    begin(server, target, 1000)
+    server.files["/m"].status = 206
+    server.files["/m"].headers = {"content-range": f"bytes {'9' * 5000}-{'9' * 5000}/*"}
+    with pytest.raises(DownloadError, match="another part than was asked for"):
+        get(server, target)
+
+
 HOLD = """
 import sys
 from pathlib import Path

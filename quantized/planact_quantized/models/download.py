@@ -46,7 +46,7 @@ _ADVICE: Final = {
     404: "There is no such file.",
     410: "It is gone.",
 }
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-[0-9]+/([0-9]{1,15}|\*)")
 
 
 class DownloadError(Exception):
@@ -164,7 +164,7 @@ def _receive(client: httpx2.Client, wanted: Wanted, partial: Partial, report: Re
         return
     try:
         with client.stream("GET", wanted.url, headers=_request_headers(wanted, partial)) as response:
-            if _starts_over(response, wanted, partial):
+            if _adapt(response, wanted, partial):
                 return
             _write(response, wanted, partial, report)
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
@@ -190,8 +190,8 @@ def _request_headers(wanted: Wanted, partial: Partial) -> dict[str, str]:
     return headers
 
 
-def _starts_over(response: httpx2.Response, wanted: Wanted, partial: Partial) -> bool:
-    """Make the partial file fit the response. Returns whether it is whole already. Raises for other answers."""
+def _adapt(response: httpx2.Response, wanted: Wanted, partial: Partial) -> bool:
+    """Make the partial file fit the response; return whether it is whole already. Raises for what is no file."""
     status, size = response.status_code, partial.size
     if status == 206:
         begins, total = _content_range(response)
@@ -232,7 +232,7 @@ def _check_size(wanted: Wanted, partial: Partial) -> None:
 
 def _write(response: httpx2.Response, wanted: Wanted, partial: Partial, report: Report) -> None:
     done = partial.size
-    beginning = b"" if done < BEGINNING else None
+    beginning = partial.path.read_bytes() if done < BEGINNING else None
     if done:
         report(done, partial.total)
     try:
@@ -288,13 +288,7 @@ def _refusal(response: httpx2.Response, wanted: Wanted) -> Exception:
     if response.status_code in _WORTH_ANOTHER_TRY:
         after = response.headers.get("retry-after", "")
         return _TryAgainError(f"{_host(wanted.url)} answers {status}", seconds=float(after) if after.isdecimal() else 0)
-    advice = {
-        401: "It needs a login.",
-        403: "It needs a permission.",
-        404: "There is no such file.",
-        410: "It is gone.",
-    }
-    return DownloadError(f"{wanted.url!r} cannot be fetched: {status}. {advice.get(response.status_code, '')}".strip())
+    return DownloadError(f"{wanted.url!r} cannot be fetched: {status}. {_ADVICE.get(response.status_code, '')}".strip())
 
 
 def _gave_up(wanted: Wanted, partial: Partial, error: _TryAgainError) -> str:
