@@ -292,6 +292,38 @@ def test_what_another_process_takes_away_meanwhile_is_no_hindrance(store: ModelS
     assert store.add(examine(tiny)).model.id == "tiny.F16"
 
 
+def test_a_file_that_goes_while_it_is_looked_at_again_is_named(store: ModelStore, tiny: Path) -> None:
+    model = store.add(examine(tiny)).model
+    with pytest.raises(ModelError, match=r"tiny\.F16\.gguf' cannot be used: No such file"):
+        store.refreshed(model, report=lambda *_: model.path.unlink(missing_ok=True))
+
+
+def test_a_record_with_a_path_that_is_too_long_is_named(store: ModelStore, tiny: Path) -> None:
+    store.add(examine(tiny))
+    index = store.folder / "index.json"
+    record = json.loads(index.read_text())
+    record["models"][0]["path"] = "x" * 300
+    index.write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="File name too long"):
+        store.resolve("tiny.F16")
+
+
+def test_a_rebuild_that_is_interrupted_is_done_the_next_time(
+    store: ModelStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(examine(tiny))
+    (store.folder / "index.json").write_text("{")
+
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("planact_quantized.models.store.examine", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.models()
+    assert [model.id for model in store.models()] == ["tiny.F16"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, tiny: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ModelError, match=r"file.* cannot be used"):

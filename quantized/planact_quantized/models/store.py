@@ -110,7 +110,9 @@ class ModelStore:
                 if not path.is_file():
                     raise
                 return record(_usable(path), path=path, id=path.stem, owned=False, sha256=None, origin="found")
-        if not model.path.exists():
+        with self._explained():
+            there = model.path.exists()
+        if not there:
             raise ModelError(
                 f"The file of {model.id!r} is gone: {model.path}. `planact models rm {model.id}` forgets it."
             )
@@ -121,9 +123,10 @@ class ModelStore:
         candidate = _usable(model.path)
         with self._explained():
             sha256 = sha256_of(model.path, report=report)
-        fresh = record(
-            candidate, path=model.path, id=model.id, owned=model.owned, sha256=sha256, origin=model.origin
-        ).model_copy(update={"source": model.source, "added": model.added})
+            found = record(
+                candidate, path=model.path, id=model.id, owned=model.owned, sha256=sha256, origin=model.origin
+            )
+        fresh = found.model_copy(update={"source": model.source, "added": model.added})
         self._replace(fresh)
         return fresh
 
@@ -300,18 +303,18 @@ class ModelStore:
             raise ModelError(f"Another planact is changing {str(self.folder)!r}. Try again when it is done.") from None
 
     def _rebuilt(self, reason: str) -> Index:
-        aside = put_aside(self.folder)
         models: list[Model] = []
         for path in sorted(self.folder.glob("*.gguf")):
+            taken = {model.id for model in models}
             try:
                 candidate = examine(path)
-            except GGUFError as error:
+                free = next(name for name in own_ids(candidate) if name not in taken)
+                models.append(record(candidate, path=path, id=free, owned=True, sha256=None, origin="found"))
+            except (GGUFError, OSError) as error:
                 self.notices.append(f"Left out: {error}")
-                continue
-            taken = {model.id for model in models}
-            free = next(name for name in own_ids(candidate) if name not in taken)
-            models.append(record(candidate, path=path, id=free, owned=True, sha256=None, origin="found"))
         index = Index(models=tuple(models))
+        # Only now: whoever is interrupted before leaves a damaged index, and not none.
+        aside = put_aside(self.folder)
         write_index(self.folder, index)
         self.notices.append(
             f"{str(self.folder / INDEX_NAME)!r} was damaged ({reason}). It was written anew from the files beside it; "
