@@ -7,7 +7,6 @@ lies, such as `models/ggml-vocab-qwen2.gguf`, the real vocabulary that benchmark
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from planact_quantized.building.pip_tool import CommandError, pip_for, run_logged
 from planact_quantized.building.wheel_cache import cache_folder
 from planact_quantized.file_lock import LockedError, locked
+from planact_quantized.models.large_files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def fetch_source(
         raise SourceError(f"There is no file {str(given)!r}.")
     try:
         with locked(folder / ".lock", seconds=FETCH_SECONDS):
-            if archive.is_file() and _sha256(archive) == SHA256:
+            if archive.is_file() and sha256_of(archive) == SHA256:
                 return archive
             with tempfile.TemporaryDirectory(dir=folder, prefix="fetching-", ignore_cleanup_errors=True) as made:
                 found = given or _download(Path(made), python, folder.parent, on_line)
@@ -124,16 +124,11 @@ def _download(folder: Path, python: str, cache: Path, on_line: Callable[[str], N
 
 
 def _take(found: Path, archive: Path) -> Path:
-    if not found.is_file() or _sha256(found) != SHA256:
+    if not found.is_file() or sha256_of(found) != SHA256:
         raise SourceError(f"{found.name!r} is not the source archive of {PACKAGE} {VERSION}: its hash is another.")
     partial = archive.with_suffix(".partial")
     shutil.copyfile(found, partial)
     return partial.replace(archive)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def main() -> int:

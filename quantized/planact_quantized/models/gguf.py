@@ -10,7 +10,7 @@ import hashlib
 import stat
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from planact_quantized.models.ggml_types import FILE_TYPES, TENSOR_TYPES
 from planact_quantized.models.gguf_reading import FormatError, Reader
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-Scalar: TypeAlias = str | int | float | bool
+    from planact_quantized.models.gguf_reading import Scalar
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-HUB = "https://huggingface.co"
+from planact_quantized.models.hub import page_url
+
 MOST_HINTS = 4
 Source: TypeAlias = Literal["first-party", "third-party"]
 
@@ -74,7 +75,7 @@ class KnownModel(_Entry):
     @property
     def url(self) -> str:
         """Return where a person gets the file by hand."""
-        return f"{HUB}/{self.repository}/resolve/main/{self.file}"
+        return page_url(self.repository, self.file)
 
 
 @cache

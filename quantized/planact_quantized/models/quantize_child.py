@@ -1,9 +1,8 @@
 """The process that quantizes: llama.cpp can abort it, and nobody else is hurt.
 
 Started as `python -m planact_quantized.models.quantize_child REQUEST`, a JSON object; without a target it only works
-out what would come. What llama.cpp says goes to standard
-output as it is; the exit code says how it went. It ends, and takes what it was writing with it, when standard
-input ends: then its parent is gone.
+out what would come. What llama.cpp says goes to standard output as it is; the exit code says how it went. It ends, and
+takes what it was writing with it, when standard input ends: then its parent is gone.
 """
 
 from __future__ import annotations
