@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from planact_quantized import BackendError
@@ -13,10 +16,10 @@ from planact_server.planner import PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
 from planact_server.planner.spending import Spending
-from planner.scripted import Said, ScriptedBackend
+from planner.scripted import RealGround, Said, ScriptedBackend
 
 if TYPE_CHECKING:
-    from planner.scripted import RealGround
+    from planact_server.planner import Trial
 
 PLAN = "rows = [3, 1, 2]\nbest = todo_pick(rows, limit=2)"
 GOOD = "def todo_pick(rows, limit=1):\n    return sorted(rows)[:limit]"
@@ -63,6 +66,33 @@ async def test_it_is_asked_for_in_the_conversation_that_the_plan_came_from(groun
     assert held.walk(f"{GOOD}\n```").may_end
     assert held.walk("def todo_pick(rows):\n    return todo_other(list_appointments(), rows)\n```").may_end
     assert held.walk("def other(") is None
+
+
+async def test_two_tasks_with_the_same_plan_each_have_their_own_conversation(ground: RealGround) -> None:
+    backend = ScriptedBackend([fenced(PLAN)] * 2 + [fenced(GOOD)] * 2)
+    planner = Planner(backend, PlannerOptions(expansion=True, attempts=1, candidates=0))
+    both, running = asyncio.Event(), 0
+
+    async def carry_out(task: str) -> None:
+        own = replace(ground, spending=Spending())
+
+        async def attempting(plan: str) -> Trial:
+            nonlocal running
+            running += 1
+            if running == 2:
+                both.set()
+            await both.wait()
+            await planner.expand("todo_pick", ARGUMENTS, plan=plan, depth=1, spending=own.spending)
+            return await RealGround.attempt(own, "1 + 1")
+
+        own.attempt = attempting
+        await planner.carry_out(task, own)
+
+    with anyio.fail_after(20):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(carry_out("one"))
+            tasks.create_task(carry_out("another"))
+    assert sorted(request.messages[1].content for request in backend.requests[2:]) == ["another", "one"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ that a model or a plan does raises: it becomes the error of the answer.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from planact_server.planner.writing import Text, Writer
 from planact_server.sandbox import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from planact_quantized import Backend, BackendInfo
     from planact_server.planner.options import PlannerOptions
@@ -45,19 +44,19 @@ class Planner:
     def __init__(self, backend: Backend, options: PlannerOptions) -> None:
         self._backend = backend
         self._options = options
-        self._running: dict[str, Prompt] = {}
-        """Plan that is being run → the prompt that it was written for."""
+        self._asked: dict[Spending, Prompt] = {}
+        """Account of a task that is being carried out → its prompt. Plans of two tasks may be the same text."""
 
     async def carry_out(self, task: str, ground: Ground) -> Planned:
         """Write a plan, try it, repair it."""
-        return await _Task(self._backend, self._options, self._running, task, ground).carry_out()
+        return await _Task(self._backend, self._options, self._asked, task, ground).carry_out()
 
     async def expand(
         self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
     ) -> str:
         """Return the source of a function that a plan called and did not define. Raises PlanningError."""
         expansion = Expansion(self._backend, self._options, spending)
-        return await expansion.write(name, arguments, plan=plan, depth=depth, prompt=self._running.get(plan))
+        return await expansion.write(name, arguments, plan=plan, depth=depth, prompt=self._asked.get(spending))
 
     async def ask_model(
         self, instruction: str, *, data: JSONValue, schema: JSONObject | None, spending: Spending
@@ -76,7 +75,7 @@ class _Task:
 
     backend: Backend
     options: PlannerOptions
-    running: dict[str, Prompt]
+    asked: dict[Spending, Prompt]
     task: str
     ground: Ground
     attempts: list[Attempt] = field(default_factory=list[Attempt])
@@ -92,6 +91,8 @@ class _Task:
         except (BackendError, PlanningError) as error:
             logger.info("planning ended: %s", error)
             return self._without_text(error)
+        finally:
+            self.asked.pop(self.ground.spending, None)
 
     async def _carry_out(self) -> Planned:
         await self.ground.report("reading tools")
@@ -100,6 +101,8 @@ class _Task:
             self.warnings.append(warning)
         prompt = await prompt_for(self.backend, self.info, self.options, self.task, self.ground)
         self.warnings += prompt.warnings
+        # For functions that a plan lacks: they are written in the same conversation while it runs.
+        self.asked[self.ground.spending] = prompt
         answer = await self._one_by_one(prompt)
         if answer is not None:
             return self._ended(text=answer)
@@ -118,7 +121,7 @@ class _Task:
                 return reading.text
             trial = None
             if isinstance(reading, PlanText):
-                trial = await self._try(reading.source, prompt)
+                trial = await self._try(reading.source)
             else:
                 error = no_plan(reading.text) if isinstance(reading, Prose) else reading.error
                 self.attempts.append(Attempt(plan=text.text, errors=(error,)))
@@ -135,10 +138,9 @@ class _Task:
         ]
         await self.ground.report(f"comparing {len(plans)} plans")
         failed = {attempt.plan for attempt in self.attempts}
-        with self._known(plans, prompt):
-            chosen = await best_plan(plans, self.ground, without=failed)
+        chosen = await best_plan(plans, self.ground, without=failed)
         if chosen is not None:
-            await self._try(chosen, prompt)
+            await self._try(chosen)
 
     async def _candidates(self, prompt: Prompt) -> list[Text]:
         """Write the candidates, as many at once as the backend can."""
@@ -168,27 +170,16 @@ class _Task:
         )
         return await writer.write(request, doing=doing)
 
-    async def _try(self, plan: str, prompt: Prompt) -> Trial | None:
+    async def _try(self, plan: str) -> Trial | None:
         """Run a plan in earnest. One that has failed already is not run again: it would fail again."""
         if any(attempt.plan == plan for attempt in self.attempts):
             self.attempts.append(Attempt(plan=plan, errors=(_SAME,)))
             return None
         await self.ground.report("running plan")
-        with self._known([plan], prompt):
-            trial = await self.ground.attempt(plan)
+        trial = await self.ground.attempt(plan)
         self.plan, self.trial = plan, trial
         self.attempts.append(Attempt(plan=plan, errors=trial.outcome.errors))
         return trial
-
-    @contextmanager
-    def _known(self, plans: Sequence[str], prompt: Prompt) -> Generator[None]:
-        """Remember what plans were written for while they run: functions that they lack are written with it."""
-        self.running.update(dict.fromkeys(plans, prompt))
-        try:
-            yield
-        finally:
-            for plan in plans:
-                self.running.pop(plan, None)
 
     def _is_over(self) -> bool:
         """Say whether trying on is needless or useless: done, forbidden, or out of time."""
