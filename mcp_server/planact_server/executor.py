@@ -16,7 +16,7 @@ from planact_server.answer import build_answer
 from planact_server.plans.attempts import Attempts
 from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
-from planact_server.runs import ProgressListener, Run, RunError, Runs
+from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Limits, Outcome, PlanError
 from planact_server.sessions import Session, SessionError, Sessions
 
@@ -62,6 +62,7 @@ class Executor:
     async def execute(self, request: PlanRequest, *, client: str, listener: ProgressListener | None = None) -> Reply:
         """Answer one request. Cancelling the await cancels the plan that it started."""
         try:
+            await self._until_free(request, client)
             run = self._begin(request, client)
         except (RequestError, SessionError, RunError) as error:
             return Reply(answer=refusal(error, session=request.session, run=request.run))
@@ -69,11 +70,23 @@ class Executor:
             answer = await self._runs.wait(run, seconds=request.wait_seconds, listener=listener)
         except asyncio.CancelledError:
             if request.run is None:
+                run.unwanted = True  # at once: the client's next request may come before anything else happens
                 await asyncio.shield(self._runs.cancel(run))
             raise
         if answer is None:
             answer = run.snapshot() if run.snapshot is not None else build_answer("running", run=run.handle)
         return Reply(answer=answer, session=self._sessions.find(run.session))
+
+    async def _until_free(self, request: PlanRequest, client: str) -> None:
+        """Wait where the session's last run was cancelled and has not ended yet. Raises SessionError, RunError."""
+        if request.session is None or request.run is not None:
+            return
+        session = self._sessions.get(request.session, client)
+        if session.busy_with is not None:
+            await asyncio.sleep(0)  # a cancellation that was on its way before this request arrives first
+        run = self._runs.get(session.busy_with, client) if session.busy_with is not None else None
+        if run is not None and run.unwanted:
+            await self._runs.wait(run, seconds=2 * CANCEL_SECONDS)
 
     def _begin(self, request: PlanRequest, client: str) -> Run:
         if request.run is not None:
@@ -124,12 +137,12 @@ class Executor:
             # Also when we are cut off: whoever waits gets what there is.
             kept = work.kept
             session.absorb(kept if kept is not None else Outcome(status="ok"))
-            session.busy_with = None
+            session.busy_with, worker = None, session.worker
             ending = work.ending()
             await self._runs.finish(run, _answer(ending if failure is None else _failed(ending, failure), run))
             await self._sessions.keep(session)
-        if kept is not None and kept.worker_lost is not None:
-            await self._sessions.drop_worker(session)
+        if kept is not None and kept.worker_lost is not None and session.worker is worker:
+            await self._sessions.drop_worker(session)  # unless the next plan has one of its own already
 
 
 def _failed(ending: Ending, error: PlanError) -> Ending:

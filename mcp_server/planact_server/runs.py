@@ -66,6 +66,9 @@ class Run:
     stored_bytes: int | None = None
     """The answer's size, once the store has it too."""
 
+    unwanted: bool = False
+    """Whoever asked for it has cancelled it; it is about to end."""
+
     done: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -131,6 +134,7 @@ class Runs:
 
     async def cancel(self, run: Run) -> None:
         """Stop a run; its partial results stay. Returns when it has ended."""
+        run.unwanted = True
         if run.done.is_set() or run.task is None:
             return
         if run.interrupt is not None:

@@ -142,6 +142,22 @@ async def test_whoever_gives_up_waiting_cancels_the_task_that_they_started() -> 
     assert pause.cancelled
 
 
+async def test_a_request_right_after_a_cancelled_one_waits_until_that_has_ended() -> None:
+    """A client that has taken its request back may go on in the session at once: it is not busy for it."""
+    pause = Pause()
+    async with bench() as here:
+        session = (await here.ask(code="n = 1"))["session"]
+        first = asyncio.create_task(here.task(pause, session=session))
+        with anyio.fail_after(20):
+            await pause.reached.wait()
+        busy = await here.ask(code="n", session=session)
+        first.cancel()
+        after = await here.ask(code="n + 1", session=session)
+        await asyncio.gather(first, return_exceptions=True)
+    assert busy["errors"][0]["type"] == "SessionError"
+    assert (after["status"], after["result"]) == ("ok", 2)
+
+
 async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(monkeypatch: Any) -> None:
     monkeypatch.setattr("planact_server.plans.attempts.GIVE_UP_SECONDS", 0.1)
     reached, release = asyncio.Event(), asyncio.Event()
