@@ -111,7 +111,8 @@ def build_answer(
         answer["progress"] = progress
     if plan is not None:
         answer["plan"] = plan
-    if len(attempts) > 1:
+    # One attempt is the plan that ran; where none ran, what the model wrote is nowhere else.
+    if len(attempts) > 1 or (plan is None and any(each.errors for each in attempts)):
         answer["attempts"] = [{"plan": each.plan, "errors": _errors(each.errors)} for each in attempts]
     if left.has_result:
         answer["result"] = left.result

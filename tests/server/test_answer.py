@@ -21,6 +21,18 @@ def record(call: int, function: str, *bound_to: str, server: str = "demo") -> Ca
     )
 
 
+def test_what_a_model_wrote_is_there_where_no_plan_came_of_it() -> None:
+    problem = PlanError(type="NoPlanError", message="The code block was not closed.")
+    answer = build_answer("error", attempts=[Attempt(plan="```python\nx =", errors=(problem,))])
+    assert answer["attempts"] == [
+        {
+            "plan": "```python\nx =",
+            "errors": [{"type": "NoPlanError", "message": "The code block was not closed."}],
+        }
+    ]
+    assert "attempts" not in build_answer("error", plan="x", attempts=[Attempt(plan="x", errors=(problem,))])
+
+
 def test_the_example_of_the_contract_comes_out_key_for_key() -> None:
     answer = build_answer(
         "error",
