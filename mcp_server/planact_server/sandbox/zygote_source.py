@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox import EngineError
@@ -89,7 +90,10 @@ class ForkedProcess:
 
     def __init__(self, zygote: Zygote, pid: int, pidfd: int | None) -> None:
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self.pid = pid
+        self.pid = pid if pidfd is None else _pid_of(pidfd, otherwise=pid)
+        self._number = pid
+        """What the zygote calls it, which may have process numbers of its own."""
+
         self._zygote = zygote
         self._pidfd = pidfd
 
@@ -111,7 +115,7 @@ class ForkedProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
         else:
-            self._zygote.signal(self.pid, number)
+            self._zygote.signal(self._number, number)
 
 
 class Zygote(asyncio.SubprocessProtocol):
@@ -263,7 +267,7 @@ class Zygote(asyncio.SubprocessProtocol):
             return
         pidfd = self._passed.popleft() if message["pidfd"] else None
         worker = ForkedProcess(self, message["forked"], pidfd)
-        self._workers[worker.pid] = worker
+        self._workers[message["forked"]] = worker
         forked.set_result(worker)
 
     def _hang_up(self) -> None:
@@ -286,6 +290,15 @@ class Zygote(asyncio.SubprocessProtocol):
             how = f"ended with code {returncode}"
         last_line = self._errors.last_line()
         return f"The process that workers are forked from {how}" + (f": {last_line}" if last_line else ".")
+
+
+def _pid_of(pidfd: int, *, otherwise: int) -> int:
+    """Return a process's number as this process sees it."""
+    try:
+        facts = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    except OSError:
+        return otherwise
+    return next((int(line.split()[1]) for line in facts.splitlines() if line.startswith("Pid:")), otherwise)
 
 
 def _discard(forked: asyncio.Future[ForkedProcess]) -> None:

@@ -34,6 +34,9 @@ class Interrupts:
     def __init__(self) -> None:
         self.status: Stop | None = None
         self.message = ""
+        self.cpu_spent = False
+        """Whether the process has used up its CPU time: the kernel ends it a moment later."""
+
         self._running = False
         self._shields = 0
         self._waiting = False
@@ -43,6 +46,7 @@ class Interrupts:
         if sys.platform != "win32":
             signal.signal(signal.SIGALRM, self._on_alarm)
             signal.signal(signal.SIGUSR1, self._on_cancel)
+            signal.signal(signal.SIGXCPU, self._on_cpu_spent)
 
     def begin(self, seconds: float, *, give_up: Callable[[], None]) -> None:
         """A plan starts. `give_up` reports the plan's end and does not return."""
@@ -99,6 +103,12 @@ class Interrupts:
         if self._running:
             _set_timer(_AGAIN_SECONDS, _AGAIN_SECONDS)
         self._arrived("cancelled", "The plan was cancelled.")
+
+    def _on_cpu_spent(self, _signal: int, _frame: FrameType | None) -> None:
+        self.cpu_spent = True
+        if self._running:
+            _set_timer(_AGAIN_SECONDS, _AGAIN_SECONDS)
+        self._arrived("limit", "The worker has used up its CPU time.")
 
     def _arrived(self, status: Stop, message: str) -> None:
         if self._in_foreign_code:

@@ -91,7 +91,7 @@ class Session:
         """True when the plan has used up its memory bit by bit."""
 
         self.exhausted = False
-        """True once a plan has filled the memory for good: nothing more can run here."""
+        """True once a plan has filled the memory or used up the CPU time for good: nothing more can run here."""
 
     # ---- what the host asks for ------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Session:
         done = self._conclude(before, failure)
         self.channel.flush()
         del failure  # its traceback holds whatever the plan's functions held
-        self.exhausted = self._full and self._is_exhausted()
+        self.exhausted = self._interrupts.cpu_spent or (self._full and self._is_exhausted())
         return done
 
     def restore(self, variables: Mapping[str, Any]) -> None:
@@ -333,7 +333,7 @@ class Session:
         self._digests = {name: now.digest for name, now in snapshots.items()}
         return {
             **self._exported(changed, snapshots),
-            "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
+            "deleted": [name for name in before if name not in variables],
             "functions": [name for name, value in variables.items() if export.is_code(value)],
         }
 
@@ -347,7 +347,7 @@ class Session:
         exported["variables"].update({name: export.outline(data[name]) for name in large})
         return {
             **exported,
-            "deleted": [name for name in before if name not in variables and not export.is_code(before[name])],
+            "deleted": [name for name in before if name not in variables],
             "functions": [name for name, value in variables.items() if export.is_code(value)],
         }
 

@@ -81,13 +81,16 @@ class Zygote:
     def _fork(self, stream: int) -> None:
         zygote = os.getpid()
         try:
+            jail.before_fork()
             pid = os.fork()
         except OSError as error:
+            jail.after_fork()
             os.close(stream)
             self._say({"failed": str(error)})
             return
         if pid == 0:
             self._become_worker(stream, zygote)
+        jail.after_fork()
         os.close(stream)
         self._workers.add(pid)
         pidfd = _pidfd(pid)

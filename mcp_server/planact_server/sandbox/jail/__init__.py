@@ -11,10 +11,19 @@ import sys
 from planact_server.sandbox.jail.layers import Layers, Rights
 
 if sys.platform == "linux":
-    from planact_server.sandbox.jail.linux import confine, prepare
+    from planact_server.sandbox.jail.linux import after_fork, before_fork, confine, prepare
 elif sys.platform == "darwin":
     from planact_server.sandbox.jail.macos import confine, prepare
 else:
     from planact_server.sandbox.jail.windows import confine, prepare
 
-__all__ = ["Layers", "Rights", "confine", "prepare"]
+if sys.platform != "linux":
+
+    def before_fork() -> None:
+        """Do what the next child needs to be apart from its siblings. Raises OSError."""
+
+    def after_fork() -> None:
+        """Undo that for the process that forks. Raises OSError."""
+
+
+__all__ = ["Layers", "Rights", "after_fork", "before_fork", "confine", "prepare"]
