@@ -16,6 +16,7 @@ import pytest
 from planact_quantized.building import llama_source, llama_wheel, wheel_build
 from planact_quantized.building.llama_source import SourceError, extract, fetch_source
 from planact_quantized.building.llama_wheel import Order, WheelError, provide, wheel_key
+from planact_quantized.building.pip_tool import pip_for
 from planact_quantized.building.toolchain import MissingToolError, NvidiaCard, Toolchain
 from planact_quantized.building.wheel_build import Progress, Step, parallel_jobs
 from planact_quantized.building.wheel_cache import WheelCache
@@ -240,6 +241,16 @@ def test_what_makes_a_build_different_makes_its_key_different(monkeypatch: pytes
     assert wheel_key("cpu", TOOLS, HOST).name == key.name
     assert key.name.startswith("0.3.36-py3-")
     assert not any(str(CHECKOUT) in argument for argument in key.cmake_arguments)
+
+
+def test_pip_is_not_taken_from_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cloned project may well hold a file of that name."""
+    (tmp_path / "pip.py").write_text("open('ran', 'w').close()")
+    (tmp_path / "venv.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    command = pip_for(sys.executable, tmp_path / "workplace")
+    assert "-P" in command
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_version_is_the_pinned_one() -> None:

@@ -40,17 +40,18 @@ def pip_for(python: str, workplace: Path) -> list[str]:
 
     An environment without pip is left so: a throw-away one in `workplace` gets it and acts on the other.
     """
-    if _runs([python, "-m", "pip", "--version"]):
-        return [python, "-m", "pip"]
+    # -P: the current folder may hold a file of a module's name.
+    if _runs([python, "-P", "-m", "pip", "--version"]):
+        return [python, "-P", "-m", "pip"]
     helper = workplace / "pip"
     program = helper / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     uv = shutil.which("uv")
-    makers = [[python, "-m", "venv", "--clear", str(helper)]]
+    makers = [[python, "-P", "-m", "venv", "--clear", str(helper)]]
     if uv is not None:
         makers.append([uv, "venv", "--quiet", "--clear", "--seed", "--python", python, str(helper)])
     for maker in makers:
-        if _runs(maker) and _runs([str(program), "-m", "pip", "--version"]):
-            return [str(program), "-m", "pip", "--python", python]
+        if _runs(maker) and _runs([str(program), "-P", "-m", "pip", "--version"]):
+            return [str(program), "-P", "-m", "pip", "--python", python]
     raise CommandError(
         f"There is no pip for {python!r}, and none can be made: install your system's package for it "
         "(Debian: python3-venv), or uv."
