@@ -137,6 +137,31 @@ async def test_a_grammar_that_llama_server_cannot_read_is_a_fault_of_its_own() -
     assert caught.value.fault == "grammar"
 
 
+async def test_a_field_that_llama_server_refuses_is_left_out_beside_a_grammar_too() -> None:
+    async with serving() as server:
+        be_llama_server(server)
+
+        async def completion(exchange: Exchange) -> None:
+            if "seed" in exchange.body:
+                await exchange.answer(400, {"error": {"message": "seed is not supported"}})
+            else:
+                await exchange.answer(200, {"content": "x", "stop": True, "stop_type": "eos"})
+
+        server.pages["/completion"] = completion
+        assert (await generate(server, LATE)).text == "x"
+        assert len(server.asked("/completion")) == 2
+
+
+async def test_a_refusal_that_only_names_a_field_ends_the_request() -> None:
+    async with serving() as server:
+        be_llama_server(server)
+        server.page("/completion", {"error": {"message": "the stream of seeds has a temperature"}}, 400)
+        with pytest.raises(BackendError) as caught:
+            await generate(server, LATE)
+        assert len(server.asked("/completion")) == 4
+    assert caught.value.fault == "refused"
+
+
 async def test_an_old_llama_server_without_templates_is_asked_on_the_chat_page() -> None:
     async with serving() as server:
         be_llama_server(server)

@@ -78,6 +78,14 @@ async def test_a_context_that_is_no_size_is_not_known(tokens: str) -> None:
             assert (await made.start()).context_tokens == 0
 
 
+async def test_a_context_of_thousands_of_digits_is_not_known() -> None:
+    async with serving("m") as server:
+        server.page("/api/version", {"version": "0.12.0"})
+        server.page("/api/show", {"parameters": f"num_ctx {'9' * 5000}"})
+        server.chat(lambda exchange: exchange.says("fine"))
+        assert await text_of(server) == "fine"
+
+
 async def test_numbers_that_are_none_count_as_nothing() -> None:
     async with serving() as server:
         server.page("/v1/models", '{"data": [{"id": "tiny", "max_model_len": 1e999}]}')

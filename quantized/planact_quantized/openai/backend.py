@@ -1,6 +1,6 @@
 """Any server that speaks the OpenAI protocol as the planner's model: llama-server, Ollama, LM Studio, vLLM, others.
 
-Only chat completions are needed. What a runtime has beyond that is asked for once (`openai_extras`) and used where
+Only chat completions are needed. What a runtime has beyond that is asked for once (`extras.py`) and used where
 it is there: exact token counts, grammars, the context's length.
 """
 
@@ -18,7 +18,7 @@ from planact_quantized.openai.address import Address, read_address
 from planact_quantized.openai.extras import PROBE_SECONDS, Extras, find_extras
 from planact_quantized.openai.faults import Faults
 from planact_quantized.openai.pages import fetch
-from planact_quantized.openai.writing import Patience, Writer
+from planact_quantized.openai.writing import Patience, Writer, chat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,11 +210,6 @@ class OpenAIBackend:
                 return (await fetch(http, f"{root}{path}", body)).json()
         except (TimeoutError, httpx2.HTTPError):
             return None
-
-
-def chat(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Return messages as the protocol writes them."""
-    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def estimate(messages: Sequence[Message]) -> int:

@@ -119,7 +119,7 @@ async def _ollama(http: httpx2.AsyncClient, root: str, version: str, model: str)
         tasks.start_soon(read, "running", "/api/ps", None)
     running = list_at(details["running"], "models")
     loaded = next((each for each in running if model in (at(each, "name"), at(each, "model"))), None)
-    asked = re.search(r"^num_ctx\s+(\d+)", text_at(details["show"], "parameters"), re.MULTILINE)
+    asked = re.search(r"^num_ctx\s+([0-9]{1,9})\s*$", text_at(details["show"], "parameters"), re.MULTILINE)
     context = number_at(loaded, "context_length") or (int(asked[1]) if asked else OLLAMA_CONTEXT)
     facts = {
         "runtime": "Ollama",

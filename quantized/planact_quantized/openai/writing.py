@@ -20,7 +20,7 @@ from planact_quantized.openai.text import GrowingText
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from planact_quantized.backend import GenerateRequest, StopReason, Watcher
+    from planact_quantized.backend import GenerateRequest, Message, StopReason, Watcher
     from planact_quantized.openai.faults import Faults
     from planact_quantized.openai.pages import Page
     from planact_quantized.openai.stream import Chunk
@@ -125,11 +125,12 @@ class Writer:
             "seed": request.seed + number,
             "temperature": 0.0 if number == 0 and request.candidates > 1 else request.temperature,
         }
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        messages = chat(request.messages)
         if request.grammar is not None and self.takes_grammar and (prompt := await self._prompt(messages)):
             fields = {"prompt": prompt, "n_predict": request.max_tokens, "cache_prompt": True}
             stops = {"stop": list(request.stop)} if request.stop else {}
-            return f"{self.root}/completion", {**common, **fields, **stops, **grammar_fields(request.grammar)}, True
+            body = {**common, **fields, **stops, **grammar_fields(request.grammar)}
+            return f"{self.root}/completion", self._without_refused(body), True
         body = {
             **common,
             "messages": messages,
@@ -137,10 +138,13 @@ class Writer:
             "stream_options": {"include_usage": True},
             **({"stop": list(request.stop)[:STOPS]} if request.stop else {}),
         }
-        kept = {name: value for name, value in body.items() if name not in self._refused}
-        if "stream" not in kept:
-            kept.pop("stream_options", None)
-        return f"{self.base}/chat/completions", kept, False
+        return f"{self.base}/chat/completions", self._without_refused(body), False
+
+    def _without_refused(self, body: Mapping[str, object]) -> dict[str, object]:
+        refused = set(self._refused)
+        if "stream" in refused:
+            refused.add("stream_options")
+        return {name: value for name, value in body.items() if name not in refused}
 
     async def _prompt(self, messages: object) -> str:
         """Return the messages as the server's own template writes them; nothing where it does not say."""
@@ -275,6 +279,11 @@ class _Attempt:
             cached_tokens=self._cached_tokens,
             seconds_to_first_token=self._first or 0.0,
         )
+
+
+def chat(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return messages as the protocol writes them."""
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _wait_seconds(headers: Mapping[str, str]) -> float:
