@@ -79,10 +79,20 @@ async def test_a_device_that_is_not_there_is_an_error_and_never_the_cpu(home: Ho
     assert "There is no device 'CUDA7' here" in errors
 
 
-async def test_a_name_that_nobody_knows_is_wrong_usage(home: Home) -> None:
-    code, _, errors = await home.run("models", "fit", "no-such-model", "--device", "cpu")
-    assert code == 2
-    assert "no-such-model" in errors
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fit", "no-such-model", "--device", "cpu"), "There is no model 'no-such-model' on this machine."),
+        (
+            ("fit", "./gone.gguf", "--device", "cpu"),
+            "There is no file './gone.gguf', and no model of that name on this machine.",
+        ),
+        (("quantize", "gone.gguf", "out.gguf"), "There is no file 'gone.gguf', and no model of that name"),
+    ],
+)
+async def test_a_name_or_file_that_is_not_there_is_wrong_usage(home: Home, arguments, said: str) -> None:
+    code, _, errors = await home.run("models", *arguments)
+    assert (code, said in errors) == (2, True), errors
 
 
 @pytest.mark.check

@@ -166,7 +166,7 @@ def test_any_file_can_be_resolved_without_being_recorded(store: ModelStore, tiny
 
 
 def test_a_path_of_a_user_who_does_not_exist_is_no_model(store: ModelStore) -> None:
-    with pytest.raises(ModelNotFoundError, match="There is no model '~nobody"):
+    with pytest.raises(ModelNotFoundError, match="There is no file '~nobody"):
         store.resolve("~nobody-of-that-name/tiny.gguf")
 
 

@@ -346,6 +346,15 @@ def _path(name: str) -> Path:
         return Path(name).absolute()
 
 
+def _means_file(name: str) -> bool:
+    """Say whether a name that leads to nothing was meant as a path."""
+    path = Path(name)
+    try:
+        return (path.name != name or path.suffix.lower() == ".gguf") and not _path(name).exists()
+    except OSError:  # too long for a file's name
+        return False
+
+
 def _usable(path: Path) -> Candidate:
     try:
         return examine(path)
@@ -362,5 +371,6 @@ def _not_found(name: str, models: tuple[Model, ...], *, several: list[str]) -> s
         ids = [*(model.id for model in models), *(known.id for known in known_models())]
         close = get_close_matches(name, ids, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
-        return f"There is no model {name!r} on this machine. {hint}`planact models list` shows what there is."
+        what = f"no file {name!r}, and no model of that name" if _means_file(name) else f"no model {name!r}"
+        return f"There is {what} on this machine. {hint}`planact models list` shows what there is."
     return f"{known.id!r} is not on this machine. `planact models pull {known.id}` fetches it."
