@@ -89,8 +89,11 @@ class Usage:
     """Of the prompt: what was not there already, from an earlier request or a file."""
 
     generated_tokens: int = 0
+    estimated: bool = False
+    """The backend was not told, and counts of tokens are guesses: characters of the prompt, pieces of the text."""
+
     rejected_tokens: int = 0
-    """Sampled tokens that the grammar did not allow, and that were sampled again."""
+    """How often the grammar did not allow the token that the model wanted most."""
 
     seconds_queued: float = 0.0
     seconds_to_first_token: float = 0.0

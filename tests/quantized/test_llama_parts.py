@@ -33,7 +33,9 @@ class SmallVocabulary(Vocabulary):
         self.pieces = list(pieces)
         self.size = len(pieces)
         self.ends = frozenset(ends)
-        self.unwritable = np.array([token for token, piece in enumerate(pieces) if not piece and token not in ends])
+        self.unwritable = np.array(
+            [token for token, piece in enumerate(pieces) if not piece and token not in ends], dtype=np.intp
+        )
 
 
 vocabulary = SmallVocabulary
@@ -100,6 +102,7 @@ GRAMMARS = {
     "any may start it": r"root ::= [a-c€]+ [1x] | [^a]",
     "it may be over": r'root ::= "ab"?',
     "one alone": r'root ::= "ab"',
+    "spaces before it": r'root ::= " " ("a" | "€") [a-c€ ]*',
 }
 
 
@@ -107,19 +110,35 @@ DRAWS = 250
 
 
 def by_full_filter(
-    vocabulary: Vocabulary, logits: np.ndarray[Any, Any], state: Constraint, temperature: float
+    vocabulary: Vocabulary, logits: np.ndarray[Any, Any], state: Constraint | None, temperature: float
 ) -> dict[int, float]:
     """Return the chances of all tokens that may be chosen, with the grammar asked about every one of them."""
-    allowed = [
-        token
-        for token, piece in enumerate(vocabulary.pieces)
-        if (state.may_end if token in vocabulary.ends else bool(piece) and state.step(piece) is not None)
-    ]
+
+    def is_allowed(token: int, piece: bytes) -> bool:
+        if token in vocabulary.ends:
+            return state is None or state.may_end
+        return bool(piece) and (state is None or state.step(piece) is not None)
+
+    allowed = [token for token, piece in enumerate(vocabulary.pieces) if is_allowed(token, piece)]
     likeliest = sorted(allowed, key=lambda token: (-logits[token], token))[: MOST_CHOICES if temperature else 1]
     limit = logits[likeliest[0]] + np.log(MIN_SHARE)
     kept = [token for token in likeliest if logits[token] >= limit]
     weights = np.exp(logits[kept].astype(float) / (temperature or 1))
     return dict(zip(kept, (weights / weights.sum()).tolist(), strict=True))
+
+
+def assert_drawn_as_by_full_filter(
+    vocabulary: Vocabulary, logits: np.ndarray[Any, Any], state: Constraint | None, *, draws: int
+) -> Sampler:
+    """Compare how often each token is drawn with its chances, by chi-squared."""
+    chances = by_full_filter(vocabulary, logits, state, 0.9)
+    sampler = Sampler(vocabulary, GrammarCost(), temperature=0.9, seed=(1, 1))
+    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(draws))
+    assert set(drawn) <= set(chances)
+    distance = sum((drawn[token] - draws * chance) ** 2 / (draws * chance) for token, chance in chances.items())
+    freedom = len(chances) - 1
+    assert distance <= freedom + 4 * (2 * freedom) ** 0.5 + 8
+    return sampler
 
 
 @pytest.mark.parametrize("spread", [0.1, 6.0])
@@ -135,24 +154,26 @@ def test_the_likeliest_allowed_token_is_that_of_the_whole_vocabulary(
         assert sampler.choose(logits.copy(), state).token == next(iter(by_full_filter(large, logits, state, 0)))
 
 
-@pytest.mark.parametrize("spread", [0.1, 6.0])
-@pytest.mark.parametrize("name", GRAMMARS)
-def test_by_chance_a_refused_token_is_replaced_with_the_chances_of_the_whole_vocabulary(
+@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("name", [*GRAMMARS, ""])
+def test_by_chance_tokens_come_with_the_chances_of_the_whole_vocabulary(
     large: Vocabulary, name: str, spread: float
 ) -> None:
     random = np.random.default_rng(3)
     logits = random.normal(scale=spread, size=large.size).astype(np.float32).round(2)
-    state = start(GRAMMARS[name])
-    chances = by_full_filter(large, logits, state, 0.9)
-    # Control tokens aside, refused in each of these grammars, and so likely that it is always drawn first.
-    logits[large.pieces.index(b"(" * 2)] = 60
-    chances.pop(large.pieces.index(b"(" * 2), None)
-    sampler = Sampler(large, GrammarCost(), temperature=0.9, seed=(1, 1))
-    drawn = Counter(sampler.choose(logits.copy(), state).token for _ in range(DRAWS))
-    assert sampler.cost.rejected == DRAWS
-    assert set(drawn) <= set(chances)
-    for token, chance in chances.items():
-        assert drawn[token] / DRAWS == pytest.approx(chance, abs=4.5 * (chance * (1 - chance) / DRAWS) ** 0.5 + 1e-3)
+    assert_drawn_as_by_full_filter(large, logits, start(GRAMMARS[name]) if name else None, draws=DRAWS)
+
+
+@pytest.mark.parametrize("wanted", [-2.0, 1.0, 4.0, 60.0])
+def test_a_token_that_is_refused_does_not_change_the_chances_of_the_others(wanted: float) -> None:
+    """Not even of those that are too unlikely beside it: they are not too unlikely among the allowed ones."""
+    random = np.random.default_rng(6)
+    letters = [bytes([code]) for code in range(ord("a"), ord("z") + 1)]
+    logits = random.normal(scale=0.7, size=2 * len(letters)).astype(np.float32)
+    logits[-1] = wanted
+    few = SmallVocabulary([*letters, *(b"!" + letter for letter in letters)], ends=())
+    sampler = assert_drawn_as_by_full_filter(few, logits, start("root ::= [a-z]"), draws=4_000)
+    assert sampler.cost.rejected in (0, 4_000)
 
 
 @pytest.mark.parametrize("size", [1, 300, 5_000, 60_000])

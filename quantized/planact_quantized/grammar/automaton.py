@@ -29,6 +29,7 @@ _DONE = 0
 
 _LONGEST_FORCED = 512
 _NO_TEXT = 256
+_ASCII = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Automaton:
         self._empty = empty_rules(rules)
         self._openings: dict[int, _Opening] = {}
         self._behind: dict[tuple[int, int], tuple[tuple[int, ...], ...]] = {}
+        self._first_bytes: dict[int, int] = {}
         # Stacks by number: what is on top, and the stack below it.
         self._tops: list[int] = [-1]
         self._below: list[int] = [_DONE]
@@ -109,6 +111,19 @@ class Automaton:
             return opening.single, opening.ranges
         code = _only_code(element)
         return ((), (element,)) if code is None else ((code,), ())
+
+    def first_bytes(self, stack: int) -> int:
+        """Return the bytes that what may come next on behalf of a stack's top begins with, one bit each."""
+        top = self._tops[stack]
+        found = self._first_bytes.get(top)
+        if found is None:
+            single, ranges = self.opening(stack)
+            parts = [(code, code) for code in single] + [part for characters in ranges for part in characters]
+            found = 0
+            for first, last in parts:
+                found |= (2 << _first_byte(last)) - (1 << _first_byte(first))
+            self._first_bytes[top] = found
+        return found
 
     def step(self, stacks: Iterable[int], code: int) -> State | None:
         """Return the state behind a character; None where no stack wants it."""
@@ -183,11 +198,13 @@ class State:
         self.may_end = _DONE in reached
         # Sorted: the order of a set differs from run to run, and what is found first should not.
         self._stacks = sorted(reached - {_DONE})
-        self._steps: dict[str, State | None] = {}
+        self._steps: dict[int, State | None] = {}
         self._next: tuple[set[int], set[Characters]] | None = None
-        self._first_bytes: NDArray[np.bool_] | None = None
+        self._first = 0
+        for stack in self._stacks:
+            self._first |= automaton.first_bytes(stack)
         self._forced: bytes | None = None
-        self.complete = self.may_end and not any(self._wanted())
+        self.complete = self.may_end and not self._first
 
     def _wanted(self) -> tuple[set[int], set[Characters]]:
         """Return what may come next: certain characters, and one out of some."""
@@ -203,21 +220,21 @@ class State:
 
     def step(self, piece: bytes) -> Constraint | None:
         """Return where the text stands behind these bytes; None where they are not allowed."""
-        try:
-            text = piece.decode()
-        except UnicodeDecodeError:
-            return self.step_split(piece)
-        return self.walk(text)
+        # Called for many tokens where a model goes against the grammar. Nearly all are of ASCII, whose bytes are its
+        # characters: nothing to decode.
+        return self._walk(piece) if piece.isascii() else self.step_split(piece)
 
     def walk(self, text: str) -> State | None:
         """Return the state behind whole characters."""
-        # Called for hundreds of tokens where a model goes against the grammar: no call for what is known.
+        return self._walk(map(ord, text))
+
+    def _walk(self, codes: Iterable[int]) -> State | None:
         state = self
-        for character in text:
+        for code in codes:
             try:
-                behind = state._steps[character]
+                behind = state._steps[code]
             except KeyError:
-                behind = state.after(character)
+                behind = state._after(code)
             if behind is None:
                 return None
             state = behind
@@ -225,13 +242,16 @@ class State:
 
     def after(self, character: str) -> State | None:
         """Return the state behind one character."""
-        try:
-            return self._steps[character]
-        except KeyError:
-            return self._steps.setdefault(character, self._automaton.step(self._stacks, ord(character)))
+        return self._walk((ord(character),))
+
+    def _after(self, code: int) -> State | None:
+        # One look for all stacks, before each of them is asked: most characters are refused in most places.
+        refused = code < _ASCII and not self._first >> code & 1
+        behind = self._steps[code] = None if refused else self._automaton.step(self._stacks, code)
+        return behind
 
     def step_split(self, data: bytes) -> Constraint | None:
-        """Return where the text stands behind bytes that end within a character."""
+        """Return where the text stands behind bytes that may end within a character."""
         try:
             text, used = codecs.utf_8_decode(data, "strict", False)
         except UnicodeDecodeError:
@@ -245,14 +265,8 @@ class State:
 
     @property
     def first_bytes(self) -> NDArray[np.bool_]:
-        if self._first_bytes is None:
-            self._first_bytes = table = np.zeros(_NO_TEXT + 1, dtype=np.bool_)
-            single, ranges = self._wanted()
-            for code in single:
-                table[_first_byte(code)] = True
-            for first, last in {part for characters in ranges for part in characters}:
-                table[_first_byte(first) : _first_byte(last) + 1] = True
-        return self._first_bytes
+        bits = np.frombuffer(self._first.to_bytes(_NO_TEXT // 8 + 1, "little"), np.uint8)
+        return np.unpackbits(bits, count=_NO_TEXT + 1, bitorder="little").view(np.bool_)
 
     @property
     def forced(self) -> bytes:

@@ -14,28 +14,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planact_quantized.llama.constraint import Constraint
+
 _LONGEST_PIECE = 1024
+_SPACE = 0x20
 _NO_TEXT = 256
+_CLASSES = 513
 
 
 class Starts:
-    """The tokens that start with one of some bytes, and perhaps those that end a text."""
+    """The tokens of some classes: those that may come, as far as their beginning tells."""
 
     def __init__(
-        self, table: NDArray[np.bool_], first_bytes: NDArray[np.uint16], lists: Sequence[NDArray[np.intp]]
+        self, table: NDArray[np.bool_], classes: NDArray[np.uint16], lists: Sequence[NDArray[np.intp]]
     ) -> None:
         self._table = table
-        self._first_bytes = first_bytes
-        self._lists: list[NDArray[np.intp]] = [lists[byte] for byte in np.flatnonzero(table).tolist()]
+        self._classes = classes
+        self._lists: list[NDArray[np.intp]] = [lists[each] for each in np.flatnonzero(table).tolist()]
         self.count = sum(map(len, self._lists))
 
     def tokens(self) -> NDArray[np.intp]:
-        """Return them in order."""
-        return np.sort(np.concatenate(self._lists)) if self._lists else np.empty(0, dtype=np.intp)
+        """Return them, in any order."""
+        return np.concatenate(self._lists) if self._lists else np.empty(0, dtype=np.intp)
 
     def among(self, tokens: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Return which of these they are."""
-        return self._table[self._first_bytes[tokens]]
+        return self._table[self._classes[tokens]]
 
 
 class Vocabulary:
@@ -82,26 +86,39 @@ class Vocabulary:
         is_one = len(tokens) == 1 and self._api.llama_vocab_is_control(self._pointer, tokens[0])
         return tokens[0] if is_one else None
 
-    def starts(self, first: NDArray[np.bool_], *, or_ends: bool) -> Starts:
-        """Return the tokens that start with a byte of the table; what it says of number 256 is not looked at."""
-        table = first.copy()
-        table[_NO_TEXT] = or_ends
-        return Starts(table, self._first_bytes, self._by_first_byte)
+    def starts(self, constraint: Constraint) -> Starts | None:
+        """Return the tokens that may come, as far as their beginning tells; None where it tells nothing."""
+        first = constraint.first_bytes
+        if first is None:
+            return None
+        table = np.zeros(_CLASSES, dtype=np.bool_)
+        table[:_NO_TEXT] = first[:_NO_TEXT]
+        table[_NO_TEXT] = constraint.may_end
+        behind = constraint.step(b" ") if first[_SPACE] else None
+        if behind is not None:
+            second = behind.first_bytes
+            table[_NO_TEXT + 1 :] = True if second is None else second[:_NO_TEXT]
+        return Starts(table, self._classes, self._by_class)
 
     @cached_property
-    def _first_bytes(self) -> NDArray[np.uint16]:
-        """The first byte of each token; 256 for those that end a text, or have none."""
-        return np.array(
-            [piece[0] if piece and token not in self.ends else _NO_TEXT for token, piece in enumerate(self.pieces)],
-            dtype=np.uint16,
-        )
+    def _classes(self) -> NDArray[np.uint16]:
+        """The first byte of each token; 256 for those that end a text, or have none.
+
+        A third of all tokens begin with a space: from 257 on, those that go on have classes by their second byte.
+        """
+        return np.array([self._class(token, piece) for token, piece in enumerate(self.pieces)], dtype=np.uint16)
+
+    def _class(self, token: int, piece: bytes) -> int:
+        if not piece or token in self.ends:
+            return _NO_TEXT
+        return _NO_TEXT + 1 + piece[1] if piece[0] == _SPACE and len(piece) > 1 else piece[0]
 
     @cached_property
-    def _by_first_byte(self) -> list[NDArray[np.intp]]:
-        """The tokens by first byte; behind those, the ones that end a text."""
-        order = np.argsort(self._first_bytes, kind="stable")
-        lists = np.split(order, np.searchsorted(self._first_bytes[order], np.arange(1, _NO_TEXT + 1)))
-        return [*lists[:_NO_TEXT], np.array(sorted(self.ends), dtype=np.intp)]
+    def _by_class(self) -> list[NDArray[np.intp]]:
+        order = np.argsort(self._classes, kind="stable")
+        lists = np.split(order, np.searchsorted(self._classes[order], np.arange(1, _CLASSES)))
+        lists[_NO_TEXT] = np.array(sorted(self.ends), dtype=np.intp)
+        return lists
 
     @cached_property
     def _sorted(self) -> list[bytes]:
