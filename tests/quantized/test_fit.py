@@ -7,14 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planact_quantized import ALL_LAYERS, BackendError, EngineSettings
-from planact_quantized.fitting import ladder
 from planact_quantized.fitting.devices import Device, Machine
 from planact_quantized.fitting.fit import DEVICE_RESERVE, Fit, FitError, largest_that_fits, plan_fit
 from planact_quantized.fitting.footprint import Footprint, footprint_of_known
 from planact_quantized.fitting.host import Host
 from planact_quantized.fitting.ladder import Wanted
 from planact_quantized.fitting.recommended import recommended
-from planact_quantized.llama import loading
 from planact_quantized.models.known import find_known, known_models
 
 MIB, GIB = 1024**2, 1024**3
@@ -215,10 +213,6 @@ def test_a_fit_becomes_settings_and_leaves_the_rest(tmp_path) -> None:
         threads=3,
         drafting="off",
     )
-
-
-def test_the_engine_asks_for_as_many_logits_as_are_planned_for() -> None:
-    assert ladder.OUTPUTS == loading.OUTPUTS
 
 
 memories = st.integers(min_value=0, max_value=32 * GIB)

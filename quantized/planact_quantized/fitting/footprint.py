@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planact_quantized.models.gguf import GGUFHeader
     from planact_quantized.models.known import KnownModel
     from planact_quantized.settings import KVType
@@ -27,7 +29,7 @@ BYTES_PER_POSITION = 64
 TABLE_BYTES_PER_VALUE = 6.5625 / 8
 """Files of mixed types keep the token table in Q6_K or better."""
 
-_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+KV_BYTES: Mapping[KVType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Per value: q8_0 and q4_0 have a 2-byte scale for 32 values."""
 
 
@@ -70,7 +72,7 @@ class Footprint:
 
     def kv_bytes(self, *, layers: int, cells: int, kv_type: KVType) -> int:
         """Return what the KV cache of so many layers takes."""
-        return int(layers * cells * self.kv_values * _KV_BYTES[kv_type])
+        return int(layers * cells * self.kv_values * KV_BYTES[kv_type])
 
     def compute_bytes(self, *, cells: int, batch_tokens: int, outputs: int, flash_attention: bool) -> int:
         """Return an upper bound for llama.cpp's compute buffer, and for the logits that it hands out."""

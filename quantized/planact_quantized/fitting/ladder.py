@@ -21,7 +21,8 @@ SHORTEST_CONTEXT = 2048
 """Below this there is no room for tools, a task and a plan."""
 
 OUTPUTS = 16
-"""Logits that the engine asks llama.cpp for at once, at least (`loading.OUTPUTS`)."""
+"""Logits from one decode, at least: as many as are drafted and written side by side. Each reserves 4 bytes for every
+token of the vocabulary, 0.6 MiB for Qwen's; without a limit they are `batch_tokens`, about 300 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from planact_quantized.backend import BackendError, BackendInfo
+from planact_quantized.fitting.devices import CPU
+from planact_quantized.fitting.footprint import KV_BYTES
 from planact_quantized.fitting.host import read_host
+from planact_quantized.fitting.ladder import OUTPUTS
 from planact_quantized.llama.context import Context
 from planact_quantized.llama.native import library
 from planact_quantized.llama.vocabulary import Vocabulary
@@ -25,14 +28,8 @@ if TYPE_CHECKING:
     from planact_quantized.llama.native import DeviceHandle, Library
     from planact_quantized.settings import EngineSettings
 
-CPU = "cpu"
-OUTPUTS = 16
-"""Logits from one decode: as many as are drafted and written side by side. Each reserves 4 bytes for every token of
-the vocabulary, 0.6 MiB for Qwen's; without a limit they are `batch_tokens`, about 300 MiB."""
-
 _MIB = 1024 * 1024
 _KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
-_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 _CELL_BYTES = 48
 """What llama.cpp keeps about each token besides its keys and values."""
 
@@ -258,7 +255,7 @@ def _check_memory(api: Any, model: Any, settings: EngineSettings, *, on_host: bo
     """
     heads = int(api.llama_model_n_head_kv(model))
     width = int(api.llama_model_n_embd(model)) // max(1, int(api.llama_model_n_head(model)))
-    of_cell = 2 * int(api.llama_model_n_layer(model)) * heads * width * _KV_BYTES[settings.kv_type] if on_host else 0.0
+    of_cell = 2 * int(api.llama_model_n_layer(model)) * heads * width * KV_BYTES[settings.kv_type] if on_host else 0.0
     needed = int(settings.context_tokens * (of_cell + _CELL_BYTES))
     free = read_host().available_bytes
     if needed > free:
