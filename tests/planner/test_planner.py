@@ -18,7 +18,7 @@ from planact_server.planner.planner import Planner
 from planact_server.sandbox import PlanError
 from planner.mistakes import MISTAKES
 from planner.scripted import RealGround, Said, ScriptedBackend
-from quantized.model_server import serving  # noqa: TID251 - a folder of tests
+from quantized.model_server import delta, ending, serving  # noqa: TID251 - a folder of tests
 
 if TYPE_CHECKING:
     from planact_server.planner import Planned, TaskPlanner
@@ -71,6 +71,25 @@ async def test_the_answer_says_what_writing_took(ground: RealGround) -> None:
         "drafted_tokens": 0,
         "seconds": 1.0,
     }
+
+
+async def test_what_was_not_counted_is_marked(ground: RealGround) -> None:
+    async with serving() as server:
+        backend = OpenAIBackend(base_url=server.url)
+        planner = Planner(backend, PlannerOptions(candidates=0))
+        told = ending("stop", prompt_tokens=9, completion_tokens=3)
+        server.chat(lambda exchange: exchange.streamed(delta("Five."), told, b"data: [DONE]\n\n"))
+        await planner.carry_out("How many?", ground)
+        counted = ground.spending.as_json()
+        server.chat(lambda exchange: exchange.says("Fi", "ve."))
+        await planner.carry_out("How many?", ground)
+        guessed = ground.spending.as_json()
+        await backend.aclose()
+    assert counted is not None
+    assert guessed is not None
+    assert (counted["prompt_tokens"], counted["generated_tokens"], "estimated" in counted) == (9, 3, False)
+    assert (guessed["generated_tokens"], guessed["estimated"]) == (5, True)
+    assert guessed["prompt_tokens"] > 200
 
 
 async def test_a_failed_plan_is_repaired_with_its_error_and_what_it_had_reached(ground: RealGround) -> None:

@@ -95,6 +95,20 @@ async def test_numbers_that_are_none_count_as_nothing() -> None:
         assert await text_of(server) == "fine"
 
 
+async def test_a_name_without_end_is_shown_short_and_used_whole() -> None:
+    name = "m" * 2**20
+    async with serving(name) as server:
+        server.chat(lambda exchange: exchange.says("fine"))
+        async with backend(server) as made:
+            info = await made.start()
+            await made.generate(ASKED)
+        server.chat(lambda exchange: exchange.answer(404, {"error": "no such model"}))
+        _, message = await fault_of(server)
+    assert info.model == f"{'m' * 199}…"
+    assert server.chats[0].body["model"] == name
+    assert len(message) < 1_000
+
+
 @pytest.mark.parametrize("wait", ["nan", "0", "-1"])
 async def test_a_server_that_stays_busy_is_asked_a_few_times_only(wait: str) -> None:
     async with serving() as server:

@@ -88,7 +88,8 @@ def _writing(usage: JSONObject) -> str:
     """Say who wrote the plan, and what it took."""
     tokens, seconds = usage.get("generated_tokens"), usage.get("seconds")
     took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    return f"{usage.get('model', 'a model')}: {tokens} tokens{took}"
+    about = "about " if usage.get("estimated") else ""
+    return f"{usage.get('model', 'a model')}: {about}{tokens} tokens{took}"
 
 
 def _print_title(out: Console, title: str, note: str = "") -> None:

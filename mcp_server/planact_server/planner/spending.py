@@ -17,6 +17,7 @@ class Spending:
         self._requests = 0
         self._prompt = self._evaluated = self._generated = self._forced = self._drafted = 0
         self._seconds = 0.0
+        self._estimated = False
 
     @property
     def warning(self) -> str | None:
@@ -37,9 +38,10 @@ class Spending:
         self._forced += sum(each.forced_tokens for each in completion.candidates)
         self._drafted += sum(each.drafted_tokens for each in completion.candidates)
         self._seconds += usage.seconds
+        self._estimated = self._estimated or usage.estimated
 
     def as_json(self) -> JSONObject | None:
-        """Return the answer's `usage`; None where nothing was written."""
+        """Return the answer's `usage`; None where nothing was written. `estimated`: some tokens were not counted."""
         if not self._requests or self._info is None:
             return None
         return {
@@ -51,6 +53,7 @@ class Spending:
             "forced_tokens": self._forced,
             "drafted_tokens": self._drafted,
             "seconds": round(self._seconds, 3),
+            **({"estimated": True} if self._estimated else {}),
         }
 
 

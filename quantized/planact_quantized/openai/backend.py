@@ -111,7 +111,7 @@ class OpenAIBackend:
         written = [texts[number] for number in sorted(texts)]
         return Completion(
             candidates=tuple(each.candidate for each in written),
-            usage=_usage(written, seconds=anyio.current_time() - started),
+            usage=_usage(written, request.messages, seconds=anyio.current_time() - started),
         )
 
     async def aclose(self) -> None:
@@ -144,7 +144,7 @@ class OpenAIBackend:
             raise faults.no_model()
         info = BackendInfo(
             kind="openai",
-            model=model if len(model) <= NAME_CHARS else f"{model[: NAME_CHARS - 1]}…",
+            model=_shown(model),
             device=address.host,
             context_tokens=extras.context_tokens,
             candidates=MOST_CANDIDATES,
@@ -152,7 +152,8 @@ class OpenAIBackend:
             local=address.local,
             extras=dict(extras.facts),
         )
-        known = Faults(server=address.shown, key=self.api_key, model=model, models=listed)
+        names = tuple(map(_shown, listed))
+        known = Faults(server=address.shown, key=self.api_key, model=_shown(model), models=names)
         return _Server(info=info, model=model, listed=listed, base=base, extras=extras, faults=known)
 
     async def _models(self, http: httpx2.AsyncClient, address: Address, faults: Faults) -> tuple[str, object]:
@@ -220,12 +221,21 @@ def estimate(messages: Sequence[Message]) -> int:
     return -(-ascii_chars // CHARS_PER_TOKEN) + rare + TOKENS_PER_MESSAGE * len(messages)
 
 
-def _usage(written: Sequence[Written], *, seconds: float) -> Usage:
-    prompt = max(each.prompt_tokens for each in written)
+def _shown(name: str) -> str:
+    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…"
+
+
+def _usage(written: Sequence[Written], messages: Sequence[Message], *, seconds: float) -> Usage:
+    """Add up what the server said; what it left out is estimated, and the whole is marked so."""
+    told = max(each.prompt_tokens for each in written)
+    prompts = [each.prompt_tokens or told or estimate(messages) for each in written]
     return Usage(
-        prompt_tokens=prompt,
-        evaluated_tokens=sum(max(each.prompt_tokens - each.cached_tokens, 0) for each in written),
+        prompt_tokens=max(prompts),
+        evaluated_tokens=sum(
+            max(prompt - each.cached_tokens, 0) for prompt, each in zip(prompts, written, strict=True)
+        ),
         generated_tokens=sum(each.candidate.tokens for each in written),
+        estimated=any(not each.counted or not each.prompt_tokens for each in written),
         seconds_to_first_token=min(each.seconds_to_first_token for each in written),
         seconds=seconds,
     )

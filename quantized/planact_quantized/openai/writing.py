@@ -66,7 +66,12 @@ class Written:
 
     candidate: Candidate
     prompt_tokens: int = 0
+    """0: the server did not say."""
+
     cached_tokens: int = 0
+    counted: bool = True
+    """The server said how many tokens the text has. Otherwise they are the pieces in which it came."""
+
     seconds_to_first_token: float = 0.0
 
 
@@ -277,6 +282,7 @@ class _Attempt:
             ),
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
+            counted=self._generated_tokens > 0,
             seconds_to_first_token=self._first or 0.0,
         )
 
