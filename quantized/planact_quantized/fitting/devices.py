@@ -1,19 +1,15 @@
 """What a model can run on: devices as ggml sees them, with their free memory.
 
-ggml is asked in a short-lived child process (`python -m planact_quantized.fitting.devices`), because asking loads the
-drivers, and one that crashes must not take us along.
+ggml is asked in a short-lived child process (`ggml.py`), because asking loads the drivers, and one that crashes must
+not take us along.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import subprocess
-import sys
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from planact_quantized import launching
@@ -31,9 +27,6 @@ PROBE_SECONDS = 60.0
 
 CPU = "cpu"
 INSTALL = "Run `planact models setup`, or see docs/gpu.md."
-
-_KINDS: dict[int, DeviceKind] = {1: "gpu", 2: "igpu", 3: "accelerator"}
-"""Of `enum ggml_backend_dev_type`; 0 is the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +93,7 @@ def read_machine(*, command: Sequence[str] = (), seconds: float = PROBE_SECONDS)
     """
     if not command:
         require_llama_cpp()
-    argv = command or launching.module("planact_quantized.fitting.devices")
+    argv = command or launching.module("planact_quantized.fitting.ggml")
     try:
         ended = subprocess.run(  # noqa: S603 - our own module, or what a test gives
             argv,
@@ -159,72 +152,3 @@ def _machine(found: dict[str, Any]) -> Machine:
         gpu_offload=bool(found["gpu_offload"]),
         system_info=str(found["system_info"]),
     )
-
-
-class _Ggml:
-    """ggml's functions about devices, from the libraries that llama_cpp has loaded."""
-
-    def __init__(self, libraries: Sequence[ctypes.CDLL]) -> None:
-        self._libraries = libraries
-        name, pointer = ctypes.c_char_p, ctypes.c_void_p
-        size = ctypes.POINTER(ctypes.c_size_t)
-        self.load_all = self._function("ggml_backend_load_all", None)
-        self.count = self._function("ggml_backend_dev_count", ctypes.c_size_t)
-        self.get = self._function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
-        self.name = self._function("ggml_backend_dev_name", name, pointer)
-        self.description = self._function("ggml_backend_dev_description", name, pointer)
-        self.kind = self._function("ggml_backend_dev_type", ctypes.c_int, pointer)
-        self.memory = self._function("ggml_backend_dev_memory", None, pointer, size, size)
-
-    def _function(self, name: str, result: Any, *arguments: Any) -> Any:
-        # Which library of ggml has it differs by system and version.
-        for library in self._libraries:
-            if hasattr(library, name):
-                function = getattr(library, name)
-                function.restype, function.argtypes = result, arguments
-                return function
-        raise LookupError(f"This build of llama.cpp has no function {name!r}; update llama-cpp-python.")
-
-    def devices(self) -> list[Device]:
-        """Return every device but the CPU."""
-        self.load_all()
-        handles = [self.get(index) for index in range(self.count())]
-        return [self._device(handle) for handle in handles if self.kind(handle) in _KINDS]
-
-    def _device(self, handle: Any) -> Device:
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self.memory(handle, ctypes.byref(free), ctypes.byref(total))
-        return Device(
-            name=self.name(handle).decode(errors="replace"),
-            description=(self.description(handle) or b"").decode(errors="replace"),
-            kind=_KINDS[self.kind(handle)],
-            free_bytes=free.value,
-            total_bytes=total.value,
-        )
-
-
-def _libraries() -> list[ctypes.CDLL]:
-    """Return ggml's libraries out of the installed llama_cpp package, already loaded by it."""
-    folder = Path(str(import_module("llama_cpp").__file__)).parent / "lib"
-    endings = {"win32": "{}.dll", "darwin": "lib{}.dylib"}
-    pattern = endings.get(sys.platform, "lib{}.so")
-    files = [folder / pattern.format(name) for name in ("ggml", "ggml-base", "llama")]
-    return [ctypes.CDLL(str(file)) for file in files if file.exists()]
-
-
-def main() -> int:
-    """Print what ggml and llama.cpp say about this machine, as one line of JSON."""
-    llama: Any = import_module("llama_cpp")
-    devices = _Ggml(_libraries()).devices()
-    answer = {
-        "devices": [asdict(device) for device in devices],
-        "llama_cpp": str(llama.__version__),
-        "gpu_offload": bool(llama.llama_supports_gpu_offload()),
-        "system_info": llama.llama_print_system_info().decode(errors="replace").strip(" |"),
-    }
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

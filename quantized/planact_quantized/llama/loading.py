@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from planact_quantized.llama.native import DeviceHandle, Library
+    from planact_quantized.fitting.ggml import DeviceHandle
+    from planact_quantized.llama.native import Library
     from planact_quantized.settings import EngineSettings
 
 _MIB = 1024 * 1024

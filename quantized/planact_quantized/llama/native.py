@@ -11,11 +11,10 @@ import importlib
 import re
 import sys
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from planact_quantized.backend import BackendError
+from planact_quantized.fitting.ggml import DeviceHandle, Ggml
 
 WARNING, ERROR, CONTINUED = 3, 4, 5
 """Levels of `enum ggml_log_level`."""
@@ -24,7 +23,6 @@ _MEMORY = re.compile(
     r"out of memory|(?:failed|unable) to (?:allocate|reserve)|allocat\w+ .*failed|insufficient memory|bad_alloc",
     re.IGNORECASE,
 )
-_CPU = 0
 
 
 class Log:
@@ -60,16 +58,6 @@ class Log:
         return any(_MEMORY.search(line) for level, line in list(self._lines) if level in (WARNING, ERROR))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceHandle:
-    """A device besides the CPU, as ggml holds it."""
-
-    name: str
-    description: str
-    pointer: int
-    free_bytes: int
-
-
 class Library:
     """llama_cpp with its log caught. One per process; see `library()`."""
 
@@ -97,46 +85,7 @@ class Library:
 
     def devices(self) -> list[DeviceHandle]:
         """Return what ggml can put layers on besides the CPU. Loads the drivers of this build."""
-        ggml = _Ggml(Path(self.api.__file__).parent / "lib")
-        return [ggml.describe(pointer) for pointer in ggml.pointers()]
-
-
-class _Ggml:
-    def __init__(self, folder: Path) -> None:
-        ending = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
-        files = [folder / ending.format(name) for name in ("ggml", "ggml-base", "llama")]
-        # llama_cpp has loaded these files already; the same ones are handed out again.
-        self._libraries = [ctypes.CDLL(str(file)) for file in files if file.exists()]
-
-    def pointers(self) -> list[int]:
-        kind = self._function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
-        get = self._function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
-        count = self._function("ggml_backend_dev_count", ctypes.c_size_t)
-        return [pointer for pointer in map(get, range(count())) if kind(pointer) != _CPU]
-
-    def describe(self, pointer: int) -> DeviceHandle:
-        name = self._function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
-        description = self._function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
-        size = ctypes.POINTER(ctypes.c_size_t)
-        memory = self._function("ggml_backend_dev_memory", None, ctypes.c_void_p, size, size)
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        memory(pointer, ctypes.byref(free), ctypes.byref(total))
-        return DeviceHandle(
-            name=name(pointer).decode(errors="replace"),
-            description=(description(pointer) or b"").decode(errors="replace"),
-            pointer=pointer,
-            free_bytes=free.value,
-        )
-
-    def _function(self, name: str, result: Any, *arguments: Any) -> Any:
-        for each in self._libraries:
-            if hasattr(each, name):
-                function = getattr(each, name)
-                function.restype, function.argtypes = result, arguments
-                return function
-        raise BackendError(
-            f"This build of llama.cpp lacks {name!r}. Build it again with `planact models setup`.", fault="unavailable"
-        )
+        return Ggml(self.api).devices()
 
 
 _loaded: list[Library] = []
