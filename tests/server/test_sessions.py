@@ -70,6 +70,17 @@ async def test_a_deleted_variable_does_not_come_back() -> None:
     assert session.variables == {"b": 2}
 
 
+async def test_a_deleted_function_is_not_missed() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "def f(): return 1\ndef g(): return 2\nimport math")
+        assert (session.functions, session.unsaved) == (("f", "g", "math"), ("f", "g", "math"))
+        await run(sessions, session, "del f\ng = 3")
+        assert (session.functions, session.unsaved) == (("math",), ("math",))
+        await run(sessions, session, "1 / 0")
+        assert session.functions == ("math",)
+
+
 async def test_a_name_that_became_a_function_does_not_come_back_as_data() -> None:
     async with opened() as sessions:
         session = sessions.create("me")
