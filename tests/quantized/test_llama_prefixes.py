@@ -96,8 +96,8 @@ def test_the_folder_holds_no_more_than_it_may_and_the_least_used_go_first(tmp_pa
     for age, key in enumerate(("a", "b", "c")):
         folder.save(key, state)
         os.utime(tmp_path / f"{key}.prefix", (1000 + age, 1000 + age))
-    (tmp_path / "torn.1.prefix.part").write_bytes(bytes(4000))
-    os.utime(tmp_path / "torn.1.prefix.part", (500, 500))
+    (tmp_path / ".torn.prefix.1.part").write_bytes(bytes(4000))
+    os.utime(tmp_path / ".torn.prefix.1.part", (500, 500))
     assert folder.load("a") == state
     folder.save("d", state)
     assert [path.name for path in kept(tmp_path)] == ["a.prefix", "c.prefix", "d.prefix"]
@@ -120,6 +120,13 @@ def test_without_a_folder_a_prompt_comes_back_from_memory_after_another(file: Pa
     assert back.usage.evaluated_tokens < 40 < back.usage.prompt_tokens
     assert only(back) == only(asked_anew(file, "two", None))
     model.close()
+
+
+def test_what_is_too_large_for_memory_drives_nothing_out() -> None:
+    memory = MemoryPrefixes(most_bytes=100)
+    memory.save("small", bytes(50))
+    memory.save("large", bytes(101))
+    assert (memory.load("small"), memory.load("large")) == (bytes(50), None)
 
 
 def test_memory_keeps_the_last_ones() -> None:

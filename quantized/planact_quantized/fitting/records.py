@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_quantized.file_lock import locked
+from planact_quantized.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +37,4 @@ class Records:
             known = self.all()
             known.pop(key, None)
             newest = [*known.items(), (key, dict(record))][-MOST_KEPT:]
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=self._file.parent, prefix=f".{self._file.name}-", delete=False
-            ) as partial:
-                json.dump(dict(newest), partial, indent=2)
-            os.replace(partial.name, self._file)  # noqa: PTH105 - a name, not a Path
+            write_whole(self._file, json.dumps(dict(newest), indent=2).encode())

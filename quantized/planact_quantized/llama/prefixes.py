@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from planact_quantized.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class MemoryPrefixes:
         return state
 
     def save(self, key: str, state: bytes) -> None:
+        if len(state) > self._most_bytes:  # the others would go, and then this one
+            return
         self._states[key] = state
         self._states.move_to_end(key)
         while sum(map(len, self._states.values())) > self._most_bytes:
@@ -101,7 +104,7 @@ class PrefixFolder:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(len(content), besides=key)
-            self._write(self._file(key), content)
+            write_whole(self._file(key), content)
         except OSError as error:
             logger.warning("The evaluated prompt cannot be kept in %s: %s", self._folder, error)
 
@@ -111,16 +114,6 @@ class PrefixFolder:
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
-
-    def _write(self, file: Path, content: bytes) -> None:
-        handle, name = tempfile.mkstemp(prefix=f"{file.stem}.", suffix=f"{SUFFIX}.part", dir=self._folder)
-        try:
-            with os.fdopen(handle, "wb") as target:
-                target.write(content)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
     def _make_room(self, size: int, *, besides: str) -> None:
         """Delete the least used files until `size` more bytes fit. Files left half written by a crash count too."""

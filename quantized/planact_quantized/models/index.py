@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Pydantic reads the annotations
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from planact_quantized.whole_file import write_whole
 
 INDEX_NAME = "index.json"
 VERSION = 1
@@ -119,16 +119,7 @@ def write_index(folder: Path, index: Index) -> None:
     """Replace the index of a folder; whatever happens, the old one or the new one is there. Raises OSError."""
     models = [model.model_copy(update={"path": _relative(model.path, folder)}) for model in index.models]
     raw = index.model_copy(update={"models": tuple(models)}).model_dump(mode="json")
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{INDEX_NAME}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(raw, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(folder / INDEX_NAME)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(folder / INDEX_NAME, json.dumps(raw, indent=1).encode(), durable=True)
 
 
 def put_aside(folder: Path) -> Path:
