@@ -10,7 +10,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from planact_quantized import BackendError, GenerateRequest, Message, plan_grammar
+from planact_quantized import BackendError, GenerateRequest, Message, fenced, plan_grammar
 from planact_server.planner import PlanningError
 from planact_server.planner.reading import PlanText, Unreadable, read
 from planact_server.planner.repairing import shown
@@ -108,10 +108,10 @@ def _conversation(name: str, arguments: Mapping[str, JSONValue], plan: str, prom
     )
     before = list(prompt.messages) if prompt is not None else []
     if not before:
-        return [Message(role="user", content=f"This plan is running:\n```python\n{plan}\n```\n{ask}")]
+        return [Message(role="user", content=f"This plan is running:\n{fenced(plan)}\n{ask}")]
     return [
         *before,
-        Message(role="assistant", content=f"```python\n{plan}\n```"),
+        Message(role="assistant", content=fenced(plan)),
         Message(role="user", content=ask),
     ]
 
