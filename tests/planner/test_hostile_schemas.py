@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from catalog.making import define, only
+from planact_server.catalog.checker import Checker
 from planact_server.catalog.schemas import clean
 from planact_server.plain_json import size_of
 from planact_server.planner.json_grammar import json_grammar
-from planact_server.standins.making import stand_in
+from planact_server.standins.making import MOST_CHECKS, stand_in
 from planact_server.standins.patterns import matching
 
 
@@ -54,6 +55,29 @@ def test_a_hostile_output_schema_gets_a_small_stand_in_soon(name: str) -> None:
     made = stand_in(only(define("act", output_schema=output)), {})
     assert size_of(made) < 3_000_000
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "object", "properties": {"x": {"$ref": "#/$defs/node"}}, "required": ["x"]},
+        {"type": "array", "items": {"$ref": "#/$defs/node"}, "minItems": 3},
+    ],
+)
+def test_a_schema_that_only_an_endless_value_satisfies_is_given_up(node: dict[str, Any], monkeypatch: Any) -> None:
+    """Looking for one used to check 10,000 to 20,000 values, for a second or more, while nothing else was served."""
+    checks = 0
+    real = Checker.first_error
+
+    def counted(checker: Checker, value: Any) -> Any:
+        nonlocal checks
+        checks += 1
+        return real(checker, value)
+
+    monkeypatch.setattr(Checker, "first_error", counted)
+    output = {"type": "object", "properties": {"a": {"$ref": "#/$defs/node"}}, "required": ["a"]}
+    stand_in(only(define("act", output_schema={**output, "$defs": {"node": node}})), {})
+    assert checks <= MOST_CHECKS
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -41,6 +41,10 @@ MOST_NODES = 2_000
 MOST_TRIES = 60
 """Values tried for one part of a schema that refuses the obvious ones."""
 
+MOST_CHECKS = 2_000
+"""Checks for one value, a fraction of a second: a schema that nothing satisfies would have every try of every part
+checked, while the server answers nobody."""
+
 ECHO_CHARS = 2_000
 """Longest argument that comes back in the answer."""
 
@@ -78,7 +82,7 @@ class _Maker:
         self._said = said.encode(errors="backslashreplace")
         self._seed = seed
         self._careful = False
-        self._nodes = 0
+        self._nodes = self._checks = 0
 
     def value(self, schema: Schema) -> JSONValue:
         """Return the obvious value where it fits; else look for one, checking every part."""
@@ -94,7 +98,7 @@ class _Maker:
     ) -> JSONValue | _Nothing:
         """Return the first value for one part of the schema that can be used and is none of `unlike`."""
         self._nodes += 1
-        if depth > MOST_DEPTH or self._nodes > MOST_NODES:
+        if depth > MOST_DEPTH or self._nodes > MOST_NODES or self._checks > MOST_CHECKS:
             return _NOTHING
         tries = MOST_TRIES if self._careful or unlike else 1
         for value in islice(self._candidates(schema, name, path, depth), tries):
@@ -206,6 +210,9 @@ class _Maker:
         return int.from_bytes(hashlib.sha256(self._said + path.encode(errors="replace")).digest()[:6])
 
     def _fits(self, schema: Schema, value: JSONValue) -> bool:
+        self._checks += 1
+        if self._checks > MOST_CHECKS:
+            return False
         try:
             return _checker(self._schema, schema).first_error({"value": value}) is None
         except (RecursionError, OverflowError, ValueError):
