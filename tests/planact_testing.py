@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 
+from warm.start import warm_python
+
 WORKSHOP = Path(__file__).parent / "server" / "servers" / "workshop.py"
 
 
@@ -36,15 +38,19 @@ class Home:
         entries = servers or {"workshop": workshop()}
         (self.folder / "mcp.json").write_text(json.dumps({"mcpServers": entries}))
 
-    def serve(self, *, mode: str = "auto", within: float = 60, **options: Any) -> AbstractAsyncContextManager[Client]:
-        """Start `planact serve` and connect to it."""
-        return _serving(self, mode, within, options)
+    def serve(
+        self, *, mode: str = "auto", within: float = 60, cold: bool = False, **options: Any
+    ) -> AbstractAsyncContextManager[Client]:
+        """Start `planact serve`, in an interpreter of its own if `cold`, and connect to it."""
+        return _serving(self, mode, within, cold, options)
 
-    async def run(self, *arguments: str, stdin: str = "", cwd: Path | None = None) -> tuple[int, str, str]:
-        """Run one planact command and return exit code, standard output and standard error."""
+    async def run(
+        self, *arguments: str, stdin: str = "", cwd: Path | None = None, cold: bool = False
+    ) -> tuple[int, str, str]:
+        """Run one planact command, in an interpreter of its own if `cold`; return exit code, output and errors."""
         with anyio.fail_after(60):
             done = await anyio.run_process(
-                [sys.executable, "-P", "-m", "planact_server", *arguments],
+                planact(*arguments, cold=cold),
                 input=stdin.encode(),
                 check=False,
                 env=self.environment,
@@ -55,20 +61,28 @@ class Home:
 
 def workshop(*arguments: str) -> dict[str, Any]:
     """Return the mcp.json entry of the workshop server."""
-    return {"command": sys.executable, "args": [str(WORKSHOP), *arguments]}
+    command, *rest = warm_python(str(WORKSHOP), *arguments)
+    return {"command": command, "args": rest}
 
 
 @asynccontextmanager
-async def _serving(home: Home, mode: str, within: float, options: dict[str, Any]) -> AsyncIterator[Client]:
+async def _serving(home: Home, mode: str, within: float, cold: bool, options: dict[str, Any]) -> AsyncIterator[Client]:
+    command, *rest = planact("serve", cold=cold)
     parameters = StdioServerParameters(
-        command=sys.executable,
-        args=["-P", "-m", "planact_server", "serve"],
+        command=command,
+        args=rest,
         env=home.environment,
         cwd=home.work,
     )
     with (home.folder / "stderr.txt").open("w") as errors, anyio.fail_after(within):
         async with Client(stdio_client(parameters, errlog=errors), mode=mode, **options) as client:
             yield client
+
+
+def planact(*arguments: str, cold: bool = False) -> list[str]:
+    """Return the command line of a planact command, in an interpreter of its own if `cold`."""
+    command = ("-m", "planact_server", *arguments)
+    return [sys.executable, "-P", *command] if cold else warm_python(*command)
 
 
 async def appears(path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from planact_testing import Home, appears
+from planact_testing import Home, appears, planact
 from quantized.model_server import Exchange, ModelServer, serving  # noqa: TID251 - a folder of tests
 
 TOML = """
@@ -109,7 +109,7 @@ class Terminal:
     def __init__(self, home: Home, *arguments: str) -> None:
         self._fd, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "planact_server", *arguments],
+            planact(*arguments),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from planact_testing import Home, workshop
+from planact_testing import Home, planact, workshop
 
 if sys.platform == "win32":
     pytest.skip("needs a pseudo-terminal", allow_module_level=True)
@@ -25,12 +25,12 @@ SECONDS = 60.0
 class Terminal:
     """One command on a pseudo-terminal of its own."""
 
-    def __init__(self, home: Home, *arguments: str, columns: int = 80, **environment: str) -> None:
+    def __init__(self, home: Home, *arguments: str, columns: int = 80, cold: bool = False, **environment: str) -> None:
+        command = planact(*arguments, cold=cold)
         self._process, self._terminal = pty.fork()
         if self._process == 0:
             os.chdir(home.work)
-            argv = [sys.executable, "-P", "-m", "planact_server", *arguments]
-            os.execve(sys.executable, argv, {**home.environment, "TERM": "xterm", **environment})
+            os.execve(command[0], command, {**home.environment, "TERM": "xterm", **environment})
         termios.tcsetwinsize(self._terminal, (40, columns))
         self.seen = ""
         self._deadline = time.monotonic() + SECONDS
@@ -72,7 +72,7 @@ class Terminal:
 )
 def test_trust_asks_on_the_terminal(home: Home, answer: str, exit_code: int, said: str) -> None:
     (home.work / "planact.toml").write_text('packs = ["calendar"]\n')
-    terminal = Terminal(home, "trust", ".")
+    terminal = Terminal(home, "trust", ".", cold=True)  # it asks the terminal that controls it
     terminal.read_until("[y/N]")
     terminal.type(f"{answer}\n")
     assert terminal.ended() == exit_code

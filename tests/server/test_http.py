@@ -15,7 +15,7 @@ from anyio.abc import Process
 from mcp import Client
 from mcp.types import ToolListChangedNotification, ToolsCapability
 
-from planact_testing import Home, act, appears
+from planact_testing import Home, act, appears, planact
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -42,7 +42,7 @@ async def serving_process(
         port = probe.getsockname()[1]
     with (home.folder / "stderr.txt").open("w") as errors:
         process = await anyio.open_process(
-            [sys.executable, "-P", "-m", "planact_server", "serve", "--http", f"{host}:{port}"],
+            planact("serve", "--http", f"{host}:{port}"),
             env=home.environment | dict(environment),
             cwd=home.work,
             stdin=subprocess.DEVNULL,
