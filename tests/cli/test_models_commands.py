@@ -370,6 +370,18 @@ def test_info_looks_at_any_file_and_at_models_that_are_not_here(planact: Planact
     assert (row["here"], row["non_commercial"], row["shape"]["layers"]) == (False, True, 36)
 
 
+def test_a_model_that_the_catalogue_has_lost_is_shown_all_the_same(
+    planact: Planact, tiny: Path, store: ModelStore
+) -> None:
+    planact("add", str(tiny))
+    index = store.folder / "index.json"
+    record = json.loads(index.read_text())
+    record["models"][0]["known"] = "of-another-year:Q4_K_M"
+    index.write_text(json.dumps(record))
+    code, out, _ = planact("info", "coder", "--json")
+    assert (code, json.loads(out)["title"]) == (0, "coder.F16")
+
+
 def test_rm_of_something_unknown_is_wrong_usage(planact: Planact) -> None:
     code, _, seen = planact("rm", "nothing")
     assert code == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planact_server.cli.terminal import complain
+from planact_server.cli.models.fit import footprint_of
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
@@ -12,17 +12,6 @@ if TYPE_CHECKING:
     from planact_quantized.fitting.footprint import Footprint
     from planact_quantized.models.index import Model
     from planact_quantized.models.known import KnownModel
-
-
-def machine() -> Machine:
-    """Return this machine; where its devices cannot be read, what is known without, with a line about it."""
-    from planact_quantized.fitting.devices import ProbeError, host_only, read_machine
-
-    try:
-        return read_machine()
-    except ProbeError as error:
-        complain(str(error))
-        return host_only()
 
 
 def fit_row(model: Model | KnownModel, where: Machine) -> JSONObject:
@@ -56,10 +45,7 @@ def fit_text(row: JSONObject) -> str:
 
 
 def _footprint(model: Model | KnownModel) -> Footprint:
-    from planact_quantized.fitting.footprint import footprint_of_file, footprint_of_known
-    from planact_quantized.models.gguf import read_header
+    from planact_quantized.fitting.footprint import footprint_of_known
     from planact_quantized.models.known import KnownModel
 
-    if isinstance(model, KnownModel):
-        return footprint_of_known(model)
-    return footprint_of_file(read_header(model.path), name=model.id)
+    return footprint_of_known(model) if isinstance(model, KnownModel) else footprint_of(model)

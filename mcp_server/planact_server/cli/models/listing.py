@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planact_server.cli.models.fitting import fit_row, fit_text, machine
+from planact_server.cli.models.fit import this_machine
+from planact_server.cli.models.fitting import fit_row, fit_text
 from planact_server.cli.models.place import opened_store
-from planact_server.cli.models.rows import header_row, known_row, licence_in_brief, licence_text, model_row
+from planact_server.cli.models.rows import header_row, known_of, known_row, licence_in_brief, licence_text, model_row
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -54,13 +55,14 @@ def list_models(here: HereOption = False, config: ConfigOption = None, as_json: 
 
     Sizes of what is not here yet are rounded.
     """
+    from planact_quantized.fitting.ladder import Wanted
     from planact_quantized.models.known import known_models
 
     with opened_store(config) as store:
         present = store.models()
         have = {model.known for model in present}
         others = () if here else tuple(known for known in known_models() if known.id not in have)
-        where = machine()
+        where = this_machine(Wanted())
         rows = [*map(model_row, present), *map(known_row, others)]
         for row, model in zip(rows, (*present, *others), strict=True):
             row["fit"] = fit_row(model, where)
@@ -86,7 +88,6 @@ def info(
     What it is, where it is, what it may be used for; of a model that is not here, what the catalogue says.
     """
     from planact_quantized.models.candidates import examine
-    from planact_quantized.models.known import find_known
     from planact_quantized.models.store import ModelNotFoundError
 
     with opened_store(config) as store:
@@ -98,8 +99,8 @@ def info(
         else:
             candidate = examine(model.path)
             row = model_row(model) | header_row(candidate.header)
-            if model.known is not None:
-                row |= {"page": find_known(model.known).page, "base": find_known(model.known).base}
+            if (known := known_of(model)) is not None:
+                row |= {"page": known.page, "base": known.base}
             notes = candidate.notes
         row["notes"] = [*notes]
     if as_json:

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 
 def model_row(model: Model) -> JSONObject:
     """Return a model on this machine."""
+    known = known_of(model)
     row: JSONObject = model.model_dump(mode="json")
-    row |= {"path": str(model.path), "here": True, "problem": model.problem, "title": title_of(model)}
+    row |= {
+        "path": str(model.path),
+        "here": True,
+        "problem": model.problem,
+        "title": known.title if known else model.id,
+    }
     return row
 
 
@@ -51,13 +57,11 @@ def header_row(header: GGUFHeader) -> JSONObject:
     }
 
 
-def title_of(model: Model) -> str:
-    from planact_quantized.models.known import UnknownModelError, find_known
+def known_of(model: Model) -> KnownModel | None:
+    """Return what the catalogue says about a model; None where it says nothing, or nothing any more."""
+    from planact_quantized.models.known import known_models
 
-    try:
-        return find_known(model.known).title if model.known is not None else model.id
-    except UnknownModelError:  # of a catalogue that has changed since
-        return model.id
+    return next((known for known in known_models() if known.id == model.known), None)
 
 
 def licence_text(licence: str | None) -> str:
