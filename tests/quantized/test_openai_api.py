@@ -229,6 +229,14 @@ async def test_a_watcher_ends_the_text_and_the_server_sees_the_connection_close(
             await server.hung_up.wait()
 
 
+async def test_what_a_watcher_raises_comes_out_as_it_is() -> None:
+    async with serving() as server:
+        server.chat(lambda exchange: exchange.says("one ", "two"))
+        async with backend(server) as made:
+            with pytest.raises(KeyError, match="one "):
+                await made.generate(ASKED, watch=lambda _, piece: {}[piece])
+
+
 async def test_cancelling_closes_the_connection_on_the_server() -> None:
     async with serving() as server:
         begun = anyio.Event()

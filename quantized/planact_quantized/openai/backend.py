@@ -93,13 +93,13 @@ class OpenAIBackend:
         writer = self._writing(server)
         turns = anyio.Semaphore(1 if server.extras.one_at_a_time else MOST_CANDIDATES)
         texts: dict[int, Written] = {}
-        failed: list[BackendError] = []
+        failed: list[Exception] = []
 
         async def write(number: int) -> None:
             try:
                 async with turns:
                     texts[number] = await writer.write(request, number, watch)
-            except BackendError as error:
+            except Exception as error:  # noqa: BLE001 - raised below, by itself: `watch` may raise anything
                 failed.append(error)
                 tasks.cancel_scope.cancel()  # one request, one answer: the others would be thrown away
 
