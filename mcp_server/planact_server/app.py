@@ -79,7 +79,7 @@ class App:
         try:
             worker = await self.engine.worker()
         except EngineError as error:
-            return {"worker": str(error)}
+            return {**self.engine.layers, "worker": str(error)}
         await worker.aclose()
         return self.engine.layers
 
@@ -118,7 +118,10 @@ async def open_app(
         toolsets, name_problems = _by_name([*packs, *downstreams])
         toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store, era_of=_era_of))
         engine = open_engine(
-            config.sandbox.engine, limits=config.sandbox.limits, warm_workers=config.sandbox.warm_workers
+            config.sandbox.engine,
+            limits=config.sandbox.limits,
+            warm_workers=config.sandbox.warm_workers,
+            allow_weaker=config.sandbox.allow_weaker,
         )
         stack.push_async_callback(engine.aclose)
         sessions = await stack.enter_async_context(

@@ -123,7 +123,7 @@ class Executor:
         return session
 
     async def _carry_out(self, run: Run, session: Session, work: Work) -> None:
-        run.snapshot = lambda: _answer(replace(work.so_far(), status="running"), run)
+        run.snapshot = lambda: self._answer(replace(work.so_far(), status="running"), run)
         run.interrupt = work.interrupt
         failure: PlanError | None = None
         try:
@@ -139,31 +139,30 @@ class Executor:
             session.absorb(kept if kept is not None else Outcome(status="ok"))
             session.busy_with, worker = None, session.worker
             ending = work.ending()
-            await self._runs.finish(run, _answer(ending if failure is None else _failed(ending, failure), run))
+            await self._runs.finish(run, self._answer(ending if failure is None else _failed(ending, failure), run))
             await self._sessions.keep(session)
         if kept is not None and kept.worker_lost is not None and session.worker is worker:
             await self._sessions.drop_worker(session)  # unless the next plan has one of its own already
 
+    def _answer(self, ending: Ending, run: Run) -> JSONObject:
+        recovered = ending.recovered
+        return build_answer(
+            ending.status,
+            session=run.session,
+            run=run.handle,
+            outcome=ending.outcome,
+            calls=ending.calls,
+            plan=ending.plan,
+            attempts=ending.attempts,
+            warnings=(*self._sessions.warnings, *ending.warnings),
+            recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
+            progress=ending.progress,
+            usage=ending.usage,
+        )
+
 
 def _failed(ending: Ending, error: PlanError) -> Ending:
     return replace(ending, status="error", outcome=replace(ending.outcome, status="error", errors=(error,)))
-
-
-def _answer(ending: Ending, run: Run) -> JSONObject:
-    recovered = ending.recovered
-    return build_answer(
-        ending.status,
-        session=run.session,
-        run=run.handle,
-        outcome=ending.outcome,
-        calls=ending.calls,
-        plan=ending.plan,
-        attempts=ending.attempts,
-        warnings=ending.warnings,
-        recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
-        progress=ending.progress,
-        usage=ending.usage,
-    )
 
 
 def refusal(error: Exception, *, session: str | None = None, run: str | None = None) -> JSONObject:

@@ -127,6 +127,11 @@ class Sessions:
         self._most_workers = most_workers
         self._sessions: dict[str, Session] = {}
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What every answer has to say about where plans run here."""
+        return (self._engine.warning,) if self._engine.warning is not None else ()
+
     def create(self, client: str) -> Session:
         session = Session(handle=f"s_{secrets.token_hex(16)}", client=client)
         self._forget_old()

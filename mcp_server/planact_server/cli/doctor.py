@@ -65,7 +65,7 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
         "state": str(app.config.state),
         "engine": app.engine.name,
         "layers": layers,
-        "security_boundary": False,
+        "security_boundary": "worker" not in layers and app.engine.warning is None,
         "servers": [*app.server_reports()],
         "planner": about_planner,
         "undecided": [server.server for server in app.undecided()],
@@ -110,16 +110,28 @@ def _configuration(app: App) -> list[Finding]:
 
 def _isolation(app: App, layers: JSONObject) -> list[Finding]:
     took = [name for name, value in layers.items() if value is True]
-    missing = [f"{name}: {value}" for name, value in layers.items() if value is not True]
-    return [
-        Finding(
-            level="note",
-            subject="isolation",
-            text=f"not yet a security boundary; engine {app.engine.name}, in force: {', '.join(took) or 'nothing'}",
-            advice="Run only plans that you would run yourself; SECURITY.md says what each process may do.",
-        ),
-        *(Finding(level="note", subject="isolation", text=text) for text in missing),
-    ]
+    absent = {name: str(value) for name, value in layers.items() if value is not True}
+    refused = absent.pop("worker", None)
+    if refused is not None:
+        found = Finding(level="problem", subject="isolation", text=refused)
+    elif app.engine.warning is not None:
+        text = "weaker than it has to be, and `allow_weaker` is set: a plan that breaks out can do what you can do"
+        advice = "Remove `allow_weaker` from [sandbox] to run no plans here."
+        found = Finding(level="problem", subject="isolation", text=text, advice=advice)
+    else:
+        text = f"engine {app.engine.name}, in force: {', '.join(took)}"
+        found = Finding(level="ok", subject="isolation", text=text)
+    return [found, *(_absent_layer(name, why) for name, why in absent.items())]
+
+
+def _absent_layer(name: str, why: str) -> Finding:
+    if sys.platform == "linux" and (name.endswith("_namespace") or name == "empty_root"):
+        advice = "A container or a setting of the kernel forbids user namespaces; the other layers hold without them."
+    elif name == "landlock":
+        advice = "Linux has it since 5.13, where it is switched on; the other layers hold without it."
+    else:
+        advice = "docs/sandbox.md says what each layer is for."
+    return Finding(level="note", subject="isolation", text=f"{name}: {why}", advice=advice)
 
 
 def _servers(app: App) -> list[Finding]:

@@ -132,7 +132,9 @@ async def _run(
         source = await _source(stack, settings, plans, protocol)
         what = await describe(items, source)
         limits = replace(settings.sandbox.limits, seconds=PLAN_SECONDS)
-        engine = open_engine(settings.sandbox.engine, limits=limits, warm_workers=2)
+        engine = open_engine(
+            settings.sandbox.engine, limits=limits, warm_workers=2, allow_weaker=settings.sandbox.allow_weaker
+        )
         stack.push_async_callback(engine.aclose)
         kept = stack.enter_context(ResultFile(out, what=what))
         chosen = items[:limit]

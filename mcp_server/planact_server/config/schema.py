@@ -168,6 +168,9 @@ class SandboxSettings(Section):
     engine: Literal["auto", "fork", "spawn"] = "auto"
     """How a worker comes to be; `auto` forks where the system can."""
 
+    allow_weaker: bool = False
+    """Run plans also where the system lacks a layer that the jail has to have; every answer then says so."""
+
     seconds: Seconds = 300.0
     memory_mb: Annotated[int, Field(ge=32)] = 256
     output_bytes: Count = 1_000_000

@@ -252,6 +252,11 @@ class Engine(Protocol):
         """Which isolation layers took: name → true, or a sentence why not. Known once a worker has started."""
         ...
 
+    @property
+    def warning(self) -> str | None:
+        """What every answer has to say about the jail: that it is weaker than it has to be, and the user allows it."""
+        ...
+
     async def worker(self) -> Worker:
         """Return a fresh worker. Raises EngineError when none can be started."""
         ...

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import anyio
 
-from planact_server.sandbox import EngineError, Limits
+from planact_server.sandbox import EngineError, Limits, requirements
 from planact_server.sandbox.launching import command
 from planact_server.sandbox.spawn_source import SpawnSource
 
@@ -46,12 +46,15 @@ class WorkerSource(Protocol):
 class PooledEngine:
     """Gives out workers, each to one session only, and keeps `warm` of them ready."""
 
-    def __init__(self, source: WorkerSource, *, warm: int) -> None:
+    def __init__(self, source: WorkerSource, *, warm: int, allow_weaker: bool = False) -> None:
+        """`allow_weaker`: give out workers also where the jail lacks what it has to have."""
         self._source = source
         self._warm = warm
+        self._allow_weaker = allow_weaker
         self._ready: deque[JailedWorker] = deque()
         self._given: list[JailedWorker] = []
         self._layers: JSONObject = {}
+        self._missing: dict[str, str] = {}
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -63,12 +66,15 @@ class PooledEngine:
     def layers(self) -> JSONObject:
         return dict(self._layers)
 
+    @property
+    def warning(self) -> str | None:
+        return requirements.warning(self._missing) if self._missing else None
+
     async def worker(self) -> JailedWorker:
-        """Return a fresh worker. Raises EngineError when none can be started."""
+        """Return a fresh worker. Raises EngineError when none can be started, or the jail is too weak."""
         if self._closed:
             raise EngineError("The engine is closed.")
-        worker = await self._ready_worker() or await self._source.start()
-        self._layers = dict(worker.layers)
+        worker = await self._ready_worker() or await self._start()
         self._given = [*(given for given in self._given if not given.closed), worker]
         self.warm_up()
         return worker
@@ -90,6 +96,15 @@ class PooledEngine:
             self._ready.clear()
             await self._source.aclose()
 
+    async def _start(self) -> JailedWorker:
+        worker = await self._source.start()
+        self._layers = dict(worker.layers)
+        self._missing = requirements.missing(worker.layers)
+        if self._missing and not self._allow_weaker:
+            await worker.aclose()
+            raise EngineError(requirements.refusal(self._missing))
+        return worker
+
     async def _ready_worker(self) -> JailedWorker | None:
         while self._ready:
             worker = self._ready.popleft()
@@ -101,7 +116,7 @@ class PooledEngine:
     async def _fill(self) -> None:
         while len(self._ready) < self._warm:
             try:
-                self._ready.append(await self._source.start())
+                self._ready.append(await self._start())
             except EngineError:
                 # Whoever needs a worker next tries again, and is told.
                 logger.warning("No worker could be started ahead of need", exc_info=True)
@@ -109,15 +124,21 @@ class PooledEngine:
 
 
 def open_engine(
-    choice: EngineChoice = "auto", *, limits: Limits, warm_workers: int = 1, cpu_seconds: int = CPU_SECONDS
+    choice: EngineChoice = "auto",
+    *,
+    limits: Limits,
+    warm_workers: int = 1,
+    cpu_seconds: int = CPU_SECONDS,
+    allow_weaker: bool = False,
 ) -> PooledEngine:
     """Return an engine that starts nothing before it is asked to; `aclose` ends all of its workers.
 
     "auto" is fork where the system has it. `limits.memory_bytes` holds for every worker; the other limits are given
-    with each plan. `warm_workers` are kept ready, so that a new session costs nothing.
+    with each plan. `warm_workers` are kept ready, so that a new session costs nothing. `allow_weaker` runs plans also
+    where the system lacks a layer that the jail has to have.
     """
     rights: JSONObject = {"memory_bytes": limits.memory_bytes, "cpu_seconds": cpu_seconds}
-    return PooledEngine(_source(choice, rights, limits.memory_bytes), warm=warm_workers)
+    return PooledEngine(_source(choice, rights, limits.memory_bytes), warm=warm_workers, allow_weaker=allow_weaker)
 
 
 def _source(choice: EngineChoice, rights: JSONObject, memory_bytes: int) -> WorkerSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -13,6 +13,8 @@ from planact_server.sandbox.host import EngineChoice, PooledEngine, open_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from planact_tools import JSONValue
 
 UNPOLICED = Path(__file__).with_name("unpoliced.py")
 LIMITS = Limits(seconds=5)
@@ -27,22 +29,34 @@ def engine_choice(request: pytest.FixtureRequest) -> EngineChoice:
 async def unpoliced_without(
     engine_choice: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[[str], PooledEngine]]:
-    """Open engines whose workers have no language policy, and the jail less one layer ("" is all of them)."""
-    original = launching.command
+    """Open engines whose workers have no language policy, and the jail less some layers ("" for all of them)."""
     async with AsyncExitStack() as stack:
 
-        def open_without(layer: str) -> PooledEngine:
-            def command(mode: str, **settings: object) -> list[str]:
-                interpreter, *options, launch, given, facts = original(mode, **settings)  # type: ignore[arg-type]
-                return [interpreter, *options, str(UNPOLICED), layer, launch, given, facts]
-
-            for module in ("zygote_source", "host"):
-                monkeypatch.setattr(f"planact_server.sandbox.{module}.command", command)
-            engine = open_engine(engine_choice, limits=LIMITS, warm_workers=0)
+        def open_without(layers: str) -> PooledEngine:
+            replace_workers(monkeypatch, layers, code="any")
+            engine = open_engine(engine_choice, limits=LIMITS, warm_workers=0, allow_weaker=True)
             stack.push_async_callback(engine.aclose)
             return engine
 
         yield open_without
+
+
+def replace_workers(monkeypatch: pytest.MonkeyPatch, layers: str, *, code: Literal["any", "plans"]) -> None:
+    """Have workers started with the jail less some layers, for `any` code or for `plans`."""
+    original = launching.command
+
+    def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[str]:
+        interpreter, *options, launch, given, facts = original(mode, **settings)
+        return [interpreter, *options, str(UNPOLICED), layers, code, launch, given, facts]
+
+    for module in ("zygote_source", "host"):
+        monkeypatch.setattr(f"planact_server.sandbox.{module}.command", command)
+
+
+@pytest.fixture
+def weaker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make a machine of this one that lacks some layers of the jail."""
+    return lambda layers: replace_workers(monkeypatch, layers, code="plans")
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""A worker in the real jail and without a language policy: it runs any Python that it is sent, with ctypes at hand.
+"""A worker in the real jail, less some layers, that runs any Python that it is sent, with ctypes at hand.
 
-    python -I -S unpoliced.py LAYERS LAUNCH zygote|spawned SETTINGS
+    python -I -S unpoliced.py LAYERS any|plans LAUNCH zygote|spawned SETTINGS
 
-LAYERS are those of the jail to leave out, with commas between. LAUNCH is the file that the product starts its own
-workers with: everything up to the last step is its own code, only what serves inside of the jail is replaced.
+`plans` leaves the language policy in force. LAYERS are those of the jail to leave out, with commas between. LAUNCH is
+the file that the product starts its own workers with: everything up to the last step is its own code, only what
+serves inside of the jail is replaced.
 """
 
 import ctypes
@@ -62,29 +63,31 @@ def serve(fd_in, fd_out, *, layers):
 
 
 def leave_out(layer):
-    """Replace what puts a layer on by nothing, as if the system did not have it."""
+    """Replace what puts a layer on by a failure, as if the system did not have it."""
     module, name = {
         "seccomp": ("linux.seccomp", "install"),
         "landlock": ("linux.landlock", "restrict"),
         "root": ("linux.namespaces", "empty_root"),
         "limits": ("rlimits", "_limit"),
+        "namespaces": ("linux.libc", "unshare"),
     }[layer]
 
     def missing(*_, **__):
-        raise OSError(38, "left out")
+        raise OSError(*((1, "forbidden") if layer == "namespaces" else (38, "left out")))
 
     setattr(sys.modules[f"planact_server.sandbox.jail.{module}"], name, missing)
 
 
 def main():
-    layers, path, *arguments = sys.argv[1:]
+    layers, code, path, *arguments = sys.argv[1:]
     launch = runpy.run_path(path)
     original = importlib.import_module
 
     def import_module(name, package=None):
         module = original(name, package)
         if name.endswith((".zygote", ".spawned")):
-            sys.modules["planact_server.sandbox.inside.worker"].serve = serve
+            if code == "any":
+                sys.modules["planact_server.sandbox.inside.worker"].serve = serve
             for layer in filter(None, layers.split(",")):
                 leave_out(layer)
         return module
