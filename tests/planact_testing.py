@@ -29,6 +29,8 @@ class Home:
             "PLANACT_CONFIG": str(folder / "planact.toml"),
             "XDG_CONFIG_HOME": str(folder / "xdg"),
             "HOME": str(folder),
+            # As in a shell where the environment is active: hints name the command `planact`.
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         }
         self.configure()
 

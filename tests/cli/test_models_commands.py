@@ -21,6 +21,7 @@ from planact_quantized.models.known import KnownModel, find_known
 from planact_quantized.models.store import ModelStore
 from planact_server.cli import main
 from planact_server.cli.models.licences import licence_in
+from planact_server.cli.place import as_usable
 from planact_testing import Home
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
 from quantized.tiny_gguf import make_gguf  # noqa: TID251
@@ -210,7 +211,7 @@ def test_pull_offline_says_how_to_bring_the_file_by_hand(planact: Planact, monke
     assert code == 1
     assert f"{url} cannot be reached" in seen
     assert f"  {url}/driaforall/Tiny-Agent-a-0.5B/resolve/main/dria-agent-a-0.5b.Q4_K_M.gguf\n" in seen
-    assert "  planact models add dria-agent-a-0.5b.Q4_K_M.gguf\n" in seen
+    assert as_usable("  planact models add dria-agent-a-0.5b.Q4_K_M.gguf\n") in seen
 
 
 @pytest.mark.parametrize("command", ["pull", "info"])

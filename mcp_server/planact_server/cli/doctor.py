@@ -13,7 +13,7 @@ import typer
 
 from planact_server.cli.doctor_model import examine_model
 from planact_server.cli.finding import Finding
-from planact_server.cli.place import host_entry
+from planact_server.cli.place import as_usable, host_entry
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -168,6 +168,6 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         out.print(f"{marks[finding.level]} [bold]{finding.subject}[/bold]", end=" ")
         # Whole lines: paths and entries are copied from here.
-        out.print(visible(finding.text), markup=False, soft_wrap=True)
-        for line in finding.advice.splitlines():
+        out.print(visible(as_usable(finding.text)), markup=False, soft_wrap=True)
+        for line in as_usable(finding.advice).splitlines():
             out.print(f"    {visible(line)}", markup=False, style="dim", soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from planact_server.cli.place import as_usable
 from planact_server.cli.terminal import NARROW, console, cut, visible
 from planact_tools import JSONObject, JSONValue
 
@@ -164,12 +165,14 @@ def _error(error: JSONObject) -> Text:
     from rich.text import Text
 
     where = f" in line {error['line']}" if "line" in error else ""
-    message = visible(str(error["message"]))
+    # Our own words, with a command in them; those of a plan that fails are not ours.
+    say = as_usable if error["type"] == "PlanningError" else str
+    message = visible(say(str(error["message"])))
     text = Text.assemble((f"{error['type']}{where}{': ' if message else ''}", "bold red"), message)
     if code := error.get("code_line"):
         text.append(visible(f"\n  {str(code).strip()}"), style="dim")
     if hint := error.get("hint"):
-        first, *others = visible(str(hint)).split("\n")
+        first, *others = visible(say(str(hint))).split("\n")
         text.append("\n".join([f"\n  hint: {first}", *(f"  {line}" for line in others)]), style="yellow")
     return text
 

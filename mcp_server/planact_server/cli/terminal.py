@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planact_server.cli.place import as_usable
 from planact_server.config import Config, ConfigError, load_config
 from planact_tools import JSONValue
 
@@ -73,7 +74,8 @@ def console() -> Console:
 
 
 def complain(message: str) -> None:
-    sys.stderr.write(f"planact: {visible(message)}\n")
+    """Say something on standard error; commands in it can be pasted."""
+    sys.stderr.write(f"planact: {visible(as_usable(message))}\n")
 
 
 def print_json(value: JSONValue) -> None:
