@@ -427,12 +427,12 @@ def test_quantize_refuses_a_type_that_it_does_not_know(planact: Planact, tiny: P
 def test_a_terminal_is_asked_for_a_licence(home: Home, hub: Hub, tmp_path: Path) -> None:
     model = find_known(RESEARCH)
     hub.publish(model.repository, model.file, b"GGUF" * 100)
-    terminal = Terminal(home, "models", "pull", RESEARCH, HF_ENDPOINT=hub.url, columns=160)
+    terminal = Terminal(home, "models", "pull", RESEARCH, HF_ENDPOINT=hub.url, columns=160, cold=True)
     terminal.read_until("Do you accept this licence? [y/N]")
     terminal.type("n\n")
     assert terminal.ended() == 1
     assert "Nothing was changed" in terminal.plain
-    terminal = Terminal(home, "models", "pull", RESEARCH, HF_ENDPOINT=hub.url, columns=160)
+    terminal = Terminal(home, "models", "pull", RESEARCH, HF_ENDPOINT=hub.url, columns=160, cold=True)
     terminal.read_until("Do you accept this licence? [y/N]")
     terminal.type("y\n")
     assert terminal.ended() == 1
