@@ -50,6 +50,8 @@ def prepare(*, parent: int) -> Layers:
     layers["empty_root"] = took(partial(namespaces.empty_root, mounts=layers["mount_namespace"] is True))
     if root and "unprivileged_user" not in layers:
         layers["unprivileged_user"] = took(capabilities.become_nobody)
+    took(capabilities.bound)  # programs cannot be started anyway; a kernel without it loses nothing
+    seccomp.make_ready()
     layers["hidden"] = took(capabilities.hide)
     layers["no_new_privs"] = took(lambda: _set(_PR_SET_NO_NEW_PRIVS, 1))
     return layers

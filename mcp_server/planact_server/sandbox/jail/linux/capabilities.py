@@ -34,13 +34,17 @@ def hide() -> None:
     libc.prctl(_SET_DUMPABLE, 0)
 
 
-def drop_all() -> None:
-    """Give up every capability for good. Raises OSError."""
+def bound() -> None:
+    """Let no program that is started from here on get a capability, and keep those that this process has."""
     for number in range(_LAST + 1):
         try:
             libc.prctl(_DROP_FROM_BOUND, number)
         except OSError:  # past the last one, or without the right to: then only no_new_privs keeps them away
             break
     libc.prctl(_AMBIENT, _CLEAR_ALL)
+
+
+def drop_all() -> None:
+    """Give up every capability. Raises OSError."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0))
     libc.system_call(_CAPSET[libc.MACHINE], header, ctypes.create_string_buffer(24))

@@ -10,6 +10,7 @@ import errno
 import signal
 import struct
 import sys
+from functools import cache
 
 from planact_server.sandbox.jail.linux import libc
 from planact_server.sandbox.jail.linux.system_calls import ALLOWED, FAILING, LIMITED, numbers
@@ -33,6 +34,9 @@ _SET_MODE_FILTER = 1
 _EXECUTABLE = 4
 _ADDRESS_SPACE = 9
 
+_LAYOUT = "=HBBI"
+_SIZE = struct.calcsize(_LAYOUT)
+
 Instruction = tuple[int, int, int, int]
 """Code, how far to jump when it holds, how far when not, and the operand."""
 
@@ -41,11 +45,21 @@ def install(*, pid: int) -> None:
     """Put the filter on this process for good. Raises OSError. `pid` is its own number."""
     if libc.MACHINE not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {libc.MACHINE!r}")
-    instructions = program(libc.MACHINE, pid=pid)
-    code = b"".join(struct.pack("=HBBI", *each) for each in instructions)
+    code = _encoded(libc.MACHINE, pid)
     held = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("@HP", len(instructions), ctypes.addressof(held))
+    header = struct.pack("@HP", len(code) // _SIZE, ctypes.addressof(held))
     libc.system_call(_SECCOMP[libc.MACHINE], _SET_MODE_FILTER, 0, ctypes.create_string_buffer(header, len(header)))
+
+
+def make_ready() -> None:
+    """Make the filter that a worker with process numbers of its own will need, once for all of them."""
+    if libc.MACHINE in _ARCHITECTURES:
+        _encoded(libc.MACHINE, 1)
+
+
+@cache
+def _encoded(machine: str, pid: int) -> bytes:
+    return b"".join(struct.pack(_LAYOUT, *each) for each in program(machine, pid=pid))
 
 
 def program(machine: str, *, pid: int) -> list[Instruction]:
