@@ -1,21 +1,24 @@
 """The command line as a person and as a program use it: exit codes, tables, JSON."""
 
+import io
 import json
 import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from planact_server.cli.program import app
 from planact_testing import Home, workshop
 
+PLANACT = typer.main.get_command(app)
 
-def commands(application: typer.Typer) -> Iterator[list[str]]:
+
+def commands() -> Iterator[list[str]]:
     """Every command's path, the groups' own included."""
 
     def below(command: object, path: list[str]) -> Iterator[list[str]]:
@@ -23,7 +26,7 @@ def commands(application: typer.Typer) -> Iterator[list[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from below(inner, [*path, name])
 
-    return below(typer.main.get_command(application), [])
+    return below(PLANACT, [])
 
 
 def transcript() -> str:
@@ -37,9 +40,17 @@ def timeless(text: str) -> list[str]:
     return [re.sub(r" +[0-9.]+ ms", " … ms", line).rstrip() for line in text.splitlines()]
 
 
+def explained(path: Sequence[str], *, columns: int) -> str:
+    """The help of a command on a screen so wide."""
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        PLANACT.main([*path, "--help"], prog_name="planact", standalone_mode=False, terminal_width=columns)
+    return shown.getvalue()
+
+
 def parse(words: Sequence[str]) -> None:
     """Read a command line without running it. Raises what typer raises for a wrong one."""
-    command, context, rest = typer.main.get_command(app), None, list(words)
+    command, context, rest = PLANACT, None, list(words)
     while True:
         context = command.make_context("planact", rest, parent=context)
         inner = [*context._protected_args, *context.args] if getattr(command, "commands", {}) else []
@@ -206,23 +217,23 @@ async def test_init_writes_and_trusts_a_file_until_it_changes(home: Home) -> Non
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_every_command_is_explained_with_lines_to_paste(columns: int) -> None:
-    for path in commands(app):
-        shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=columns).output
+    for path in commands():
+        shown = explained(path, columns=columns)
         assert f"Usage: planact{''.join(f' {name}' for name in path)}" in " ".join(shown.split())
         assert not path or f"  planact {' '.join(path)}" in shown
 
 
 def test_the_list_of_commands_cuts_no_explanation_and_names_the_exit_codes() -> None:
     for group in ([], ["models"], ["eval"]):
-        shown = CliRunner().invoke(app, [*group, "--help"], terminal_width=80).output
+        shown = explained(group, columns=80)
         assert "..." not in shown.partition("Commands:")[2]
-    assert "130" in CliRunner().invoke(app, ["--help"], terminal_width=80).output
+    assert "130" in explained([], columns=80)
 
 
 def test_every_example_in_the_help_is_a_command_line_that_is_understood() -> None:
     """Parsed, not run: an option that is misspelt or gone would be refused."""
-    for path in commands(app):
-        shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=200).output
+    for path in commands():
+        shown = explained(path, columns=200)
         for line in re.findall(r"^ +(planact .*)$", shown.partition("Examples:")[2], re.MULTILINE):
             words = shlex.split(line, comments=True)[1:]
             parse(words)
