@@ -7,7 +7,7 @@ it to a host's budget.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from planact_server.sandbox import Outcome, PlanError
 from planact_server.shrink import LEAST_CHARS, shrink, value_at
@@ -33,7 +33,6 @@ Status: TypeAlias = Literal[
     "ok", "error", "refused", "timeout", "limit", "running", "approval_required", "denied", "cancelled"
 ]
 
-STATUSES: tuple[Status, ...] = get_args(Status)
 _MARKS = ("stand_in", "reused", "emulated")
 _WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
 

@@ -120,13 +120,6 @@ def wheel_key(backend: BuildBackend, toolchain: Toolchain, host: Host) -> WheelK
     )
 
 
-def adopt(wheel: Path, backend: BuildBackend) -> Path:
-    """Put a wheel that was built elsewhere on this machine into the cache, and return where it lies now."""
-    cache, key = WheelCache(cache_folder() / "llama"), wheel_key(backend, find_toolchain(), read_host())
-    with locked(cache.lock_file(key), seconds=BUILD_SECONDS):
-        return cache.keep(key, wheel)
-
-
 def _users_arguments() -> list[str]:
     return shlex.split(os.environ.get("CMAKE_ARGS", ""))
 
