@@ -13,10 +13,10 @@ import anyio
 import httpx2
 
 from planact_quantized.backend import BackendError, BackendInfo, Completion, Usage
-from planact_quantized.foreign_json import list_at, number_at, text_at
 from planact_quantized.openai.address import Address, read_address
 from planact_quantized.openai.extras import PROBE_SECONDS, Extras, find_extras
 from planact_quantized.openai.faults import Faults
+from planact_quantized.openai.foreign_json import list_at, number_at, text_at
 from planact_quantized.openai.pages import fetch
 from planact_quantized.openai.writing import Patience, Writer, chat
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import httpx2
 
-from planact_quantized.foreign_json import at, list_at, number_at, text_at
+from planact_quantized.openai.foreign_json import at, list_at, number_at, text_at
 from planact_quantized.openai.pages import fetch
 
 if TYPE_CHECKING:

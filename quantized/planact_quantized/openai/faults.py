@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from planact_quantized.backend import BackendError
-from planact_quantized.foreign_json import at, number_at, text_at
+from planact_quantized.openai.foreign_json import at, number_at, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from planact_quantized.foreign_json import at, list_at, number_at, text_at
+from planact_quantized.openai.foreign_json import at, list_at, number_at, text_at
 
 Ending: TypeAlias = Literal["end", "length"]
 

@@ -10,8 +10,8 @@ import anyio
 import httpx2
 
 from planact_quantized.backend import Candidate
-from planact_quantized.foreign_json import text_at
 from planact_quantized.openai.faults import words
+from planact_quantized.openai.foreign_json import text_at
 from planact_quantized.openai.grammar import grammar_fields
 from planact_quantized.openai.pages import fetch, read_page
 from planact_quantized.openai.stream import EventReader, UnreadableError, read_chunk
