@@ -2,6 +2,9 @@
 
 BIN := .venv/bin
 ARGS ?=
+# The tests start hundreds of interpreters, so compiled modules are kept whatever the environment says; each worker
+# takes neighbouring tests, which share what a module has set up.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local test check lint types floors format constraints clean runtime dev
@@ -22,11 +25,11 @@ local: runtime ## get a model that plans on this machine: build llama.cpp, choos
 	@$(BIN)/planact models setup $(ARGS)
 
 test: dev ## run the tests (minutes)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(PYTEST) -n auto $(ARGS)
 
 check: dev ## run the tests that need Node, real third-party servers, or minutes
 	@$(BIN)/python tests/check/servers.py
-	@$(BIN)/python -m pytest -m check -n auto $(ARGS)
+	@$(PYTEST) -m check -n auto $(ARGS)
 
 lint: dev ## read the code for mistakes and the project's style
 	@$(BIN)/ruff check

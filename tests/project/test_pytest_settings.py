@@ -50,7 +50,7 @@ def test_good():
 """
 
 
-@pytest.mark.parametrize("distribution", [[], ["-n", "2"]], ids=["one process", "xdist"])
+@pytest.mark.parametrize("distribution", [[], ["-n", "1"]], ids=["one process", "xdist"])
 def test_a_warning_fails_its_test(tmp_path: Path, distribution: list[str]) -> None:
     ended = _pytest(tmp_path, WARNING_TESTS, *distribution)
     told = {line.partition("::")[2].split(" ")[0] for line in ended.splitlines() if line.startswith("FAILED ")}

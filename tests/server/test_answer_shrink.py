@@ -337,7 +337,7 @@ def check_the_cut(whole: JSONObject, budget: int) -> None:
     assert shrink(whole, budget, link) == short
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(answers, st.one_of(st.integers(0, 1_500), st.integers(0, 20_000)))
 @example(answer(), 0)
 @example(answer(variables={"k" * 100_000: {"…" * 50_000: 1}}), 200)
