@@ -11,36 +11,30 @@ from __future__ import annotations
 import sys
 import time
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT / "tests"))
+import plan_savings  # makes the tests' helpers importable
 
-import plan_savings  # noqa: E402 - the tests' helpers are no package of their own
-
-from planact_quantized import BackendError  # noqa: E402
-from planact_quantized.building.llama_source import extract  # noqa: E402
-from planact_quantized.grammar.automaton import Automaton  # noqa: E402
-from planact_quantized.grammar.gbnf import parse  # noqa: E402
-from planact_quantized.grammar.plan_grammar import plan_grammar  # noqa: E402
-from planact_quantized.prompt import FENCE_CLOSE, system_prompt  # noqa: E402
-from planact_server.planner.stubs import function_stubs, plan_functions  # noqa: E402
-from quantized.gold_plans import (  # noqa: E402, TID251
+from planact_quantized import BackendError
+from planact_quantized.building.llama_source import extract
+from planact_quantized.grammar.automaton import Automaton
+from planact_quantized.grammar.gbnf import parse
+from planact_quantized.grammar.plan_grammar import plan_grammar
+from planact_server.planner.stubs import function_stubs, plan_functions
+from quantized.gold_plans import (  # noqa: TID251
     GoldPlan,
     bfcl_plans,
     dpab_plans,
-    dpab_tasks,
     nestful_plans,
 )
-from quantized.plan_constructs import CONSTRUCTS, FUNCTIONS  # noqa: E402, TID251
+from quantized.plan_constructs import CONSTRUCTS, FUNCTIONS  # noqa: TID251
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 def main(argv: list[str]) -> int:
-    shared = CHECKOUT.parent / "shared"
+    shared = plan_savings.SHARED
     if not shared.is_dir():
         print(f"No reference data beside the checkout ({shared.name!r}).", file=sys.stderr)
         return 2
@@ -56,7 +50,7 @@ def main(argv: list[str]) -> int:
     catalog = next(iter(nestful_plans(shared))).catalog
     for count in (0, 4, 12, 39):
         print(cost(list(catalog)[:count]))
-    print(f"\n{saved(shared)}")
+    print(f"\n{saved()}")
     return 0
 
 
@@ -87,19 +81,13 @@ def row(kind: str, admitted: Iterable[bool]) -> None:
     print(f"| {kind} | {sum(found)} | {len(found)} |", flush=True)
 
 
-def saved(shared: Path) -> str:
+def saved() -> str:
     """Return what of the plans for DPAB the grammar forces, and how many steps guesses from the prompt save."""
     try:
         vocabulary = plan_savings.load_vocabulary(extract(plan_savings.QWEN))
     except BackendError as error:
         return f"Tokens are not counted: {error}"
-    total = plan_savings.Savings()
-    for plan, task in zip(dpab_plans(shared), dpab_tasks(shared), strict=True):
-        functions = plan_functions(plan.catalog)
-        automaton = Automaton(parse(plan_grammar(functions).text))
-        prompt = f"{system_prompt(function_stubs(plan.catalog))}\n{task}\n"
-        total += plan_savings.measure(automaton, vocabulary, prompt=prompt, text=f"{plan.source}{FENCE_CLOSE}")
-    return str(total)
+    return str(plan_savings.of_dpab(vocabulary))
 
 
 def cost(tools: list[object]) -> str:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planact_quantized.llama.drafting import DRAFTS, Lookup
-from planact_quantized.llama.forcing import Forcing
-from planact_quantized.llama.native import library
-from planact_quantized.llama.vocabulary import Vocabulary
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "tests"))
+
+from planact_quantized.grammar.automaton import Automaton  # noqa: E402 - the tests' helpers are no package of their own
+from planact_quantized.grammar.gbnf import parse  # noqa: E402
+from planact_quantized.grammar.plan_grammar import plan_grammar  # noqa: E402
+from planact_quantized.llama.drafting import DRAFTS, Lookup  # noqa: E402
+from planact_quantized.llama.forcing import Forcing  # noqa: E402
+from planact_quantized.llama.native import library  # noqa: E402
+from planact_quantized.llama.vocabulary import Vocabulary  # noqa: E402
+from planact_quantized.prompt import FENCE_CLOSE, system_prompt  # noqa: E402
+from planact_server.planner.stubs import function_stubs, plan_functions  # noqa: E402
+from quantized.gold_plans import dpab_plans, dpab_tasks  # noqa: E402, TID251
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from planact_quantized.grammar.automaton import State
 
-    from planact_quantized.grammar.automaton import Automaton, State
+SHARED = CHECKOUT.parent / "shared"
+"""Recorded data beside the checkout; not everybody has it."""
 
 QWEN = "models/ggml-vocab-qwen2.gguf"
 
@@ -43,6 +55,10 @@ class Savings:
         return self.forced_tokens / self.tokens
 
     @property
+    def forced_character_share(self) -> float:
+        return self.forced_characters / self.characters
+
+    @property
     def guessed_share(self) -> float:
         """Return what is guessed of the tokens that are not forced."""
         return self.guessed_tokens / (self.tokens - self.forced_tokens)
@@ -53,7 +69,7 @@ class Savings:
 
     def __str__(self) -> str:
         return (
-            f"forced by the grammar: {self.forced_characters / self.characters:.1%} of {self.characters:,} characters, "
+            f"forced by the grammar: {self.forced_character_share:.1%} of {self.characters:,} characters, "
             f"{self.forced_share:.1%} of {self.tokens:,} tokens\n"
             f"guessed from the prompt: {self.guessed_share:.1%} of the other tokens, "
             f"{self.guessed_tokens / self.drafts:.2f} right in a draft\n"
@@ -68,6 +84,16 @@ def load_vocabulary(file: Path) -> Vocabulary:
     parameters.vocab_only = True
     # Never freed: the process ends with it.
     return Vocabulary(api, api.llama_model_load_from_file(str(file).encode(), parameters))
+
+
+def of_dpab(vocabulary: Vocabulary) -> Savings:
+    """Sum up the plans for DPAB that were written by hand, each with its own tools. They lie in SHARED."""
+    total = Savings()
+    for plan, task in zip(dpab_plans(SHARED), dpab_tasks(SHARED), strict=True):
+        automaton = Automaton(parse(plan_grammar(plan_functions(plan.catalog)).text))
+        prompt = f"{system_prompt(function_stubs(plan.catalog))}\n{task}\n"
+        total += measure(automaton, vocabulary, prompt=prompt, text=f"{plan.source}{FENCE_CLOSE}")
+    return total
 
 
 def measure(automaton: Automaton, vocabulary: Vocabulary, *, prompt: str, text: str) -> Savings:

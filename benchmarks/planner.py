@@ -79,6 +79,7 @@ def figures(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
     grammar, their_grammar = found["our_grammar"], found["their_grammar"]
     many, their_many = found["our_candidates"], found["their_candidates"]
     draft, their_draft = found["our_drafting"], found["their_drafting"]
+    forced = found["our_forced"]
 
     def row(what: str, ours: float, theirs: float | None, unit: str, *, less: bool = True, aim: str = "") -> Any:
         ratio = None if not ours or theirs is None else (theirs / ours if less else ours / theirs)
@@ -96,10 +97,12 @@ def figures(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
         row("… how many times fewer than cold", evaluated, None, "times", aim=AIMS["evaluated_ratio"]),
         row("grammar of plans, a token", grammar["plan_ms"], their_grammar["plan_ms"], "ms", aim=AIMS["grammar_ms"]),
         row("… drawn by chance", grammar["chance_ms"], their_grammar["plan_ms"], "ms", aim=AIMS["grammar_ms"]),
-        row("… of those drawn, refused at first", 100 * grammar["chance_refused"], None, "%"),
+        row("… tokens there whose likeliest is refused", 100 * grammar["chance_refused"], None, "%"),
         row("a grammar that forbids nothing, a token", grammar["anything_ms"], their_grammar["anything_ms"], "ms"),
-        row("tokens forced by the grammar in plans", 100 * found["our_forced"]["share"], None, "%"),
-        row("… tokens a step there, with guesses", found["our_forced"]["tokens_a_step"], None, "tokens"),
+        row("tokens forced by the grammar in plans", 100 * forced["share"], None, "%"),
+        row("… characters", 100 * forced["characters"], None, "%"),
+        row("… tokens in plans by chance", 100 * forced["by_chance"], None, "%"),
+        row("… tokens a step in plans, with guesses", forced["tokens_a_step"], None, "tokens"),
         row(
             "compute buffer at 8,192 tokens",
             found["our_memory"]["compute_mib"],

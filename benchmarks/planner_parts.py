@@ -1,7 +1,7 @@
 """What `planner.py` measures: each part is a function that runs alone in a process and returns figures.
 
 Ours and llama-cpp-python's own `create_chat_completion` get the same file, messages, threads and context. Seconds are
-those of the CPU: they mean most with one thread. Only what our grammar takes is the engine's own count, on the clock.
+those of the CPU: they mean most with one thread. What our grammar takes is counted within the engine.
 Whatever a part needs of llama.cpp is loaded inside of it, so that no part sees another one's memory or caches.
 """
 
@@ -40,7 +40,7 @@ PLANS = (
     'invoices = list_invoice(name="Ada", day="2025-05-01")\nopen_ones = [i for i in invoices if not i["paid"]]\n',
     'for order in list_order(name="Ada", limit=10):\n    if order["late"]:\n        create_message(order["buyer"])\n',
 )
-"""Plans as models write them, to count what a grammar leaves no choice about."""
+"""Plans as models write them, for those who have no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +163,9 @@ def our_grammar(setup: Setup) -> dict[str, float]:
     Random weights at a temperature propose a forbidden token most of the time and leave all others about equally
     likely: the dearest case. `anything` is a grammar that forbids nothing. A trained model lies between.
     """
+    from planact_quantized.llama import sampling
+
+    sampling.clock = time.thread_time
     found: dict[str, float] = {}
     for name, text, temperature in (("plan", PLAN, 0.0), ("chance", PLAN, 1.0), ("anything", ANYTHING, 0.0)):
         model = our_model(setup, context=SHORT["context"], forced_tokens=False)
@@ -292,19 +295,47 @@ def their_drafting(setup: Setup) -> dict[str, float]:
 
 
 def our_forced(setup: Setup) -> dict[str, float]:
-    """What of a plan's tokens the grammar leaves no choice about, and how many come in a step with guesses."""
+    """What of a plan the grammar leaves no choice about, and how many tokens come in a step with guesses.
+
+    The plans are those for DPAB, written by hand, where they lie beside the checkout, else PLANS; and some by chance.
+    """
+    import plan_savings
+
+    vocabulary = plan_savings.load_vocabulary(setup.model)
+    total = plan_savings.of_dpab(vocabulary) if plan_savings.SHARED.is_dir() else _of_plans(vocabulary)
+    return {
+        "share": total.forced_share,
+        "characters": total.forced_character_share,
+        "tokens_a_step": total.tokens_a_step,
+        "by_chance": _forced_by_chance(setup),
+    }
+
+
+def _of_plans(vocabulary: Any) -> Any:
     import plan_savings
 
     from planact_quantized.grammar.automaton import Automaton
     from planact_quantized.grammar.gbnf import parse
 
-    vocabulary = plan_savings.load_vocabulary(setup.model)
     automaton = Automaton(parse(PLAN))
     prompt = "\n".join(each.content for each in messages(TASKS[0]))
     total = plan_savings.Savings()
     for plan in PLANS:
         total += plan_savings.measure(automaton, vocabulary, prompt=prompt, text=f"{plan}{FENCE_CLOSE}")
-    return {"share": total.forced_share, "tokens_a_step": total.tokens_a_step}
+    return total
+
+
+def _forced_by_chance(setup: Setup) -> float:
+    """Return the share of forced tokens in what random weights write."""
+    model = our_model(setup, context=SHORT["context"])
+    said = messages(TASKS[0], tools=SHORT["tools"])
+    options = {"max_tokens": setup.tokens, "grammar": Grammar(text=PLAN), "temperature": 1.0}
+    written = [
+        candidate
+        for seed in range(2 * setup.repeats)
+        for candidate in our_text(model, GenerateRequest(messages=said, seed=seed, **options)).candidates
+    ]
+    return sum(each.forced_tokens for each in written) / sum(each.tokens for each in written)
 
 
 def our_quantize(setup: Setup) -> dict[str, float]:

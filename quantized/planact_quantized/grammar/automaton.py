@@ -285,8 +285,11 @@ class State:
 
     def only(self) -> str | None:
         """Return the character that must come; None where there are several, or the text may end."""
+        # Nearly always there are several, and their first bytes tell so.
+        if self.may_end or self._first.bit_count() != 1:
+            return None
         single, ranges = self._wanted()
-        return chr(next(iter(single))) if len(single) == 1 and not ranges and not self.may_end else None
+        return chr(next(iter(single))) if len(single) == 1 and not ranges else None
 
     def wants(self, first: int, last: int) -> bool:
         """Return whether any character from `first` to `last` may come."""
