@@ -15,7 +15,7 @@ from planact_server.planner import PlanningError
 from planact_server.planner.reading import PlanText, Unreadable, read
 from planact_server.planner.repairing import shown
 from planact_server.planner.stubs import plan_functions
-from planact_server.planner.writing import Writer
+from planact_server.planner.writing import HELP_PRIORITY, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PREFIX = "todo_"
 TRIES = 2
-PRIORITY = 10
 VALUE_CHARS = 300
 _NAME = re.compile(r"todo_\w+", re.ASCII)
 
@@ -89,7 +88,7 @@ class Expansion:
             stable_messages=prompt.stable if prompt is not None else 0,
             grammar=self._grammar(name, prompt),
             max_tokens=prompt.longest if prompt is not None else self._options.max_tokens,
-            priority=PRIORITY,
+            priority=HELP_PRIORITY,
         )
 
     def _grammar(self, name: str, prompt: Prompt | None) -> Grammar | None:

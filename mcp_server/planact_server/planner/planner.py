@@ -20,7 +20,7 @@ from planact_server.planner.prompting import Prompt, prompt_for
 from planact_server.planner.reading import PlanText, Prose, no_plan, read
 from planact_server.planner.repairing import DETAILS, complaint
 from planact_server.planner.spending import abroad
-from planact_server.planner.writing import Text, Writer
+from planact_server.planner.writing import PLAN_PRIORITY, Text, Writer
 from planact_server.sandbox import PlanError
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 logger = logging.getLogger(__name__)
-
-PLAN_PRIORITY = 0
-HELP_PRIORITY = 10
-"""Of what a running plan waits for: it holds a worker and has a deadline."""
 
 
 class Planner:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.spending import Spending
 
+PLAN_PRIORITY = 0
+HELP_PRIORITY = 10
+"""Of what a running plan waits for: it holds a worker and has a deadline."""
+
 REPORT_SECONDS = 1.0
 """Between two words of how far a text is."""
 

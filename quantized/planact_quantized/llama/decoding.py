@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planact_quantized.llama.context import Run
 from planact_quantized.llama.drafting import DRAFTS
+from planact_quantized.llama.sequences import common_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,21 +71,12 @@ def _settle(context: Context, writing: Writing, draft: Sequence[int], first: int
         before = len(writing.tokens)
         writing.choose(context.logits(first + right))
         decided = writing.tokens[before:]
-        same = _common(decided, draft[right:])
+        same = common_length(decided, draft[right:])
         right += same
         writing.drafted += same
         writing.evaluated = before + same
         if writing.stop is not None or same < len(decided):
             return right
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    count = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
 
 
 def _most(policy: Policy, context: Context, free: int) -> int:

@@ -65,7 +65,7 @@ class Sequences:
         self._held = [[] for _ in self._held]
 
     def _keep_best(self, wanted: Sequence[int]) -> None:
-        shared = [_common(held, wanted) for held in self._held]
+        shared = [common_length(held, wanted) for held in self._held]
         best = shared.index(max(shared))
         if best != 0:
             self._context.trim(0, 0)
@@ -101,9 +101,10 @@ class Sequences:
             held.extend(tokens)
 
 
-def _common(held: Sequence[int], wanted: Sequence[int]) -> int:
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return how many tokens two sequences begin with alike."""
     count = 0
-    for one, other in zip(held, wanted, strict=False):
+    for one, other in zip(first, second, strict=False):
         if one != other:
             break
         count += 1
