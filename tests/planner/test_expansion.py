@@ -10,9 +10,10 @@ import anyio
 import pytest
 
 from planact_quantized import BackendError
+from planact_quantized.grammar import plan_words
 from planact_quantized.grammar.automaton import Automaton
 from planact_quantized.grammar.gbnf import parse
-from planact_server.planner import PlanningError
+from planact_server.planner import PLACEHOLDER, PlanningError
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.planner import Planner
 from planact_server.planner.spending import Spending
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 PLAN = "rows = [3, 1, 2]\nbest = todo_pick(rows, limit=2)"
 GOOD = "def todo_pick(rows, limit=1):\n    return sorted(rows)[:limit]"
 ARGUMENTS = {"argument_1": [3, 1, 2], "limit": 2}
+
+
+def test_placeholders_are_called_the_same_on_both_floors() -> None:
+    assert PLACEHOLDER == plan_words.PLACEHOLDER
 
 
 def fenced(plan: str) -> str:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 
+PLACEHOLDER = "todo_"
+"""What the name of a function begins with that a plan may call before it is written; the plan grammar has the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What one plan came to, rehearsed or in earnest."""
@@ -126,4 +130,4 @@ class PlanningError(Exception):
         self.hint = hint
 
 
-__all__ = ["Ground", "Planned", "PlanningError", "TaskPlanner", "Trial"]
+__all__ = ["PLACEHOLDER", "Ground", "Planned", "PlanningError", "TaskPlanner", "Trial"]

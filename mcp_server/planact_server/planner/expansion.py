@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from planact_quantized import BackendError, GenerateRequest, Message, fenced, plan_grammar
-from planact_server.planner import PlanningError
+from planact_server.planner import PLACEHOLDER, PlanningError
 from planact_server.planner.reading import PlanText, Unreadable, read
 from planact_server.planner.repairing import shown
 from planact_server.planner.stubs import plan_functions
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from planact_server.planner.spending import Spending
     from planact_tools import JSONValue
 
-PREFIX = "todo_"
 TRIES = 2
 VALUE_CHARS = 300
-_NAME = re.compile(r"todo_\w+", re.ASCII)
+_NAME = re.compile(rf"{PLACEHOLDER}\w+", re.ASCII)
 
 
 class Expansion:
@@ -71,7 +70,7 @@ class Expansion:
             raise PlanningError(f"There is no function {name!r}, and [planner] expansion is off.")
         if not _NAME.fullmatch(name):
             raise PlanningError(
-                f"There is no function {name!r}; only `{PREFIX}…` functions are written while a plan runs."
+                f"There is no function {name!r}; only `{PLACEHOLDER}…` functions are written while a plan runs."
             )
         if depth > self._options.expansion_depth:
             raise PlanningError(

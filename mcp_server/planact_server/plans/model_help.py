@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planact_server.catalog.catalog import Catalog
-from planact_server.planner import PlanningError
+from planact_server.planner import PLACEHOLDER, PlanningError
 from planact_server.sandbox import PlanFault
 from planact_tools import ToolDefinition
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
 
-OPEN_PREFIX = "todo_"
 MOST_EXPANSIONS = 20
 """Functions written for one plan."""
 
@@ -82,7 +81,7 @@ class GrowingPlan:
 
     def leaves_open(self, name: str) -> bool:
         """Say whether a name that nothing has stands for a function that is still to be written."""
-        return name.startswith(OPEN_PREFIX) and name.isidentifier()
+        return name.startswith(PLACEHOLDER) and name.isidentifier()
 
     async def expand(self, arguments: Mapping[str, JSONValue]) -> JSONObject:
         """Have a function written. Returns its source, and its first line in `text`. Raises PlanFault."""

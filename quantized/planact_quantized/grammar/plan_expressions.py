@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING
 
 from planact_quantized.grammar.gbnf_text import choice
 from planact_quantized.grammar.plan_calls import Calls, Values, counted
-from planact_quantized.grammar.plan_words import FUNCTIONS, HELPERS, IMPORTABLE, SPECIAL_ATTRIBUTES
+from planact_quantized.grammar.plan_words import FUNCTIONS, HELPERS, IMPORTABLE, PLACEHOLDER, SPECIAL_ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from planact_quantized.grammar.gbnf_text import Rules
     from planact_quantized.grammar.plan_calls import PlanFunction
-
-
-PLACEHOLDER = "todo_"
-"""What the name of a function begins with that does not exist yet and is written when it is called."""
 
 
 @dataclass(frozen=True, slots=True)

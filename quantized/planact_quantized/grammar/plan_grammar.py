@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from planact_quantized.backend import Grammar
 from planact_quantized.grammar.gbnf_text import Rules, literal
 from planact_quantized.grammar.plan_calls import PlanFunction, PlanParameter
-from planact_quantized.grammar.plan_expressions import PLACEHOLDER, Expressions, add_known_names
+from planact_quantized.grammar.plan_expressions import Expressions, add_known_names
 from planact_quantized.grammar.plan_names import add_lexical_rules, add_names
 from planact_quantized.grammar.plan_statements import add_statement_rules
 from planact_quantized.prompt import FENCE_CLOSE, FENCE_OPEN
@@ -56,4 +56,4 @@ def _language() -> Rules:
     return rules
 
 
-__all__ = ["PLACEHOLDER", "PlanFunction", "PlanParameter", "plan_grammar"]
+__all__ = ["PlanFunction", "PlanParameter", "plan_grammar"]

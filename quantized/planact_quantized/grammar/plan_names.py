@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planact_quantized.grammar.gbnf_text import WORD_START, Rules, choice, word_except
-from planact_quantized.grammar.plan_words import HIDDEN_ATTRIBUTES, HIDDEN_PREFIXES, IMPORTABLE, KEYWORDS, MODULES
+from planact_quantized.grammar.plan_words import (
+    HIDDEN_ATTRIBUTES,
+    HIDDEN_PREFIXES,
+    IMPORTABLE,
+    KEYWORDS,
+    MODULES,
+    PLACEHOLDER,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,7 +45,7 @@ def add_names(rules: Rules, *, taken: Collection[str], placeholders: bool) -> No
 
     With `placeholders` names that begin with `todo_` are left to calls of functions that do not exist yet.
     """
-    forbidden = ("todo_",) if placeholders else ()
+    forbidden = (PLACEHOLDER,) if placeholders else ()
     rules.add("n", word_except(rules, "n", {*KEYWORDS, *taken}, start=WORD_START, forbidden=forbidden), "private")
 
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PLACEHOLDER = "todo_"
+"""What the name of a function begins with that does not exist yet and is written when it is called."""
+
 KEYWORDS = frozenset(keyword.kwlist)
 
 FUNCTIONS = tuple(
