@@ -167,7 +167,7 @@ def test_a_child_that_is_killed_is_an_error_with_the_signal(
     large: Path, tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     plan = plan_quantization(large, "IQ4_XS")
-    with pytest.raises(QuantizeError, match=r"ended with SIGKILL while it quantized 'large.gguf'. The system may"):
+    with pytest.raises(QuantizeError, match=r"was ended by SIGKILL while it quantized 'large.gguf'. The system may"):
         quantize(plan, tmp_path / "out.gguf", report=lambda done, total: started[-1].kill() if done else None)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,6 +12,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from planact_quantized import launching
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
@@ -102,8 +104,9 @@ def run_logged(
                 _end_group(process)
                 raise
     if code != 0:
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise CommandError(f"{what} failed: it {how}. All that it wrote is in {log}", tail=list(last))
+        raise CommandError(
+            f"{what} failed: it {launching.ending(code)}. All that it wrote is in {log}", tail=list(last)
+        )
 
 
 def _runs(argv: Sequence[str]) -> bool:

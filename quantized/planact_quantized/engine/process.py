@@ -313,12 +313,5 @@ async def start_child(settings: EngineSettings, events: Events, *, command: Sequ
 def _ending(returncode: int | None) -> str:
     if returncode is None:
         return "does not end, not even when it is killed"
-    if returncode >= 0:
-        return f"ended with code {returncode}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    if name == "SIGKILL":
-        return "was ended by SIGKILL, from outside or because the memory of the machine ran out"
-    return f"was ended by {name}"
+    said = launching.ending(returncode)
+    return f"{said}, from outside or because the memory of the machine ran out" if said.endswith("SIGKILL") else said

@@ -130,9 +130,8 @@ def host_only() -> Machine:
 
 def _how_it_ended(code: int, stderr: str) -> str:
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     said = f": {last[:300]}" if last else ""
-    return f"Looking for devices {how}{said}. The driver or this build of llama.cpp is broken. {INSTALL}"
+    return f"Looking for devices {launching.ending(code)}{said}. The driver or this build of llama.cpp is broken. {INSTALL}"
 
 
 def _machine(found: dict[str, Any]) -> Machine:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import subprocess
 import time
 from collections import deque
@@ -225,11 +224,9 @@ def _what_happened(code: int, last: list[str], source: Path) -> str:
     reason = next((line for line in reversed(last) if "failed to quantize" in line or "rror" in line), "")
     reason = reason.partition("failed to quantize: ")[2] or reason or " ".join(last[-2:])
     if code < 0:
-        name = signal.Signals(-code).name if -code in {each.value for each in signal.Signals} else str(-code)
-        hint = " The system may have run out of memory." if name == "SIGKILL" else ""
-        return (
-            f"llama.cpp ended with {name} while it quantized {source.name!r}.{hint} Its last words: {reason or 'none'}."
-        )
+        said = launching.ending(code)
+        hint = " The system may have run out of memory." if said.endswith("SIGKILL") else ""
+        return f"llama.cpp {said} while it quantized {source.name!r}.{hint} Its last words: {reason or 'none'}."
     return f"llama.cpp could not quantize {source.name!r}: {reason.strip().rstrip('.')}."
 
 
