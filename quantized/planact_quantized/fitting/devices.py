@@ -131,7 +131,8 @@ def host_only() -> Machine:
 def _how_it_ended(code: int, stderr: str) -> str:
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     said = f": {last[:300]}" if last else ""
-    return f"Looking for devices {launching.ending(code)}{said}. The driver or this build of llama.cpp is broken. {INSTALL}"
+    how = launching.ending(code)
+    return f"Looking for devices {how}{said}. The driver or this build of llama.cpp is broken. {INSTALL}"
 
 
 def _machine(found: dict[str, Any]) -> Machine:
