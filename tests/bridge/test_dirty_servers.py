@@ -13,7 +13,7 @@ def call(tool: str, /, **arguments: object) -> ToolCall:
 
 async def test_every_tool_that_can_be_called_survives_its_neighbours(connect) -> None:
     server = connect("raw.py", "dirty")
-    with fail_after(10):
+    with fail_after(20):
         definitions = await server.definitions()
 
     assert [definition.name for definition in definitions] == [
@@ -59,7 +59,7 @@ async def test_all_pages_of_a_list_are_read(connect) -> None:
 
 async def test_a_list_that_turns_in_circles_ends(connect) -> None:
     server = connect("raw.py", "endless")
-    with fail_after(10):
+    with fail_after(20):
         assert [tool.name for tool in await server.definitions()] == ["same"]
     assert server.status.problems == ("its list does not end; the rest was left out",)
 
@@ -67,7 +67,7 @@ async def test_a_list_that_turns_in_circles_ends(connect) -> None:
 async def test_a_server_that_announces_a_change_at_every_reading_is_read_a_few_times_only(connect, tmp_path) -> None:
     notes = tmp_path / "notes"
     server = connect("raw.py", "restless", notes)
-    with fail_after(10):
+    with fail_after(20):
         assert [tool.name for tool in await server.definitions()] == ["ok"]
     assert notes.read_text().count("listed") <= 3
 
@@ -98,7 +98,7 @@ async def test_an_error_whose_content_is_bare_text_is_that_text(connect) -> None
 
 async def test_a_flood_on_standard_error_neither_blocks_the_call_nor_is_kept_whole(connect) -> None:
     server = connect("raw.py", "chatty")
-    with fail_after(10):
+    with fail_after(20):
         assert (await server.call(call("ok"))).value == "ok"
     assert len(server.status.log) <= 200
 

@@ -18,7 +18,7 @@ def call(tool: str, /, **arguments: object) -> ToolCall:
 
 async def written(path: Path) -> str:
     """Wait until a server has written its note."""
-    with fail_after(10):
+    with fail_after(20):
         while not path.exists() or not path.read_text():
             await anyio.sleep(0.01)
     return path.read_text()
@@ -31,7 +31,7 @@ def impatient(monkeypatch) -> None:
 
 
 async def gone(pid: int) -> None:
-    with fail_after(10):
+    with fail_after(20):
         while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
             await anyio.sleep(0.01)
 
@@ -46,7 +46,7 @@ async def test_nothing_is_started_before_it_is_used(connect, tmp_path) -> None:
 async def test_concurrent_first_uses_start_the_server_once(connect, tmp_path) -> None:
     notes = tmp_path / "notes.starts"
     server = connect("raw.py", "plain", notes)
-    with fail_after(10):
+    with fail_after(20):
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
                 tasks.start_soon(server.call, call("ok"))
@@ -58,7 +58,7 @@ async def test_concurrent_first_uses_start_the_server_once(connect, tmp_path) ->
 async def test_servers_start_side_by_side(connect, tmp_path) -> None:
     """Each of the two waits until the other one runs."""
     servers = [connect("raw.py", "waits_for_the_other", tmp_path) for _ in range(2)]
-    with fail_after(10):
+    with fail_after(20):
         async with anyio.create_task_group() as tasks:
             for server in servers:
                 tasks.start_soon(server.definitions)
@@ -114,7 +114,7 @@ async def test_all_who_wait_for_a_server_that_fails_share_one_start(connect) -> 
             await server.definitions()
         failures.append(caught.value.message)
 
-    with fail_after(10):
+    with fail_after(20):
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(use)
@@ -135,14 +135,14 @@ async def test_a_server_that_never_introduces_itself_is_given_up_after_the_deadl
 async def test_a_read_survives_the_death_of_its_server(connect, tmp_path) -> None:
     server = connect("raw.py", "dies_in_call", tmp_path / "notes")
     await server.definitions()
-    with fail_after(10):
+    with fail_after(20):
         assert (await server.call(call("read"))).value == "ok"
     assert server.status.counters.starts == 2
 
 
 async def test_a_write_is_not_repeated_and_its_outcome_is_said_to_be_unknown(connect, tmp_path) -> None:
     server = connect("raw.py", "dies_in_call", tmp_path / "notes")
-    with fail_after(10), pytest.raises(ToolError) as caught:
+    with fail_after(20), pytest.raises(ToolError) as caught:
         await server.call(call("write", to="disk"))
     error = caught.value
     assert (error.server, error.tool, error.arguments) == ("dies_in_call", "write", {"to": "disk"})
@@ -178,21 +178,21 @@ async def test_a_server_that_comes_back_is_asked_for_its_tools_again(connect, tm
 
     server.on_changed(hear)
     await server.call(call("read"))
-    with fail_after(10):
+    with fail_after(20):
         await told.wait()
 
 
 async def test_a_call_past_its_time_says_so_and_tells_the_server(connect, tmp_path) -> None:
     notes = tmp_path / "notes"
     server = connect("raw.py", "silent_in_call", notes, timeout=0.3)
-    with fail_after(10), pytest.raises(ToolError) as caught:
+    with fail_after(20), pytest.raises(ToolError) as caught:
         await server.call(call("ok"))
     assert caught.value.outcome_unknown
     assert caught.value.message == (
         "Server 'silent_in_call' did not answer 'tools/call' of 'ok' within 0.3 s. "
         "It is not known whether the call took effect."
     )
-    with fail_after(10):
+    with fail_after(20):
         while "cancelled" not in notes.read_text():
             await anyio.sleep(0.01)
     assert server.status.state == "ready"
@@ -207,12 +207,12 @@ async def test_a_call_that_the_server_does_not_even_read_ends_in_time(impatient,
 
 async def test_a_dead_server_is_noticed_though_its_own_child_keeps_the_pipe_open(connect) -> None:
     server = connect("raw.py", "leaves_a_child")
-    with fail_after(5), pytest.raises(ToolError, match=r"was lost during 'tools/call' of 'ok': it exited with code 0"):
+    with fail_after(20), pytest.raises(ToolError, match=r"was lost during 'tools/call' of 'ok': it exited with code 0"):
         await server.call(call("ok"))
 
 
 async def test_an_error_that_was_answered_counts_though_the_server_left_right_after(connect) -> None:
-    with fail_after(5), pytest.raises(ToolError) as caught:
+    with fail_after(20), pytest.raises(ToolError) as caught:
         await connect("raw.py", "errs_and_leaves").call(call("ok"))
     assert not caught.value.outcome_unknown
     assert caught.value.message == (
@@ -225,7 +225,7 @@ async def test_a_server_that_is_killed_while_idle_is_started_again_when_used(con
     server = connect("raw.py", "tells_its_process", tmp_path / "pid")
     await server.definitions()
     os.kill(int(await written(tmp_path / "pid")), 9)
-    with fail_after(10):
+    with fail_after(20):
         while server.status.error is None:
             await anyio.sleep(0.01)
         assert (server.status.state, server.status.error) == (
@@ -243,7 +243,7 @@ async def test_cancelling_a_call_tells_the_server(connect, tmp_path) -> None:
         tasks.start_soon(server.call, call("ok"))
         await written(notes)
         tasks.cancel_scope.cancel()
-    with fail_after(10):
+    with fail_after(20):
         while notes.read_text() != "called\ncancelled: caller cancelled\n":
             await anyio.sleep(0.01)
 
@@ -278,7 +278,7 @@ async def test_closing_ends_a_server_that_refuses_and_all_that_it_started(impati
     server = connect("raw.py", "refuses_to_leave", notes)
     await server.definitions()
     own, child = map(int, (await written(notes)).split())
-    with fail_after(5):
+    with fail_after(20):
         await server.aclose()
         for pid in (own, child):
             await gone(pid)
@@ -295,14 +295,14 @@ async def test_closing_during_the_start_ends_it(impatient, connect) -> None:
         tasks.start_soon(use)
         while not server.status.log:
             await anyio.sleep(0.01)
-        with fail_after(10):
+        with fail_after(20):
             await server.aclose()
 
 
 async def test_a_large_result_arrives_in_linear_time(connect) -> None:
     server = connect("raw.py", "big")
     await server.definitions()
-    with fail_after(5):
+    with fail_after(20):
         result = await server.call(call("ok", size=20_000_000))
     assert result.value == "x" * 20_000_000
 
@@ -317,7 +317,7 @@ async def test_a_changed_list_is_announced_and_read_anew(connect) -> None:
 
     server.on_changed(hear)
     await server.call(call("ok"))
-    with fail_after(10):
+    with fail_after(20):
         await told.wait()
     assert [tool.name for tool in await server.definitions()] == ["ok", "new"]
 

@@ -98,7 +98,7 @@ async def test_an_address_where_nobody_listens_is_named_without_its_secrets() ->
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         server = downstream(f"http://127.0.0.1:{port}/mcp?key=secret")
-        with fail_after(10), pytest.raises(ToolError) as caught:
+        with fail_after(20), pytest.raises(ToolError) as caught:
             await server.definitions()
         await server.aclose()
     assert caught.value.message == (
@@ -109,7 +109,7 @@ async def test_an_address_where_nobody_listens_is_named_without_its_secrets() ->
 async def test_a_refused_login_is_reported_as_such(web: HandWritten) -> None:
     web.refuse = 401
     server = Downstream(HttpSpec(name="locked", url=web.url))
-    with fail_after(10), pytest.raises(ToolError) as caught:
+    with fail_after(20), pytest.raises(ToolError) as caught:
         await server.definitions()
     await server.aclose()
     assert caught.value.message == (
@@ -120,7 +120,7 @@ async def test_a_refused_login_is_reported_as_such(web: HandWritten) -> None:
 
 async def test_an_error_page_in_a_call_is_that_calls_error_only(web: HandWritten) -> None:
     server = downstream(web.url)
-    with fail_after(10):
+    with fail_after(20):
         await server.connect()
         web.refuse = 502
         with pytest.raises(ToolError, match=r"HTTP 502 Bad Gateway"):
@@ -134,7 +134,7 @@ async def test_an_error_page_in_a_call_is_that_calls_error_only(web: HandWritten
 async def test_a_call_whose_session_was_forgotten_is_made_in_a_new_one(web: HandWritten) -> None:
     """The server never saw it, so that is safe for a write too."""
     server = downstream(web.url)
-    with fail_after(10):
+    with fail_after(20):
         await server.connect()
         web.sessions.clear()
         assert (await server.call(WRITE)).value == "written"
@@ -147,7 +147,7 @@ async def test_a_write_whose_answer_breaks_off_is_not_repeated_and_costs_nothing
     web: HandWritten, sent: int
 ) -> None:
     server = downstream(web.url)
-    with fail_after(10):
+    with fail_after(20):
         await server.connect()
         web.hang_up = sent
         with pytest.raises(ToolError, match=r"Server 'web' was lost during 'tools/call' of 'write'") as caught:
@@ -161,7 +161,7 @@ async def test_a_write_whose_answer_breaks_off_is_not_repeated_and_costs_nothing
 
 async def test_a_server_that_was_away_is_connected_to_again(web: HandWritten) -> None:
     server = downstream(web.url)
-    with fail_after(10):
+    with fail_after(20):
         await server.connect()
         port = web.server_port
         web.stop()

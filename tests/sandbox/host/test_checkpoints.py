@@ -56,7 +56,7 @@ async def test_a_session_too_large_for_its_memory_is_not_noted(engine: PooledEng
 async def test_a_worker_that_lies_about_a_checkpoint_is_killed(
     raw_worker: JailedWorker, host: ScriptedHost, source: str, reason: str
 ) -> None:
-    with fail_after(10):
+    with fail_after(20):
         await raw_worker.run(f"done()\nreceive()\n{source}\nreceive()", host=host, limits=Limits())
         with pytest.raises(EngineError, match=reason):
             await raw_worker.checkpoint()
@@ -64,7 +64,7 @@ async def test_a_worker_that_lies_about_a_checkpoint_is_killed(
 
 
 async def test_a_worker_that_dies_over_its_checkpoint_says_how(raw_worker: JailedWorker, host: ScriptedHost) -> None:
-    with fail_after(10):
+    with fail_after(20):
         await raw_worker.run("done()\nreceive()\nos._exit(3)", host=host, limits=Limits())
         with pytest.raises(EngineError, match="ended with code 3"):
             await raw_worker.checkpoint()

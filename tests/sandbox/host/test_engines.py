@@ -33,7 +33,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 async def variables(worker: JailedWorker, source: str, host: ScriptedHost) -> dict[str, JSONValue]:
-    with fail_after(10):
+    with fail_after(20):
         outcome = await worker.run(source, host=host, limits=LIMITS)
     assert (outcome.status, outcome.errors, outcome.worker_lost) == ("ok", (), None)
     return dict(outcome.variables)
@@ -75,7 +75,7 @@ async def test_a_session_keeps_its_variables_from_plan_to_plan(engine: PooledEng
 
 async def test_variables_of_an_earlier_worker_are_put_back(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
-    with fail_after(5):
+    with fail_after(20):
         await worker.restore({"x": {"a": [1.5, None, "é"]}})
     assert await variables(worker, "y = x['a'][2]", host) == {"y": "é"}
 
@@ -88,7 +88,7 @@ async def test_a_tool_call_goes_to_the_host_and_back(engine: PooledEngine, host:
 async def test_two_workers_share_nothing(engine: PooledEngine, host: ScriptedHost) -> None:
     one, other = await engine.worker(), await engine.worker()
     await variables(one, "x = 1", host)
-    with fail_after(5):
+    with fail_after(20):
         outcome = await other.run("x", host=host, limits=LIMITS)
     assert outcome.status == "refused"
     assert one.pid != other.pid
@@ -127,7 +127,7 @@ async def test_a_worker_that_is_killed_from_outside_ends_its_plan_with_the_reaso
         await anyio.sleep_forever()
 
     host.tool = kill
-    with fail_after(5):
+    with fail_after(20):
         outcome = await worker.run("print('before')\ntool(value=1)", host=host, limits=LIMITS)
         again = await worker.run("x = 1", host=host, limits=LIMITS)
 
@@ -138,7 +138,7 @@ async def test_a_worker_that_is_killed_from_outside_ends_its_plan_with_the_reaso
 
 async def test_a_plan_past_its_deadline_ends_and_its_session_lives(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
-    with fail_after(5):
+    with fail_after(20):
         outcome = await worker.run("x = 1\nwhile True: pass", host=host, limits=Limits(seconds=0.2))
     assert (outcome.status, outcome.variables, outcome.worker_lost) == ("timeout", {"x": 1}, None)
     assert await variables(worker, "y = x", host) == {"y": 1}
@@ -147,7 +147,7 @@ async def test_a_plan_past_its_deadline_ends_and_its_session_lives(engine: Poole
 @pytest.mark.usefixtures("short_grace")
 async def test_a_plan_that_is_deaf_to_its_deadline_is_killed(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
-    with fail_after(5):
+    with fail_after(20):
         outcome = await worker.run(DEAF, host=host, limits=Limits(seconds=0.1))
     lost = "The plan did not stop at its deadline of 0.1 s; its worker was killed."
     assert (outcome.status, outcome.worker_lost, worker.alive) == ("timeout", lost, False)
@@ -161,7 +161,7 @@ async def test_an_interrupted_plan_is_cancelled_and_its_session_lives(engine: Po
         await worker.interrupt()
 
     host.tool = interrupt
-    with fail_after(5):
+    with fail_after(20):
         await worker.interrupt()  # nothing runs: nothing happens
         outcome = await worker.run("x = 1\ntool(value=1)\nwhile True: pass", host=host, limits=LIMITS)
         await worker.interrupt()
@@ -179,7 +179,7 @@ async def test_a_plan_is_interrupted_even_before_its_worker_has_begun_with_it(
     async def run() -> None:
         outcomes.append(await worker.run("while True: pass", host=host, limits=LIMITS))
 
-    with fail_after(5):
+    with fail_after(20):
         async with create_task_group() as tasks:
             tasks.start_soon(run)
             await anyio.lowlevel.checkpoint()
@@ -203,7 +203,7 @@ async def test_cancelling_the_wait_cancels_the_call_and_stops_the_plan(
             cancelled.set()
 
     host.tool = never
-    with fail_after(5):
+    with fail_after(20):
         if how == "a scope":
             async with create_task_group() as tasks:
                 tasks.start_soon(lambda: worker.run("x = 1\ntool(value=1)", host=host, limits=LIMITS))
@@ -223,7 +223,7 @@ async def test_cancelling_the_wait_cancels_the_call_and_stops_the_plan(
 @pytest.mark.usefixtures("short_grace")
 async def test_cancelling_the_wait_kills_a_plan_that_does_not_stop(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
-    with fail_after(5):
+    with fail_after(20):
         with anyio.move_on_after(0.2):
             await worker.run(DEAF, host=host, limits=LIMITS)
         assert not worker.alive
@@ -233,7 +233,7 @@ async def test_cancelling_the_wait_kills_a_plan_that_does_not_stop(engine: Poole
 @linux
 async def test_a_plan_that_wants_too_much_memory_does_not_get_it(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
-    with fail_after(10):
+    with fail_after(20):
         outcome = await worker.run("x = 'x' * (300 * 2**20)", host=host, limits=LIMITS)
     assert outcome.status in ("error", "limit")
     assert await variables(worker, "y = 'x' * 2**20\ny = len(y)", host) == {"y": 2**20}
@@ -243,10 +243,10 @@ async def test_a_plan_that_wants_too_much_memory_does_not_get_it(engine: PooledE
 async def test_a_worker_that_used_up_its_cpu_time_ends_with_status_limit(host: ScriptedHost) -> None:
     engine = open_engine(limits=LIMITS, warm_workers=0, cpu_seconds=1)
     try:
-        with fail_after(10):
+        with fail_after(20):
             worker = await engine.worker()
             outcome = await worker.run("x = 1\nwhile True: pass", host=host, limits=LIMITS)
-            with fail_after(5):
+            with fail_after(20):
                 await worker.aclose()
     finally:
         await engine.aclose()
@@ -333,7 +333,7 @@ async def test_closing_the_engine_ends_everything_even_a_running_plan(host: Scri
         await anyio.sleep_forever()
 
     host.tool = never
-    with fail_after(10):
+    with fail_after(20):
         async with create_task_group() as tasks:
             tasks.start_soon(run)
             await called.wait()

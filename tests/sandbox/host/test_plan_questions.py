@@ -22,7 +22,7 @@ ANSWERED = "answer = receive()\nanswer.pop('type')\ndone(result=answer)"
 
 
 async def result(worker: JailedWorker, source: str, host: ScriptedHost, limits: Limits = LIMITS) -> JSONValue:
-    with fail_after(5):
+    with fail_after(20):
         outcome = await worker.run(source, host=host, limits=limits)
     assert (outcome.status, outcome.errors) == ("ok", ())
     return outcome.result
@@ -200,7 +200,7 @@ send(type='output', text='é' * 400)
 done(status='limit', errors=[{'type': 'LimitReached', 'message': 'output', 'line': 3}], variables={'z': [1]},
      deleted=['old'], functions=['f'], truncated={'big': 7})
 """
-    with fail_after(5):
+    with fail_after(20):
         outcome = await raw_worker.run(source, host=host, limits=LIMITS)
 
     assert outcome == Outcome(
@@ -221,7 +221,7 @@ async def test_a_worker_runs_many_plans_and_its_ids_never_begin_again(
     assert [await result(raw_worker, f"call(1)\n{ANSWERED}", host) for _ in range(3)] == [
         {"id": n, "value": []} for n in (1, 2, 3)
     ]
-    with fail_after(5):
+    with fail_after(20):
         outcome = await raw_worker.run("ids = itertools.count(1)\ncall(1)\nreceive()", host=host, limits=LIMITS)
     assert outcome.worker_lost == "The worker used the id 1 again."
 
@@ -261,7 +261,7 @@ async def test_a_second_plan_at_the_same_time_is_a_mistake_of_the_caller(
 
 
 async def test_a_source_that_cannot_be_run_is_not_sent(raw_worker: JailedWorker, host: ScriptedHost) -> None:
-    with fail_after(5):
+    with fail_after(20):
         half = await raw_worker.run("x = 1\ny = '\ud800'", host=host, limits=LIMITS)
         long = await raw_worker.run("#" * 11, host=host, limits=Limits(source_bytes=10))
 

@@ -47,7 +47,7 @@ def kill_zygote(source: ZygoteSource) -> None:
 async def test_a_plan_whose_zygote_dies_ends_with_that_reason_and_the_next_worker_has_a_new_one(
     source: ZygoteSource, host: ScriptedHost
 ) -> None:
-    with fail_after(10):
+    with fail_after(20):
         worker = await source.start()
         first = source.zygote_pid
 
@@ -69,7 +69,7 @@ async def test_a_plan_whose_zygote_dies_ends_with_that_reason_and_the_next_worke
 
 
 async def test_a_fork_that_the_zygote_does_not_survive_is_an_error_that_says_so(source: ZygoteSource) -> None:
-    with fail_after(10):
+    with fail_after(20):
         worker = await source.start()
         await worker.aclose()
         zygote = source._zygote
@@ -86,7 +86,7 @@ async def test_a_fork_that_the_zygote_does_not_survive_is_an_error_that_says_so(
 async def test_a_fork_that_nobody_waits_for_any_more_disturbs_no_other(
     source: ZygoteSource, host: ScriptedHost
 ) -> None:
-    with fail_after(10):
+    with fail_after(20):
         first = await source.start()
         pid = source.zygote_pid
         with anyio.CancelScope() as scope:
@@ -102,7 +102,7 @@ async def test_a_fork_that_nobody_waits_for_any_more_disturbs_no_other(
 
 async def test_a_warm_worker_goes_to_one_session_and_is_replaced(source: ZygoteSource) -> None:
     engine = PooledEngine(source, warm=2)
-    with fail_after(10):
+    with fail_after(20):
         engine.warm_up()
         assert engine._filling is not None
         await engine._filling
@@ -118,7 +118,7 @@ async def test_a_warm_worker_goes_to_one_session_and_is_replaced(source: ZygoteS
 
 async def test_a_warm_worker_that_died_is_not_given_out(source: ZygoteSource, host: ScriptedHost) -> None:
     engine = PooledEngine(source, warm=1)
-    with fail_after(10):
+    with fail_after(20):
         engine.warm_up()
         assert engine._filling is not None
         await engine._filling
@@ -134,20 +134,20 @@ async def test_a_warm_worker_that_died_is_not_given_out(source: ZygoteSource, ho
 
 async def test_a_zygote_that_cannot_start_says_why(source: ZygoteSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planact_server.sandbox.launching._restricted_python", lambda: "/nowhere")
-    with fail_after(10), pytest.raises(EngineError, match=r"forked from ended with code 1: .*nowhere"):
+    with fail_after(20), pytest.raises(EngineError, match=r"forked from ended with code 1: .*nowhere"):
         await source.start()
 
 
 async def test_an_interpreter_that_is_not_there_is_named(source: ZygoteSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with fail_after(10), pytest.raises(EngineError, match="No interpreter could be started from '/nowhere/python'"):
+    with fail_after(20), pytest.raises(EngineError, match="No interpreter could be started from '/nowhere/python'"):
         await source.start()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no pidfd already")
 @pytest.mark.usefixtures("short_grace")
 async def test_without_pidfds_the_zygote_does_the_signalling(source: ZygoteSource, host: ScriptedHost) -> None:
-    with fail_after(10):
+    with fail_after(20):
         worker = await source.start()
         process = worker._process
         process.close()  # lets the pidfd go
@@ -184,7 +184,7 @@ asyncio.run(main())
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot promise it")
 @pytest.mark.parametrize("choice", ["fork", "spawn"])
 async def test_nothing_outlives_a_server_that_is_killed(choice: str) -> None:
-    with fail_after(10):
+    with fail_after(20):
         script = SERVER_THAT_IS_KILLED.format(choice=choice)
         server = await anyio.run_process([sys.executable, "-c", script], check=False)
         pids = [int(pid) for pid in server.stdout.split()]
