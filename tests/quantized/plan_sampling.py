@@ -2,7 +2,8 @@
 
 A plan is derived from the grammar's rules from the top down. Where there is a choice, the model's own logits for the
 next byte decide, with a bias: towards alternatives that were rarely chosen, or that lead to such; away from names that
-nothing has, which a grammar cannot know; and, when a plan is long, towards its end.
+nothing has and from operators behind literals, which a grammar cannot know better; and, when a plan is long, towards
+its end. `Sampler.works` judges each statement as soon as it is written; one that fails is written anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp as _llama_cpp
@@ -20,7 +22,7 @@ import llama_cpp as _llama_cpp
 from planact_quantized.grammar.gbnf import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from planact_quantized.grammar.gbnf_rules import Alternative, Characters
@@ -29,13 +31,20 @@ llama_cpp: Any = _llama_cpp  # its types are those of ctypes, and not of use
 
 CONTEXT = 4096
 FAR = 1_000
-TRIES = 20
+TRIES = 4
+"""How often a statement that fails is written before the plan goes on without, or with it if it shows what is new."""
+
+STATEMENTS = ("stmt-m0", "stmt-v0", "opening")
 USUAL = ("for-m", "if-m", "for-v", "if-v")
 """Goals when nothing new is looked for, beside the arguments of calls: what plans are made of."""
 
 LONG = 800
 """Characters after which a plan is steered to its end."""
 
+_OPERATORS, _LITERALS = ".[( +-*/%@&|^<>=!", "'\"0123456789]})"
+
+_BODIES = re.compile(r"(nested-)?(function|coroutine)-rest")
+_PARAMETERS = ("plain-parameter", "defaults", "rest", "named", "collected")
 _READS = re.compile(r"nonstring-|decorator|errors|format|name-constant|alternative|type-part|target-")
 
 
@@ -57,10 +66,26 @@ class ByteModel:
     def begin(self, prompt: str) -> None:
         """Forget everything but a prompt."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        self._fed: list[int] = []
         self.feed(prompt)
 
+    @property
+    def position(self) -> int:
+        """How many tokens it holds."""
+        return len(self._fed)
+
+    def rewind(self, position: int) -> None:
+        """Forget what was fed behind a position; the last token before it is evaluated again, for its logits."""
+        last = self._fed[position - 1]
+        del self._fed[position - 1 :]
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._context), 0, position - 1, -1)
+        self._evaluate([last])
+
     def feed(self, text: str) -> None:
-        tokens = [self._tokens[byte] for byte in text.encode()]
+        self._evaluate([self._tokens[byte] for byte in text.encode()])
+
+    def _evaluate(self, tokens: list[int]) -> None:
+        self._fed += tokens
         held = (llama_cpp.llama_token * len(tokens))(*tokens)
         batch = llama_cpp.llama_batch_get_one(held, len(tokens))
         assert llama_cpp.llama_decode(self._context, batch) == 0
@@ -75,6 +100,18 @@ class ByteModel:
         llama_cpp.llama_model_free(self._model)
 
 
+@dataclass(frozen=True)
+class Statement:
+    """The end of a statement that is being written, and what was there before it."""
+
+    rule: int
+    parent: int
+    need: int
+    out: int
+    position: int
+    used: Counter[tuple[int, int]]
+
+
 @dataclass
 class Sampler:
     """Writes plans under one grammar and remembers what of it they used."""
@@ -82,6 +119,12 @@ class Sampler:
     text: str
     reads: Sequence[str]
     """Names that have values wherever the plan runs."""
+
+    attributes: Sequence[str]
+    """What those values have."""
+
+    works: Callable[[str], bool]
+    """Whether a statement of a plan runs, behind those before it."""
 
     seed: int = 0
     used: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -94,21 +137,26 @@ class Sampler:
         self._arguments = sorted(name for name in self.written_rules if re.fullmatch(r"a\d+", name))
         self._least = self._least_lengths()
         self._fresh = 0
+        self._tries = 0
 
-    @property
+    @cached_property
     def written_rules(self) -> set[str]:
         """The rules of the grammar as it is written: those of groups and repetitions belong to theirs."""
         return {line.partition(" ::=")[0] for line in self.text.splitlines()}
 
     @property
     def unused_rules(self) -> set[str]:
-        return self.written_rules - {self._rules.names[rule] for rule, _ in self.used}
+        return self._unused_rules(self.used)
+
+    def _unused_rules(self, used: Counter[tuple[int, int]]) -> set[str]:
+        return self.written_rules - {self._rules.names[rule] for rule, _ in used}
 
     def write(self, model: ByteModel) -> str:
         """Return one plan, without the fence that closes it."""
         self._model = model
         self._out: list[str] = []
-        self._taken = {*self.reads}
+        self._hopeless = False
+        self._parameters: list[list[str]] = []
         self._aim()
         model.begin("plan\n```python\n")
         self._derive()
@@ -126,11 +174,24 @@ class Sampler:
         need = self._least[self._rules.root]
         while todo:
             element, parent, guided = todo.pop()
+            if isinstance(element, Statement):
+                again = self._judge(element, todo)
+                need = need if again is None else again
+                continue
+            if isinstance(element, int) and self._rules.names[element] in STATEMENTS and not self._hopeless:
+                begun = Statement(element, parent, need, len(self._out), self._model.position, self.used.copy())
+                todo.append((begun, parent, False))
+            if element is None:
+                self._parameters.pop()
+                continue
             if not isinstance(element, int):
                 need -= 1
                 self._emit(self._character(element))
                 continue
             need -= self._least[element]
+            if _BODIES.match(self._rules.names[element]):
+                self._parameters.append([])
+                todo.append((None, parent, False))
             forced = self._forced_name(element, parent, guided)
             if forced is not None:
                 self._emit(forced)
@@ -144,9 +205,26 @@ class Sampler:
             if element == self._goal:
                 todo = self._guided(todo)
 
+    def _judge(self, statement: Statement, todo: list[tuple[Any, int, bool]]) -> int | None:
+        """Try a statement that is complete; where it fails, put another in its place and return what is needed then."""
+        if self.works("".join(self._out[statement.out :])):
+            self._tries = 0
+            return None
+        self._tries += 1
+        if self._tries > TRIES and self.unused_rules < self._unused_rules(statement.used):
+            # It shows what no other has: kept, and the plan ends here when it runs.
+            self._tries, self._hopeless = 0, True
+            return None
+        del self._out[statement.out :]
+        self._model.rewind(statement.position)
+        self.used = statement.used
+        self._aim()
+        todo.append((statement.rule, statement.parent, self._tries < TRIES))
+        return statement.need
+
     def _guided(self, todo: list[tuple[Any, int, bool]]) -> list[tuple[Any, int, bool]]:
         """Choose another goal, one that something still to be derived can come to."""
-        for _ in range(TRIES):
+        for _ in range(20):
             self._aim()
             able = [i for i, (each, _, _) in enumerate(todo) if isinstance(each, int) and self._distance[each] < FAR]
             if able:
@@ -169,6 +247,10 @@ class Sampler:
 
     def _weights(self, rule: int, need: int, guided: bool) -> list[float]:
         """Weigh the alternatives of a rule: by the model, by how rare they are, and by how long they make the plan."""
+        if self._tries > TRIES:
+            # Nothing that was tried here works: as short as can be, which is a variable.
+            lengths = [self._length(each) for each in self._rules.alternatives[rule]]
+            return [float(each == min(lengths)) for each in lengths]
         late = max(0, sum(map(len, self._out)) + need - LONG) / 60
         pressure = late + (0.01 if guided else 0.25)
         logits = self._model.logits()
@@ -180,8 +262,17 @@ class Sampler:
             rare = 1 / (1 + self.used[rule, number]) ** 0.5
             leads = 1000 if guided and self._distance_of(alternative) < self._distance[rule] else 1
             short = math.exp(-min(pressure * self._length(alternative), 600))
-            weights.append(likely * rare * leads * short + 1e-300)
+            weights.append(likely * rare * leads * short * self._sense(rule, alternative, first) + 1e-300)
         return weights
+
+    def _sense(self, rule: int, alternative: Alternative, first: Sequence[int]) -> float:
+        """Return how much sense an alternative makes to who has types in mind, compared to others."""
+        if self._rules.names[rule] == "declared" and isinstance(alternative[0], tuple) and not self._enclosing:
+            return 0.0
+        if first and chr(first[0]) in _OPERATORS and "".join(self._out[-1:])[-1:] in _LITERALS:
+            return 0.02
+        names = {self._rules.names[each] for each in alternative if isinstance(each, int)}
+        return 0.1 if "known" in names or (first and chr(first[0]) in "-+~" and not names) else 1.0
 
     def _character(self, characters: Characters) -> str:
         """Let the model choose a character: of ASCII where there is some, by its logits."""
@@ -205,6 +296,13 @@ class Sampler:
     def _forced_name(self, rule: int, parent: int, guided: bool) -> str | None:
         """Return a name to write instead of deriving one: where it is read, one that exists; else an unused one."""
         name, place = self._rules.names[rule], self._rules.names[parent]
+        if name.startswith("condition-") and place.startswith("while-") and not guided:
+            # False: the loop ends.
+            return self._random.choice(self.reads)
+        if name == "attr" and place.startswith("dotted") and not guided:
+            return self._random.choice(self.attributes)
+        if name == "n" and place.startswith("declared"):
+            return self._random.choice(self._enclosing)
         if name == "key" and not guided:
             return f'"k{self._unused()}"'
         if name == "n" and (_READS.match(place) or (place.startswith("refutable") and self._out[-1] != "*")):
@@ -212,7 +310,17 @@ class Sampler:
         repeats = name == "n" or (
             name == "attr" and not place.startswith(("dotted", "target", "errors", "type", "deco"))
         )
-        return f"v{self._unused()}" if repeats and not guided else None
+        if not repeats or (guided and place not in _PARAMETERS):
+            return None
+        fresh = f"v{self._unused()}"
+        if place in _PARAMETERS:
+            self._parameters[-1].append(fresh)
+        return fresh
+
+    @property
+    def _enclosing(self) -> list[str]:
+        """Names of the functions around the one that is being written: those that `nonlocal` may name."""
+        return [name for names in self._parameters[:-1] for name in names]
 
     def _unused(self) -> int:
         self._fresh += 1
@@ -239,7 +347,7 @@ class Sampler:
         """Choose a rule to show next, and work out how far every rule is from it."""
         unused = sorted(self.unused_rules)
         usual = USUAL if self._random.random() < 0.3 else self._arguments
-        name = self._random.choice(unused if unused and self._random.random() < 0.5 else usual)
+        name = self._random.choice(unused if unused and self._random.random() < 0.7 else usual)
         self._goal = self._number[name]
         users: dict[int, list[int]] = {}
         for rule, alternatives in enumerate(self._rules.alternatives):

@@ -4,17 +4,31 @@
 special tokens: 261) the default one has about 220 kB and loads in milliseconds.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+NEVER = -20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaning:
+    """What a model with random weights likes to write all the same."""
+
+    words: Sequence[str] = ()
+    """Tokens beside those of the byte vocabulary."""
+
+    logit: Callable[[str], float]
+    """Added to that of a token: by its text, a character of Latin-1 for each byte."""
 
 
 def make_gguf(
@@ -27,6 +41,7 @@ def make_gguf(
     kv_heads: int = 2,
     context: int = 4096,
     vocabulary: Path | None = None,
+    leaning: Leaning | None = None,
     seed: int = 0,
     scale: float = 0.02,
     template: str = CHATML,
@@ -38,9 +53,11 @@ def make_gguf(
     """Write a model with random weights and return its path.
 
     `vocabulary` is a GGUF to take the tokenizer from; None: the byte vocabulary. `omit` names metadata to leave out
-    ("tokenizer", "template", "context", "merges"); `tensors=False` makes the vocabulary-only kind of file.
+    ("tokenizer", "template", "context", "merges"); `tensors=False` makes the vocabulary-only kind of file. With
+    `leaning` (and the byte vocabulary) some tokens are likelier than others, and a letter hardly follows a letter.
     """
-    tokens, types, merges = _byte_vocabulary() if vocabulary is None else _vocabulary_of(vocabulary)
+    words = () if leaning is None else leaning.words
+    tokens, types, merges = _byte_vocabulary(words) if vocabulary is None else _vocabulary_of(vocabulary)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny random model")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if dtype is np.float32 else gguf.LlamaFileType.MOSTLY_F16)
@@ -68,12 +85,23 @@ def make_gguf(
     if "template" not in omit:
         writer.add_chat_template(template)
     if tensors:
-        _add_tensors(writer, len(tokens), width, layers, feed_forward, heads, kv_heads, seed, scale, dtype)
+        _add_tensors(
+            writer, len(tokens), width, layers, feed_forward, heads, kv_heads, seed, scale, dtype, _leanings(leaning)
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+@dataclass(frozen=True)
+class Leanings:
+    """A leaning as weights."""
+
+    bias: NDArray[np.float32]
+    first_columns: dict[str, NDArray[np.float32]]
+    """A direction of its own says whether the last token ended with a letter: whatever begins with one is shy of it."""
 
 
 def _add_tensors(
@@ -87,12 +115,16 @@ def _add_tensors(
     seed: int,
     scale: float,
     dtype: type[np.floating],
+    leanings: Leanings | None,
 ) -> None:
     random = np.random.default_rng(seed)
     kv_width = kv_heads * (width // heads)
 
     def matrix(name: str, rows: int, columns: int) -> None:
-        writer.add_tensor(name, (random.standard_normal((rows, columns), dtype=np.float32) * scale).astype(dtype))
+        values = random.standard_normal((rows, columns), dtype=np.float32) * scale
+        if leanings is not None and name in leanings.first_columns:
+            values[:, 0] = leanings.first_columns[name]
+        writer.add_tensor(name, values.astype(dtype))
 
     def vector(name: str, size: int, value: float) -> None:
         writer.add_tensor(name, np.full(size, value, np.float32))
@@ -111,13 +143,35 @@ def _add_tensors(
         matrix(f"{block}.ffn_down.weight", width, feed_forward)
     vector("output_norm.weight", width, 1)
     matrix("output.weight", vocabulary, width)
+    if leanings is not None:
+        writer.add_tensor("output.bias", leanings.bias)
 
 
-def _byte_vocabulary() -> tuple[list[str], list[int], list[str]]:
+def _leanings(leaning: Leaning | None) -> Leanings | None:
+    if leaning is None:
+        return None
+    texts = [*map(chr, range(256)), "``", "```", *leaning.words]
+    ends, begins = ([_is_word(text[at]) for text in texts] + [False] * len(SPECIAL) for at in (-1, 0))
+    bias = [leaning.logit(text) for text in texts] + [NEVER] * len(SPECIAL)
+    return Leanings(
+        np.array(bias, np.float32),
+        {
+            "token_embd.weight": np.array(ends, np.float32) * 0.4,
+            "output.weight": np.array(begins, np.float32) * -3.0,
+        },
+    )
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character == "_")
+
+
+def _byte_vocabulary(words: Sequence[str]) -> tuple[list[str], list[int], list[str]]:
     spelled = _byte_spellings()
     tick = spelled[ord("`")]
-    tokens = [spelled[byte] for byte in range(256)] + [tick * 2, tick * 3, *SPECIAL]
-    types = [gguf.TokenType.NORMAL] * 258 + [gguf.TokenType.CONTROL] * 3
+    added = ["".join(spelled[byte] for byte in word.encode()) for word in words]
+    tokens = [spelled[byte] for byte in range(256)] + [tick * 2, tick * 3, *added, *SPECIAL]
+    types = [gguf.TokenType.NORMAL] * (258 + len(added)) + [gguf.TokenType.CONTROL] * 3
     return tokens, [int(each) for each in types], [f"{tick} {tick}", f"{tick * 2} {tick}"]
 
 
