@@ -70,7 +70,7 @@ async def test_a_task_is_planned_run_and_shown(home: Home) -> None:
 
 async def test_an_answer_for_programs_is_one_object(home: Home) -> None:
     async with assistant(home, fenced("x = 1 + 2\nx"), tools=False):
-        code, out, _ = await home.run("ask", "--json", stdin="add one and two")
+        code, out, _ = await home.run("ask", "--json", stdin="add one and two", cold=True)
     answer = json.loads(out)
     assert (code, answer["status"], answer["result"], answer["plan"]) == (0, "ok", 3, "x = 1 + 2\nx")
 

@@ -149,7 +149,7 @@ async def test_tools_are_listed_searched_and_shown(home: Home) -> None:
 
 async def test_servers_show_how_each_one_stands(home: Home) -> None:
     home.configure("", workshop=workshop(), lathe=workshop("--broken"))
-    code, out, _ = await home.run("servers", "--json")
+    code, out, _ = await home.run("servers", "--json", cold=True)
     reports = {report["name"]: report for report in json.loads(out)}
     assert code == 0
     assert (reports["workshop"]["state"], reports["workshop"]["tools"]) == ("ready", 8)

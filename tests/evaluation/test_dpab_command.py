@@ -127,7 +127,7 @@ async def test_a_model_is_asked_as_published(home: Home, benchmark: Path) -> Non
     async with serving() as server:
         use(home, server)
         server.chat(lambda exchange: exchange.says("Step by step.\n```python\n", GOOD, "\n```"))
-        code, out, _ = await home.run("eval", "dpab", str(benchmark), "--limit", "1", "--json")
+        code, out, _ = await home.run("eval", "dpab", str(benchmark), "--limit", "1", "--json", cold=True)
         body = server.chats[0].body
     answer = json.loads(out)
     assert code == 0

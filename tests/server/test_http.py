@@ -27,22 +27,26 @@ HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 @asynccontextmanager
-async def serving(home: Home, *, host: str = "127.0.0.1", **environment: str) -> AsyncIterator[str]:
+async def serving(home: Home, *, host: str = "127.0.0.1", cold: bool = False, **environment: str) -> AsyncIterator[str]:
     """Serve over HTTP on a free port and yield the address."""
-    async with serving_process(home, host, environment) as (_, address):
+    async with serving_process(home, host, environment, cold=cold) as (_, address):
         yield address
 
 
 @asynccontextmanager
 async def serving_process(
-    home: Home, host: str = "127.0.0.1", environment: Mapping[str, str] = MappingProxyType({})
+    home: Home,
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cold: bool = False,
 ) -> AsyncIterator[tuple[Process, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (home.folder / "stderr.txt").open("w") as errors:
         process = await anyio.open_process(
-            planact("serve", "--http", f"{host}:{port}"),
+            planact("serve", "--http", f"{host}:{port}", cold=cold),
             env=home.environment | dict(environment),
             cwd=home.work,
             stdin=subprocess.DEVNULL,
@@ -76,7 +80,7 @@ async def post(address: str, **headers: str) -> int:
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_plan_runs_over_http_in_both_eras(home: Home, mode: str) -> None:
-    async with serving(home) as address:
+    async with serving(home, cold=True) as address:
         with anyio.fail_after(30):
             async with Client(address, mode=mode) as client:
                 answer = await act(client, "pair_sum(a=[1], b=[2])")
