@@ -93,7 +93,7 @@ def test_deleted_variables_are_named(worker: PlanWorker) -> None:
 
     run = worker.run("del a, f")
 
-    assert (run.done["deleted"], run.done["functions"]) == (["a"], [])
+    assert (run.done["deleted"], run.done["functions"]) == (["a", "f"], [])
 
 
 def test_restored_variables_are_there_and_unchanged(worker: PlanWorker) -> None:
