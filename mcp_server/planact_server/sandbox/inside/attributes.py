@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from enum import EnumMeta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from planact_server.sandbox.inside import formatting
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -275,45 +277,36 @@ def _checked(name: object) -> str:
 
 
 class _PlanFormatter(string.Formatter):
-    """`str.format` whose field names read attributes through the guard."""
+    """`str.format` whose field names read attributes through the guard. For one use: it counts."""
+
+    def __init__(self) -> None:
+        self._numbers = formatting.Numbers()
+
+    def parse(self, format_string: Any) -> Any:
+        # The library's own numbering knows `{}` alone, not `{.name}` and `{[0]}`.
+        for literal, field, spec, conversion in super().parse(format_string):
+            yield literal, None if field is None else self._numbers.numbered(field), spec, conversion
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        first, rest = _split_field(field_name)
+        first, rest = formatting.steps(field_name)
         value = self.get_value(first, args, kwargs)
         for is_attribute, key in rest:
-            value = guarded_getattr(value, key) if is_attribute else value[key]
+            value = guarded_getattr(value, str(key)) if is_attribute else value[key]
         return value, first
 
 
-_FIELD = re.compile(r"\.([^.\[]+)|\[([^\]]+)\]")
-
-
-def _split_field(field_name: str) -> tuple[int | str, list[tuple[bool, Any]]]:
-    """`user.name[0]` → `user` and its steps, as `str.format` reads it."""
-    end = min((at for at in (field_name.find("."), field_name.find("[")) if at >= 0), default=len(field_name))
-    first, rest = field_name[:end], field_name[end:]
-    steps: list[tuple[bool, Any]] = []
-    position = 0
-    while position < len(rest):
-        step = _FIELD.match(rest, position)
-        if step is None:
-            raise ValueError(f"Bad field {field_name!r} in a format string.")
-        name, key = step.groups()
-        steps.append((True, name) if name is not None else (False, int(key) if key.isdigit() else key))
-        position = step.end()
-    return (int(first) if first.isdigit() else first), steps
-
-
-_FORMATTER = _PlanFormatter()
-
-
 @functools.lru_cache(maxsize=512)
-def _reads_nothing(template: str) -> bool:
-    """True for a template without attributes, items and nested fields: `str.format` itself is safe with it."""
-    for _, name, spec, _ in _FORMATTER.parse(template):
-        if "." in (name or "") or "[" in (name or "") or "{" in (spec or ""):
-            return False
-    return True
+def _is_harmless(template: str) -> bool:
+    """True where `str.format` itself is safe: every attribute that it would read is a plain one."""
+    names = formatting.attributes_read(template)
+    return names is not None and all(judge(name) == "plain" for name in names)
+
+
+def format_of(target: Any) -> Any:
+    """`target.format`."""
+    if type(target) is str and _is_harmless(target):
+        return target.format
+    return guarded_getattr(target, "format")
 
 
 class _Format:
@@ -326,11 +319,12 @@ class _Format:
         self._mapping = mapping
 
     def __call__(self, *args: Any, **kwargs: Any) -> str:
-        if not self._mapping and _reads_nothing(self._template):
-            return self._template.format(*args, **kwargs)
+        if _is_harmless(self._template):
+            native = self._template.format_map if self._mapping else self._template.format
+            return native(*args, **kwargs)
         if self._mapping:
-            return _FORMATTER.vformat(self._template, (), *args, **kwargs)
-        return _FORMATTER.vformat(self._template, args, kwargs)
+            return _PlanFormatter().vformat(self._template, (), *args, **kwargs)
+        return _PlanFormatter().vformat(self._template, args, kwargs)
 
 
 def _format_unbound(template: str, /, *args: Any, **kwargs: Any) -> str:

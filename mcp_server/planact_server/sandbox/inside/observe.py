@@ -40,14 +40,16 @@ class Observer:
     def __init__(self) -> None:
         self._tables: dict[str, Table] = {}
         # By the frame itself, not its id: a frame that is kept cannot be mistaken for a later one.
-        self._open: dict[tuple[FrameType, int], list[tuple[int, tuple[str, ...]]]] = {}
+        self.open: dict[tuple[FrameType, int], list[tuple[int, tuple[str, ...]]]] = {}
+        """Results that wait for their statement to complete. One object for good: plans ask whether it is empty."""
+
         self._bound: dict[int, list[str]] = {}
         self._current: set[str] = set()
 
     def begin_plan(self, filename: str, table: Table) -> None:
         self._current.clear()
         self.add_code(filename, table)
-        self._open.clear()
+        self.open.clear()
         self._bound.clear()
 
     def add_code(self, filename: str, table: Table) -> None:
@@ -82,17 +84,16 @@ class Observer:
         if place.statement is None:
             self._report(call, place.names)
         else:
-            self._open.setdefault(place.statement, []).append((call, place.names))
+            self.open.setdefault(place.statement, []).append((call, place.names))
 
     def begin(self, statement: int) -> None:
         """Marker before a statement: what an earlier, failed run of it left is void."""
-        if self._open:
-            self._open.pop((current_frame(1), statement), None)
+        self.open.pop((current_frame(1), statement), None)
 
     def commit(self, statement: int, _begun: None = None, value: Any = None) -> Any:
         """Marker after a statement, or around the value of a walrus."""
-        if self._open:
-            for call, names in self._open.pop((current_frame(1), statement), ()):
+        if self.open:
+            for call, names in self.open.pop((current_frame(1), statement), ()):
                 self._report(call, names)
         return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import aio, attributes, facades, hints, language, policy, tools
+from planact_server.sandbox.inside import aio, attributes, emitted, facades, hints, language, tools
 from planact_server.sandbox.inside.channel import ToolError
 
 if TYPE_CHECKING:
@@ -43,16 +43,20 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
         **helpers,
         "print": link.channel.print,
         "ToolError": ToolError,
-        policy.GETATTR: attributes.guarded_getattr,
-        policy.WRITABLE: attributes.writable,
-        policy.CLASS_NAME: language.class_name,
-        policy.IMPORT: import_module,
-        policy.IMPORT_FROM: import_name,
-        policy.AWAIT: _awaitable,
-        policy.DEFER: defer,
-        policy.BEGIN: link.observer.begin,
-        policy.COMMIT: link.observer.commit,
-        policy.RESULT: keep_result,
+        emitted.GETATTR: attributes.guarded_getattr,
+        emitted.FORMAT: attributes.format_of,
+        emitted.WRITABLE: attributes.writable,
+        emitted.TYPE: type,
+        emitted.OWN_CLASSES: attributes.plan_classes,
+        emitted.CLASS_NAME: language.class_name,
+        emitted.IMPORT: import_module,
+        emitted.IMPORT_FROM: import_name,
+        emitted.AWAIT: _awaitable,
+        emitted.DEFER: defer,
+        emitted.OPEN: link.observer.open,
+        emitted.BEGIN: link.observer.begin,
+        emitted.COMMIT: link.observer.commit,
+        emitted.RESULT: keep_result,
     }
 
 

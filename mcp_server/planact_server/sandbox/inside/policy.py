@@ -1,8 +1,8 @@
 """What Python a plan may use, and how it is compiled.
 
 RestrictedPython's transformer refuses every syntax node that it does not know, which keeps new Python versions from
-opening doors. This subclass opens what models really write and adds the markers that the runtime observes. The helper
-functions that the compiled code calls have a dot in their names: no plan can spell, bind or shadow them.
+opening doors. This subclass opens what models really write and adds the markers that the runtime observes. What guards
+and markers look like in the compiled code is in `emitted`.
 """
 
 # ruff: noqa: N802, N815 - the names of ast.NodeVisitor
@@ -17,23 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from planact_server.sandbox.inside import attributes
+from planact_server.sandbox.inside import attributes, emitted, formatting
 from planact_server.sandbox.inside.source import Problem, Refused, Text, syntax_problem
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from types import CodeType
-
-GETATTR = "getattr."
-WRITABLE = "writable."
-IMPORT = "import."
-IMPORT_FROM = "import-from."
-AWAIT = "await."
-DEFER = "defer."
-BEGIN = "begin."
-COMMIT = "commit."
-RESULT = "result."
-CLASS_NAME = "class-name."
 
 _SCHEDULERS = frozenset(str.split("gather create_task ensure_future wait_for wait as_completed shield run parallel"))
 """Spellings whose direct arguments may be tool calls that start now and are awaited later."""
@@ -136,20 +125,38 @@ class Policy(RestrictingNodeTransformer):
                 attr="__name__" | "__qualname__",
                 ctx=ast.Load(),
             ):
-                return _call(CLASS_NAME, [self.visit(value)], at=node)
+                return emitted.call(emitted.CLASS_NAME, [self.visit(value)], at=node)
             case _:
                 pass
         verdict = self._check_attribute(node, node.attr)
         if isinstance(node.ctx, ast.Load):
-            visited = self.node_contents_visit(node)
-            if verdict == "plain":
-                return visited
-            return _call(GETATTR, [visited.value, ast.Constant(self._mangled(node.attr))], at=node)
+            return self._read(self.node_contents_visit(node), verdict)
         if not attributes.is_ordinary_name(node.attr):
             self.refuse(node, f"Attribute {node.attr!r} cannot be set in a plan.", _HINTS.get(node.attr))
         visited = self.node_contents_visit(node)
-        visited.value = _call(WRITABLE, [visited.value], at=visited.value)
+        visited.value = emitted.writable(visited.value)
         return visited
+
+    def _read(self, node: ast.Attribute, verdict: attributes.Verdict) -> ast.expr:
+        if verdict == "plain":
+            return node
+        if node.attr in {"format", "format_map"} and self._is_harmless_template(node.value):
+            return node
+        name = self._mangled(node.attr)
+        if node.attr.startswith("_") and attributes.is_ordinary_name(node.attr):
+            return emitted.private_read(node, name)
+        if node.attr == "format":
+            return emitted.call(emitted.FORMAT, [node.value], at=node)
+        return emitted.call(emitted.GETATTR, [node.value, ast.Constant(name)], at=node)
+
+    def _is_harmless_template(self, template: ast.expr) -> bool:
+        """True for `"...".format` when the guard lets pass every attribute that the text reads."""
+        if not isinstance(template, ast.Constant) or not isinstance(template.value, str):
+            return False
+        names = formatting.attributes_read(template.value)
+        for name in names or ():
+            self._check_attribute(template, name)
+        return names is not None and all(attributes.judge(name) == "plain" for name in names)
 
     def _mangled(self, name: str) -> str:
         """`self.__x` in a class, as the compiler would spell it."""
@@ -171,7 +178,7 @@ class Policy(RestrictingNodeTransformer):
         visited = self.node_contents_visit(node)
         if deferred:
             who = [] if scheduler is None else [copy.deepcopy(scheduler)]
-            visited.func = _call(DEFER, [visited.func, *who], at=visited.func)
+            visited.func = emitted.call(emitted.DEFER, [visited.func, *who], at=visited.func)
         return visited
 
     def _defer_within(self, argument: ast.expr, scheduler: ast.expr) -> None:
@@ -195,7 +202,7 @@ class Policy(RestrictingNodeTransformer):
         if isinstance(node.value, ast.Call):
             self._deferred[node.value] = None
         visited = self.node_contents_visit(node)
-        visited.value = _call(AWAIT, [visited.value], at=visited.value)
+        visited.value = emitted.call(emitted.AWAIT, [visited.value], at=visited.value)
         return visited
 
     # ---- assignments -----------------------------------------------------------------------------------------------
@@ -224,17 +231,12 @@ class Policy(RestrictingNodeTransformer):
         visited = cast("ast.NamedExpr", super().visit_NamedExpr(node))
         number = self._statements.get(node)
         if number is not None:
-            begin = _call(BEGIN, [ast.Constant(number)], at=node.value)
-            visited.value = _call(COMMIT, [ast.Constant(number), begin, visited.value], at=node.value)
+            visited.value = emitted.observed_value(visited.value, number)
         return visited
 
     def _observed(self, node: ast.stmt, visited: ast.stmt) -> Any:
         number = self._statements.get(node)
-        if number is None:
-            return visited
-        begin = ast.Expr(_call(BEGIN, [ast.Constant(number)], at=node))
-        commit = ast.Expr(_call(COMMIT, [ast.Constant(number)], at=node))
-        return [ast.copy_location(begin, node), visited, ast.copy_location(commit, node)]
+        return visited if number is None else emitted.observed(visited, number)
 
     # ---- plain statements that RestrictedPython wraps or refuses ----------------------------------------------------
 
@@ -250,7 +252,7 @@ class Policy(RestrictingNodeTransformer):
         last = node.body[-1] if node.body else None
         visited = self.node_contents_visit(node)
         if isinstance(last, ast.Expr):
-            last.value = _call(RESULT, [last.value], at=last.value)
+            last.value = emitted.call(emitted.RESULT, [last.value], at=last.value)
         return visited
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
@@ -279,7 +281,7 @@ class Policy(RestrictingNodeTransformer):
             target = alias.asname or alias.name.partition(".")[0]
             self.check_name(node, target)
             arguments = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
-            assignments.append(_assign(target, _call(IMPORT, arguments, at=node)))
+            assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT, arguments, at=node)))
         return assignments
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
@@ -296,7 +298,7 @@ class Policy(RestrictingNodeTransformer):
                 continue
             self.check_name(node, target)
             arguments = [ast.Constant(node.module), ast.Constant(alias.name)]
-            assignments.append(_assign(target, _call(IMPORT_FROM, arguments, at=node)))
+            assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT_FROM, arguments, at=node)))
         return assignments
 
     # ---- functions and classes -------------------------------------------------------------------------------------
@@ -377,18 +379,6 @@ class Policy(RestrictingNodeTransformer):
             if attributes.judge(name) != "plain":  # a pattern reads attributes without asking the guard
                 self.refuse(node, f"Attribute {name!r} is not available in a pattern.", "Read it in the case's body.")
         return self.node_contents_visit(node)
-
-
-def _call(helper: str, arguments: list[Any], *, at: ast.AST) -> ast.Call:
-    node = ast.Call(ast.Name(helper, ast.Load()), arguments, [])
-    ast.copy_location(node, at)
-    ast.copy_location(node.func, at)
-    return node
-
-
-def _assign(target: str, value: ast.Call) -> ast.stmt:
-    node = ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], value), value)
-    return ast.fix_missing_locations(node)
 
 
 def _spelling(callee: ast.expr) -> str | None:

@@ -1,0 +1,81 @@
+"""The code that takes the place of a plan's text where a guard or an observer belongs.
+
+Guards stand where they protect something, and nowhere else. RestrictedPython also wraps iteration, unpacking, items and
+augmented assignment: those guards keep the items of a *host's* objects apart. Here every object within reach is a value
+of the plan or of a facade, and no container of theirs holds what the attribute guard keeps away, so `for`, `a, b = x`,
+`x[i]`, `x[i] = v` and `x += v` stay as they are written and run at CPython's speed.
+
+What is guarded asks first, in the plan's own code, whether the object's class is one that plans have made: then the
+name alone decides, and no function is called. `type.` gives the true class, whatever `__class__` says, and a plan
+cannot make a metaclass, so the question runs none of its code: the name that is read a second time after it still
+stands for the same object.
+
+Helper names have a dot in them: no plan can spell, bind or shadow them.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+GETATTR = "getattr."
+FORMAT = "format."
+WRITABLE = "writable."
+TYPE = "type."
+OWN_CLASSES = "own-classes."
+IMPORT = "import."
+IMPORT_FROM = "import-from."
+AWAIT = "await."
+DEFER = "defer."
+OPEN = "open-statements."
+BEGIN = "begin."
+COMMIT = "commit."
+RESULT = "result."
+CLASS_NAME = "class-name."
+
+
+def call(helper: str, arguments: list[Any], *, at: ast.AST) -> ast.Call:
+    node = ast.Call(ast.Name(helper, ast.Load()), arguments, [])
+    ast.copy_location(node, at)
+    ast.copy_location(node.func, at)
+    return node
+
+
+def assign(target: str, value: ast.Call) -> ast.stmt:
+    node = ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], value), value)
+    return ast.fix_missing_locations(node)
+
+
+def private_read(node: ast.Attribute, mangled: str) -> ast.expr:
+    """`x._name`: asks the guard unless x is an object of a plan's own class."""
+    guarded = call(GETATTR, [node.value, ast.Constant(mangled)], at=node)
+    return _for_own_objects(node.value, node, guarded) if isinstance(node.value, ast.Name) else guarded
+
+
+def writable(target: ast.expr) -> ast.expr:
+    """The `x` of `x.name = ...` and of `del x.name`."""
+    guarded = call(WRITABLE, [target], at=target)
+    return _for_own_objects(target, target, guarded) if isinstance(target, ast.Name) else guarded
+
+
+def _for_own_objects(name: ast.Name, plain: ast.expr, guarded: ast.expr) -> ast.expr:
+    """`plain if type(name) in own_classes else guarded`. Reading a name twice does nothing twice."""
+    kind = call(TYPE, [name], at=name)
+    is_own = ast.Compare(kind, [ast.In()], [ast.Name(OWN_CLASSES, ast.Load())])
+    return ast.copy_location(ast.IfExp(is_own, plain, guarded), plain)
+
+
+def observed(statement: ast.stmt, number: int) -> list[ast.stmt]:
+    """A statement between its markers. They are called only while the result of a tool waits for its name."""
+    return [_when_open(BEGIN, number, statement), statement, _when_open(COMMIT, number, statement)]
+
+
+def _when_open(marker: str, number: int, statement: ast.stmt) -> ast.stmt:
+    mark = ast.Expr(call(marker, [ast.Constant(number)], at=statement))
+    return ast.copy_location(ast.If(ast.Name(OPEN, ast.Load()), [mark], []), statement)
+
+
+def observed_value(value: ast.expr, number: int) -> ast.expr:
+    """The value of a walrus between the same markers."""
+    begin = call(BEGIN, [ast.Constant(number)], at=value)
+    return call(COMMIT, [ast.Constant(number), begin, value], at=value)
