@@ -165,13 +165,14 @@ _OF_LLAMA_CPP = {"threads_batch": "batch_threads", "n_batch": "batch_tokens"}
 class SandboxSettings(Section):
     """`[sandbox]`: what one plan may use, and how many workers wait for one."""
 
-    engine: Literal["auto", "fork", "spawn"] = "auto"
-    """How a worker comes to be; `auto` forks where the system can."""
+    engine: Literal["auto", "fork", "spawn", "monty"] = "auto"
+    """What runs plans; `auto` forks Python where the system can, else takes Monty where that is installed."""
 
     allow_weaker: bool = False
     """Run plans also where the system lacks a layer that the jail has to have; every answer then says so."""
 
     seconds: Seconds = 300.0
+    cpu_seconds: Seconds = 60.0
     memory_mb: Annotated[int, Field(ge=32)] = 256
     output_bytes: Count = 1_000_000
     source_bytes: Count = 200_000
@@ -187,6 +188,7 @@ class SandboxSettings(Section):
     def limits(self) -> Limits:
         return Limits(
             seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
             memory_bytes=self.memory_mb * 1024 * 1024,
             output_bytes=self.output_bytes,
             source_bytes=self.source_bytes,

@@ -11,23 +11,42 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import anyio
 
-from planact_server.sandbox import EngineError, Limits, requirements
+from planact_server.sandbox import EngineError, Limits, Worker, requirements
 from planact_server.sandbox.launching import command
+from planact_server.sandbox.monty.source import MontySource, is_installed
 from planact_server.sandbox.spawn_source import SpawnSource
 
 if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from planact_server.sandbox.worker import JailedWorker
+    from collections.abc import Mapping
+
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)
 
-EngineChoice: TypeAlias = Literal["auto", "fork", "spawn"]
+EngineChoice: TypeAlias = Literal["auto", "fork", "spawn", "monty"]
 
 CPU_SECONDS = 3600
 """A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
+
+
+class PooledWorker(Worker, Protocol):
+    """A worker as the pool sees it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def layers(self) -> Mapping[str, bool | str]:
+        """Which isolation took. Known once it has started."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` is through, and nothing is left of it."""
+        ...
 
 
 class WorkerSource(Protocol):
@@ -36,7 +55,7 @@ class WorkerSource(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def start(self) -> JailedWorker:
+    async def start(self) -> PooledWorker:
         """Return a worker that serves. Raises EngineError."""
         ...
 
@@ -51,8 +70,8 @@ class PooledEngine:
         self._source = source
         self._warm = warm
         self._allow_weaker = allow_weaker
-        self._ready: deque[JailedWorker] = deque()
-        self._given: list[JailedWorker] = []
+        self._ready: deque[PooledWorker] = deque()
+        self._given: list[PooledWorker] = []
         self._layers: JSONObject = {}
         self._missing: dict[str, str] = {}
         self._filling: asyncio.Task[None] | None = None
@@ -70,7 +89,7 @@ class PooledEngine:
     def warning(self) -> str | None:
         return requirements.warning(self._missing) if self._missing else None
 
-    async def worker(self) -> JailedWorker:
+    async def worker(self) -> PooledWorker:
         """Return a fresh worker. Raises EngineError when none can be started, or the jail is too weak."""
         if self._closed:
             raise EngineError("The engine is closed.")
@@ -96,7 +115,7 @@ class PooledEngine:
             self._ready.clear()
             await self._source.aclose()
 
-    async def _start(self) -> JailedWorker:
+    async def _start(self) -> PooledWorker:
         worker = await self._source.start()
         self._layers = dict(worker.layers)
         self._missing = requirements.missing(worker.layers)
@@ -105,7 +124,7 @@ class PooledEngine:
             raise EngineError(requirements.refusal(self._missing))
         return worker
 
-    async def _ready_worker(self) -> JailedWorker | None:
+    async def _ready_worker(self) -> PooledWorker | None:
         while self._ready:
             worker = self._ready.popleft()
             if worker.alive:
@@ -133,17 +152,19 @@ def open_engine(
 ) -> PooledEngine:
     """Return an engine that starts nothing before it is asked to; `aclose` ends all of its workers.
 
-    "auto" is fork where the system has it. `limits.memory_bytes` holds for every worker; the other limits are given
-    with each plan. `warm_workers` are kept ready, so that a new session costs nothing. `allow_weaker` runs plans also
-    where the system lacks a layer that the jail has to have.
+    "auto" is fork where the system has it, elsewhere monty where that is installed, else spawn. `limits.memory_bytes`
+    holds for every worker; the other limits are given with each plan. `warm_workers` are kept ready, so that a new
+    session costs nothing. `allow_weaker` runs plans also where the system lacks a layer that the jail has to have.
     """
     rights: JSONObject = {"memory_bytes": limits.memory_bytes, "cpu_seconds": cpu_seconds}
     return PooledEngine(_source(choice, rights, limits.memory_bytes), warm=warm_workers, allow_weaker=allow_weaker)
 
 
 def _source(choice: EngineChoice, rights: JSONObject, memory_bytes: int) -> WorkerSource:
+    if choice == "monty" or (choice == "auto" and sys.platform == "win32" and is_installed()):
+        return MontySource(rights=rights, memory_bytes=memory_bytes)
     if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
         return SpawnSource(partial(command, "spawned", rights=rights), memory_bytes=memory_bytes)
     if sys.platform != "win32":
         return ZygoteSource(rights=rights, memory_bytes=memory_bytes)
-    raise EngineError("The engine 'fork' needs fork, which Windows does not have; use 'spawn'.")
+    raise EngineError("The engine 'fork' needs fork, which Windows does not have; use 'monty' or 'spawn'.")

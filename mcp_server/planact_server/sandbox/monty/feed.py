@@ -1,0 +1,361 @@
+"""One plan in Monty, from its first suspension to its end: what it asks for, and within which budgets.
+
+Monty runs until it needs something from outside and then hands over a snapshot; answering it goes on to the next. A
+snapshot also says where in the source the plan stands, so that what was bound is observed, not guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import anyio
+from pydantic_monty import (
+    AsyncFunctionSnapshot,
+    AsyncFutureSnapshot,
+    AsyncNameLookupSnapshot,
+    ClassInstance,
+    MontyComplete,
+    MontyError,
+)
+
+from planact_server.sandbox import (
+    LimitReached,
+    Limits,
+    PlanFault,
+    PlanHost,
+    ResolvedServer,
+    ResolvedTool,
+    ToolRequest,
+    Unresolved,
+)
+from planact_server.sandbox.monty import language
+from planact_server.sandbox.monty.asking import call_tool_request, helper_question
+from planact_server.sandbox.monty.failures import Faults
+from planact_server.sandbox.monty.values import argument
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from anyio.abc import TaskGroup
+    from pydantic_monty import AsyncMontySession, AsyncSnapshot, ExternalResult, ExternalSettledResult
+
+    from planact_server.sandbox import Resolution
+    from planact_server.sandbox.monty.outline import CallSite, Outline
+    from planact_tools import JSONValue
+
+logger = logging.getLogger(__name__)
+
+Stop: TypeAlias = Literal["timeout", "limit", "cancelled"]
+
+ASKS = 10_000
+NAMES = 20_000
+FAULT_CHARS = 10_000
+
+_KINDS: dict[str, type[Exception]] = {
+    "ToolError": language.TOOL_ERROR,
+    "TypeError": TypeError,
+    "ValueError": ValueError,
+    "NameError": NameError,
+    "AttributeError": AttributeError,
+    "LookupError": LookupError,
+}
+
+
+class _Server:
+    """Stands for a server's namespace in a plan; its attributes are looked up here."""
+
+
+class PlanFeed:
+    """Runs one plan in a session. `stop` ends it at its next suspension; ending Monty itself is the worker's."""
+
+    def __init__(
+        self,
+        session: AsyncMontySession,
+        outline: Outline,
+        *,
+        host: PlanHost,
+        limits: Limits,
+        resolved: Mapping[str, Resolution],
+        earlier: Mapping[str, Outline],
+        servers: dict[object, str],
+    ) -> None:
+        self.faults = Faults()
+        self.stopped: tuple[Stop, str] | None = None
+        self.output: list[str] = []
+        self.bindings: dict[int, dict[str, None]] = {}
+        self.unsure: list[tuple[int, CallSite]] = []
+        """Calls whose names are bound only if the rest of their statement works, in order."""
+
+        self._session = session
+        self._outline = outline
+        self._outlines = {**earlier, outline.text.filename: outline}
+        self._host = host
+        self._limits = limits
+        self._resolved = dict(resolved)
+        self._servers = servers
+        self._output_bytes = 0
+        self._calls = self._asks = self._names = 0
+        self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
+        self._waits: set[anyio.CancelScope] = set()
+        self._futures: dict[int, asyncio.Future[ExternalSettledResult]] = {}
+
+    @property
+    def filename(self) -> str:
+        """What Monty calls the plan's source."""
+        return self._outline.text.filename
+
+    def stop(self, status: Stop, message: str) -> None:
+        """End the plan where it next asks for something, and whatever it waits for now."""
+        if self.stopped is None:
+            self.stopped = status, message
+        for scope in self._waits:
+            scope.cancel()
+
+    async def run(self) -> Any:
+        """Return the value of the plan's last expression. Raises MontyError."""
+        failure: MontyError | None = None
+        result: Any = None
+        async with anyio.create_task_group() as tasks:
+            try:
+                result = await self._drive(tasks)
+            except MontyError as error:  # kept out of the task group, which would wrap it
+                failure = error
+            finally:
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _drive(self, tasks: TaskGroup) -> Any:
+        snapshot: AsyncSnapshot = await self._session.feed_start(self._outline.text.source, print_callback=self._print)
+        while not isinstance(snapshot, MontyComplete):
+            match snapshot:
+                case AsyncFunctionSnapshot():
+                    snapshot = await snapshot.resume(await self._answer(snapshot, tasks))
+                case AsyncNameLookupSnapshot():
+                    snapshot = await self._look_up(snapshot)
+                case AsyncFutureSnapshot():
+                    snapshot = await snapshot.resume(await self._settled(snapshot.pending_call_ids))
+        return snapshot.output
+
+    # ---- names -----------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, snapshot: AsyncNameLookupSnapshot) -> AsyncSnapshot:
+        name = snapshot.variable_name
+        if snapshot.object_id is not None:
+            base = self._servers.get(snapshot.object_id)
+            found = await self._resolve(f"{base}.{name}") if base is not None else Unresolved()
+            name = f"{base}.{name}"
+        elif name in language.HELPERS:
+            return await snapshot.resume(value=_function(name))
+        else:
+            found = await self._resolve(name)
+        match found:
+            case ResolvedTool():
+                return await snapshot.resume(value=_function(name))
+            case ResolvedServer():
+                return await snapshot.resume(value=self._namespace(name))
+            case _:
+                return await snapshot.resume()
+
+    def _namespace(self, name: str) -> ClassInstance:
+        instance = ClassInstance(_Server(), lazy_attrs="all", allowed_methods="all")
+        self._servers[instance.id] = name
+        return instance
+
+    async def _resolve(self, name: str) -> Resolution:
+        if name not in self._resolved:
+            self._names += 1
+            if self._names > NAMES:
+                self.stop("limit", f"The plan has used up its {NAMES:,} names.")
+                return Unresolved()
+            self._resolved |= await self._host.resolve([name])
+        return self._resolved.get(name, Unresolved())
+
+    # ---- calls -----------------------------------------------------------------------------------------------------
+
+    async def _answer(self, snapshot: AsyncFunctionSnapshot, tasks: TaskGroup) -> ExternalResult:
+        if self.stopped is not None:
+            return self._stopped()
+        name, positional, keywords = snapshot.function_name, snapshot.args, snapshot.kwargs
+        site, current = self._site(snapshot)
+        if snapshot.is_os_function:
+            work = self._system(name, positional)
+            later = name == "system.async_sleep"
+        else:
+            base = None if snapshot.object_id is None else self._servers.get(snapshot.object_id)
+            name = name if base is None else f"{base}.{name}"
+            line = site.line if site is not None and current else None
+            work = self._call(name, positional, keywords, site, line)
+            later = site is not None and site.awaited
+        if not later:
+            return await self._wait(work)
+        settled: asyncio.Future[ExternalSettledResult] = asyncio.get_running_loop().create_future()
+        self._futures[snapshot.call_id] = settled
+
+        async def settle() -> None:
+            settled.set_result(await self._wait(work))
+
+        tasks.start_soon(settle)
+        return {"future": ...}
+
+    async def _settled(self, pending: list[int]) -> dict[int, ExternalSettledResult]:
+        """Wait until one of the pending calls has its answer; return all that have."""
+        waited = {number: self._futures[number] for number in pending}
+        await asyncio.wait(waited.values(), return_when=asyncio.FIRST_COMPLETED)
+        done = {number: future.result() for number, future in waited.items() if future.done()}
+        for number in done:
+            del self._futures[number]
+        return done
+
+    async def _wait(self, work: Awaitable[ExternalSettledResult]) -> ExternalSettledResult:
+        """Wait for an answer from outside, or for the end of the plan."""
+        with anyio.CancelScope() as scope:
+            self._waits.add(scope)
+            if self.stopped is not None:
+                scope.cancel()
+            try:
+                return await work
+            finally:
+                self._waits.discard(scope)
+        return self._stopped()
+
+    async def _system(self, name: str, positional: tuple[Any, ...]) -> ExternalSettledResult:
+        """What Python has from its system: time to sleep, and nothing else."""
+        if name in ("system.sleep", "system.async_sleep"):
+            await anyio.sleep(min(float(positional[0]), self._limits.seconds + 1))
+            return {"return_value": None}
+        if name == "import":
+            missing = ModuleNotFoundError(f"No module named {str(positional[0])[:100]!r} in the engine 'monty'.")
+            self.faults.add_hint(missing, f"It has {', '.join(sorted(language.MODULES))}.")
+            return {"exception": missing}
+        return {"exception": PermissionError(f"{name}() is not available in a plan.")}
+
+    async def _call(
+        self, name: str, positional: tuple[Any, ...], keywords: dict[str, Any], site: CallSite | None, line: int | None
+    ) -> ExternalSettledResult:
+        call: int | None = None
+        try:
+            if name in language.HELPERS and name not in ("call_tool", "ask_model"):
+                value = await self._ask(name, positional, keywords)
+            else:
+                request = await self._request(name, positional, keywords)
+                call = self._count_call()
+                value = await self._tool(call, request, line)
+                self._bind(call, site)
+        except PlanFault as fault:
+            error = _KINDS[fault.type](fault.message[:FAULT_CHARS])
+            self.faults.add(error, fault, call)
+            return {"exception": error}
+        except LimitReached as reached:
+            self.stop("limit", str(reached)[:FAULT_CHARS])
+            return self._stopped()
+        except (TypeError, ValueError) as error:
+            return {"exception": error}
+        except Exception:
+            logger.exception("Answering %r for a plan failed", name)
+            fault = PlanFault("internal error", type="ToolError", function=name)
+            self.faults.add(language.TOOL_ERROR("internal error"), fault, call)
+            return {"exception": language.TOOL_ERROR("internal error")}
+        return {"return_value": value}
+
+    async def _ask(self, helper: str, positional: tuple[Any, ...], keywords: dict[str, Any]) -> JSONValue:
+        self._asks += 1
+        if self._asks > ASKS:
+            raise LimitReached(f"The plan has used up its {ASKS:,} questions to the host.")
+        return await self._host.ask(helper, helper_question(helper, positional, keywords))
+
+    async def _request(self, name: str, positional: tuple[Any, ...], keywords: dict[str, Any]) -> ToolRequest:
+        if name in ("call_tool", "ask_model"):
+            return call_tool_request(name, positional, keywords, max_bytes=self._limits.frame_bytes)
+        found = await self._resolve(name)
+        if not isinstance(found, ResolvedTool):
+            hint = found.hint if isinstance(found, Unresolved) else ""
+            raise PlanFault(f"name {name!r} is not defined", type="NameError", hint=hint or None)
+        known = found.parameters
+        arguments = [
+            (known[index] if index < len(known) else f"argument {index + 1}", value)
+            for index, value in enumerate(positional)
+        ]
+        return ToolRequest(
+            call=0,
+            server=found.server,
+            tool=found.tool,
+            raw=False,
+            positional=[self._argument(found, key, value) for key, value in arguments],
+            keywords={key: self._argument(found, key, value) for key, value in keywords.items()},
+            line=None,
+        )
+
+    def _argument(self, tool: ResolvedTool, parameter: str, value: object) -> JSONValue:
+        try:
+            return argument(value, parameter, max_bytes=self._limits.frame_bytes)
+        except (TypeError, ValueError) as error:
+            kind: Literal["TypeError", "ValueError"] = "TypeError" if isinstance(error, TypeError) else "ValueError"
+            raise PlanFault(str(error), type=kind, function=tool.tool, parameter=parameter) from None
+
+    def _count_call(self) -> int:
+        self._calls += 1
+        if self._calls > self._limits.calls:
+            raise LimitReached(f"The plan has used up its {self._limits.calls:,} tool calls.")
+        return self._calls
+
+    async def _tool(self, call: int, request: ToolRequest, line: int | None) -> JSONValue:
+        made = ToolRequest(
+            call=call,
+            server=request.server,
+            tool=request.tool,
+            raw=request.raw,
+            positional=request.positional,
+            keywords=request.keywords,
+            line=line,
+        )
+        async with self._turns:
+            return await self._host.call(made)
+
+    # ---- what is observed ------------------------------------------------------------------------------------------
+
+    def _site(self, snapshot: AsyncFunctionSnapshot) -> tuple[CallSite | None, bool]:
+        """The call in the source that runs, and whether it is the plan's own rather than an earlier one's."""
+        position = snapshot.position
+        outline = self._outlines.get(position.filename)
+        site = None if outline is None else outline.calls.get((position.start, position.end))
+        return site, outline is self._outline
+
+    def _bind(self, call: int, site: CallSite | None) -> None:
+        if site is None or not site.names:
+            return
+        if site.certain:
+            self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
+        else:
+            self.unsure.append((call, site))
+
+    def settle_bindings(self, failed_lines: set[int]) -> None:
+        """The plan is over: what stood in a statement that failed was not bound."""
+        for call, site in self.unsure:
+            if not any(site.line <= line <= site.last_line for line in failed_lines):
+                self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
+        self.unsure.clear()
+
+    def _print(self, _stream: str, text: str) -> None:
+        room = self._limits.output_bytes - self._output_bytes
+        body = text.encode("utf-8", "replace")
+        self.output.append(text if len(body) <= room else body[: max(0, room)].decode("utf-8", "ignore"))
+        self._output_bytes += len(body)
+        if len(body) > room:
+            self.stopped = self.stopped or ("limit", f"The plan printed more than {self._limits.output_bytes:,} bytes.")
+            raise ValueError("too much output")
+
+    def _stopped(self) -> ExternalSettledResult:
+        return {"exception": KeyboardInterrupt(self.stopped[1] if self.stopped is not None else "")}
+
+
+def _function(name: str) -> Callable[[], None]:
+    """A function of the host, as Monty knows it: by its name."""
+
+    def stand_in() -> None: ...
+
+    stand_in.__name__ = name
+    return stand_in

@@ -1,0 +1,40 @@
+"""What Monty knows of Python, as far as it has to be known before a plan runs; a test holds it to the real one."""
+
+from __future__ import annotations
+
+_BUILTINS = """
+    ArithmeticError AssertionError AttributeError BaseException Ellipsis Exception FileExistsError
+    FileNotFoundError ImportError IndexError IsADirectoryError KeyError KeyboardInterrupt LookupError
+    MemoryError ModuleNotFoundError NameError NotADirectoryError NotImplemented NotImplementedError OSError
+    OverflowError PermissionError RecursionError RuntimeError StopIteration SyntaxError SystemExit TimeoutError
+    TypeError UnboundLocalError UnicodeDecodeError UnicodeEncodeError ValueError ZeroDivisionError abs all any
+    bin bool bytes chr complex dict divmod enumerate eval exec filter float format frozenset getattr hasattr
+    hash hex id int isinstance iter len list locals map max min next object oct open ord pow print property
+    range repr reversed round set setattr slice sorted str sum tuple type zip
+"""
+
+BUILTINS = frozenset(_BUILTINS.split())
+"""Python's builtins that Monty has, whether or not a plan may use them."""
+
+_MODULES = """
+    asyncio base64 binascii bisect collections copy csv dataclasses datetime decimal functools hashlib itertools
+    json math random re time typing unicodedata
+"""
+
+MODULES = frozenset(_MODULES.split())
+"""The modules of a plan that Monty has."""
+
+HELPERS = ("search_tools", "describe", "progress", "read_resource", "ask_model", "call_tool")
+"""Functions of a plan that are answered here. `parallel` is Monty's own, see `PRELUDE`."""
+
+TOOL_ERROR = RuntimeError
+"""What a failed call raises: Monty cannot make an exception class, so that `ToolError` is a name for this one."""
+
+PRELUDE = """
+ToolError = RuntimeError
+def parallel(*work):
+    return [one() for one in (work if len(work) != 1 or type(work[0]).__name__ == "function" else work[0])]
+"""
+"""Defines what every session has. The host cannot call a plan's functions, so `parallel` does one after the other."""
+
+OWN_NAMES = frozenset({"parallel", "ToolError", "__name__", "__file__"})

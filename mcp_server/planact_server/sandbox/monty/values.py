@@ -1,0 +1,119 @@
+"""Values from a plan → JSON, by the rules of the other engines. What comes is counted before it is walked through.
+
+Monty sends each object once, however often it is contained: a few hundred bytes may unfold to millions of values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from planact_server.sandbox.inside import arguments, export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from planact_server.sandbox.inside.interrupts import Interrupts
+    from planact_tools import JSONValue
+
+MAX_NODES = 1_000_000
+MAX_DEPTH = 100
+ALL_BYTES = 8 * 1024 * 1024
+_INT_BITS = 4096
+_ITEM_BYTES = 2
+
+
+def argument(value: object, parameter: str, *, max_bytes: int) -> JSONValue:
+    """Convert one argument of a call. Raises TypeError or ValueError naming the parameter."""
+    _bound(value, parameter, max_bytes=max_bytes)
+    return cast("JSONValue", arguments.to_json(value, parameter))
+
+
+def exported(values: Mapping[str, Any], *, max_bytes: int) -> export.Exported:
+    """Export variables within a budget of bytes; what had to be cut is named."""
+    return export.export({name: _shown(value) for name, value in values.items()}, _REPR, max_bytes=max_bytes, known={})
+
+
+def digests(values: Mapping[str, JSONValue]) -> dict[str, bytes]:
+    """Return a fingerprint of each exported variable, for telling whether it has changed."""
+    return {name: export.digest(value) for name, value in values.items()}
+
+
+def shown(value: object) -> str:
+    """A bounded repr."""
+    return _REPR.text(_shown(value), 200)
+
+
+class _Instance:
+    """An instance of a class that the plan made, which has no class here."""
+
+    def __init__(self, name: str, attributes: Mapping[str, Any], *, fields: bool) -> None:
+        self.name = name
+        self._attributes = attributes
+        self._fields = fields
+
+    def __repr__(self) -> str:
+        if not self._fields:
+            return f"<{self.name} object>"
+        return f"{self.name}({', '.join(f'{key}={_REPR.text(item, 80)}' for key, item in self._attributes.items())})"
+
+
+class _Representer(export.Representer):
+    """Texts of values that have no code of a plan in them."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Interrupts", self))
+
+    def foreign(self, make_text: Callable[[], str], *, seconds: float) -> str:
+        del seconds
+        return make_text()
+
+    def text(self, value: Any, limit: int = 300) -> str:
+        return repr(value)[:limit] if isinstance(value, _Instance) else super().text(value, limit)
+
+
+_REPR = _Representer()
+
+
+def _shown(value: Any) -> Any:
+    """Put something with a name in place of a plan's own instance, at the top; deeper ones stay as they came."""
+    if type(value).__name__ == "MontyClassProxy":
+        kind = type(str(value.name), (_Instance,), {})
+        return kind(str(value.name), value.attributes, fields=value.is_dataclass)
+    return value
+
+
+def _bound(value: object, parameter: str, *, max_bytes: int) -> None:
+    """Raise ValueError for what is too much to be sent on. Iterative, one level at a time."""
+    level: list[Any] = [value]
+    used = nodes = 0
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            used += _bytes(part)
+            nodes += 1
+            if isinstance(part, dict | list | tuple | set | frozenset):
+                nodes += len(cast("list[Any]", part))
+                if nodes > MAX_NODES or used > max_bytes:
+                    break
+                inner += _children(part)
+        if nodes > MAX_NODES or used > max_bytes:
+            raise ValueError(f"Argument {parameter!r} is too large: {max_bytes:,} bytes can be sent at once.")
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"Argument {parameter!r} is nested more than {MAX_DEPTH} levels deep, or contains itself.")
+
+
+def _children(part: Any) -> list[Any]:
+    if isinstance(part, dict):
+        pairs = cast("dict[Any, Any]", part)
+        return [*pairs.keys(), *pairs.values()]
+    return list(cast("Iterable[Any]", part))
+
+
+def _bytes(part: object) -> int:
+    if isinstance(part, str):
+        return len(part)
+    if isinstance(part, int) and part.bit_length() > _INT_BITS:
+        raise ValueError("A number of more than 1,200 digits cannot be sent.")
+    return _ITEM_BYTES
