@@ -25,6 +25,9 @@ class Limits:
     seconds: float = 300.0
     """Wall time, tool calls included."""
 
+    cpu_seconds: float = 60.0
+    """What the plan itself computes: a plan that waits for tools has its whole wall time, one that spins does not."""
+
     memory_bytes: int = 256 * 1024 * 1024
     output_bytes: int = 1_000_000
     source_bytes: int = 200_000

@@ -1,7 +1,7 @@
 """Messages between the host and a worker: a 4-byte big-endian length, then one JSON object in UTF-8.
 
 Host → worker
-    {"type": "run", "source": str, "seconds": float,
+    {"type": "run", "source": str, "seconds": float, "cpu_seconds": float,
                     "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
     {"type": "restore", "variables": {name: value}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
@@ -275,6 +275,7 @@ def run(source: str, limits: Limits) -> bytes:
             "type": "run",
             "source": source,
             "seconds": limits.seconds,
+            "cpu_seconds": limits.cpu_seconds,
             "output_bytes": limits.output_bytes,
             "state_bytes": limits.state_bytes,
             "source_bytes": limits.source_bytes,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost
 from planact_server.sandbox import frames as wire
+from planact_server.sandbox.cpu_watch import CPUClock, CPUWatch
 from planact_server.sandbox.frames import Checkpointed, Forgotten, Ready, Restored, RolledBack, WorkerFrame
 from planact_server.sandbox.plan_run import PlanRun
 from planact_server.sandbox.process import Exit, Loss, WorkerProcess, loss
@@ -84,6 +86,7 @@ class JailedWorker:
         tasks = anyio.create_task_group()
         run = PlanRun(host=host, limits=limits, connection=self._connection, tasks=tasks, last_id=self._last_id)
         self._run = run
+        watch = self._watch(limits)
         async with tasks:
             self._connection.listen(run.receive, frame_bytes=limits.frame_bytes)
             try:
@@ -91,6 +94,7 @@ class JailedWorker:
                     await self._connection.send(wire.run(source, limits))
                     await self._until(run.ended)
             finally:
+                watch.cancel()
                 tasks.cancel_scope.cancel()  # calls that nobody waits for any more
                 with anyio.CancelScope(shield=True):
                     lost = await self._settle(run, limits)
@@ -153,6 +157,18 @@ class JailedWorker:
             await self._exit()
         self._process.close()
         self.closed = True
+
+    @cached_property
+    def _clock(self) -> CPUClock:
+        return CPUClock(self.pid)
+
+    def _watch(self, limits: Limits) -> CPUWatch:
+        reason = f"The plan did not stop after {limits.cpu_seconds:g} s of CPU time; its worker was killed."
+        return CPUWatch(
+            self._clock,
+            limits.cpu_seconds + GRACE_SECONDS,
+            exceeded=lambda: self._kill(Loss(status="limit", reason=reason)),
+        )
 
     def _refuse_when_busy(self) -> None:
         if self._run is not None:

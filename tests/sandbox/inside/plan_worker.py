@@ -126,7 +126,7 @@ class PlanWorker:
         **limits: Any,
     ) -> Run:
         """Run a plan. `together`: answer only when so many calls are in flight, the latest first."""
-        defaults = {"seconds": 5.0, "output_bytes": 100_000, "state_bytes": 1 << 20}
+        defaults = {"seconds": 5.0, "cpu_seconds": 5.0, "output_bytes": 100_000, "state_bytes": 1 << 20}
         sizes = {"source_bytes": 200_000, "frame_bytes": 16 << 20}
         run, waiting = Run(), []
         started = time.monotonic()

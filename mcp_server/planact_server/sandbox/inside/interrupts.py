@@ -20,6 +20,9 @@ _T = TypeVar("_T")
 Stop: TypeAlias = Literal["timeout", "limit", "cancelled"]
 
 _AGAIN_SECONDS = 0.02
+_FOREVER = 1e8
+"""Seconds; the system's timers take no number of any size."""
+
 _PATIENCE = 25
 """How often a swallowed stop is raised again before the worker gives up on the plan."""
 
@@ -37,6 +40,7 @@ class Interrupts:
         self.cpu_spent = False
         """Whether the process has used up its CPU time: the kernel ends it a moment later."""
 
+        self._cpu_message = ""
         self._running = False
         self._shields = 0
         self._waiting = False
@@ -46,9 +50,10 @@ class Interrupts:
         if sys.platform != "win32":
             signal.signal(signal.SIGALRM, self._on_alarm)
             signal.signal(signal.SIGUSR1, self._on_cancel)
+            signal.signal(signal.SIGPROF, self._on_cpu_budget)
             signal.signal(signal.SIGXCPU, self._on_cpu_spent)
 
-    def begin(self, seconds: float, *, give_up: Callable[[], None]) -> None:
+    def begin(self, seconds: float, *, cpu_seconds: float, give_up: Callable[[], None]) -> None:
         """A plan starts. `give_up` reports the plan's end and does not return."""
         self.status = None
         self.message = f"The plan ran longer than {seconds:g} seconds."
@@ -56,12 +61,15 @@ class Interrupts:
         self._waiting = False
         self._give_up = give_up
         self._running = True
+        self._cpu_message = f"The plan computed for longer than {cpu_seconds:g} seconds of CPU time."
         _set_timer(max(seconds, 0.001), _AGAIN_SECONDS)
+        _set_cpu_timer(max(cpu_seconds, 0.001))
 
     def end(self) -> None:
         """The plan is over: from here on only `foreign` code is interrupted."""
         self._running = False
         _set_timer(0.0, 0.0)
+        _set_cpu_timer(0.0)
 
     def stop(self, status: Stop, message: str) -> None:
         """Stop the plan from the worker's own code. Raises PlanStopped."""
@@ -104,6 +112,11 @@ class Interrupts:
             _set_timer(_AGAIN_SECONDS, _AGAIN_SECONDS)
         self._arrived("cancelled", "The plan was cancelled.")
 
+    def _on_cpu_budget(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._running:
+            _set_timer(_AGAIN_SECONDS, _AGAIN_SECONDS)
+        self._arrived("limit", self._cpu_message)
+
     def _on_cpu_spent(self, _signal: int, _frame: FrameType | None) -> None:
         self.cpu_spent = True
         if self._running:
@@ -132,4 +145,9 @@ class Interrupts:
 
 def _set_timer(seconds: float, interval: float) -> None:
     if sys.platform != "win32":  # which has no timers: there the host ends the worker
-        signal.setitimer(signal.ITIMER_REAL, seconds, interval)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, _FOREVER), interval)
+
+
+def _set_cpu_timer(seconds: float) -> None:
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, min(seconds, _FOREVER))

@@ -105,7 +105,9 @@ class Session:
         self._prepared = None
         self._expansions.begin_plan(max_bytes=frame["source_bytes"])
         self._full = False
-        self._interrupts.begin(frame["seconds"], give_up=lambda: self._give_up(before))
+        self._interrupts.begin(
+            frame["seconds"], cpu_seconds=frame["cpu_seconds"], give_up=lambda: self._give_up(before)
+        )
         memory.hold_back()
         failure = self._attempt(text, max_bytes=frame["source_bytes"])
         memory.release()
