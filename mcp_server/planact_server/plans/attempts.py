@@ -50,6 +50,15 @@ class _Tried:
     status: Status
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Running:
+    """One plan that is running in earnest."""
+
+    plan: GrowingPlan
+    calls: PlanCalls
+    worker: Worker
+
+
 class Attempts:
     """Carries out one task: a `Ground` for the planner."""
 
@@ -73,7 +82,7 @@ class Attempts:
         self._standing: _Tried | None = None
         """The attempt whose effects the session holds."""
 
-        self._running: tuple[GrowingPlan, PlanCalls, Worker] | None = None
+        self._running: _Running | None = None
         self._planning: asyncio.Task[Planned] | None = None
         self._planned: Planned | None = None
         self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -133,7 +142,7 @@ class Attempts:
         )
         self._standing = None
         worker = await self._start.worker()
-        self._running = growing, calls, worker
+        self._running = _Running(plan=growing, calls=calls, worker=worker)
         outcome = Outcome(status="cancelled", errors=(_stopped_error("cancelled"),))
         try:
             outcome = await worker.run(plan, host=calls, limits=replace(self._limits, seconds=self._seconds_left()))
@@ -172,22 +181,22 @@ class Attempts:
         """Stop soon; what the last plan did is in the answer."""
         self._stopped = self._stopped or "cancelled"
         if self._running is not None:
-            await self._running[2].interrupt()
+            await self._running.worker.interrupt()
         else:
             self._give_up()
 
     def so_far(self) -> Ending:
         """Return what is known while it goes on."""
-        if self._running is None:
+        running = self._running
+        if running is None:
             return replace(self._ending_of(self._tried[-1] if self._tried else None), progress=self._stage)
-        growing, calls, worker = self._running
-        outcome = worker.so_far()
+        outcome = running.worker.so_far()
         return Ending(
             status="ok",
             outcome=outcome,
-            calls=calls.records(outcome.bindings),
-            plan=growing.text,
-            attempts=(*self._attempts(), Attempt(plan=growing.text)),
+            calls=running.calls.records(outcome.bindings),
+            plan=running.plan.text,
+            attempts=(*self._attempts(), Attempt(plan=running.plan.text)),
             progress=self._stage,
         )
 
