@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.check  # each test starts pytest again
+
 CHECKOUT = Path(__file__).parents[2]
 
 WARNING_TESTS = """

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.check  # builds, and installs twice
+
 CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ["planact_bridge", "planact_quantized", "planact_server", "planact_tools"]
 
@@ -76,7 +78,7 @@ def test_the_metadata_says_what_can_be_imported_and_by_which_python(metadata: Me
     assert metadata["Name"] == "planact"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert metadata.get_all("Provides-Extra") == ["all", "dev", "local"]
+    assert metadata.get_all("Provides-Extra") == ["all", "dev", "local", "monty"]
 
 
 def test_the_extra_all_brings_the_local_planner_and_the_plain_installation_does_not(metadata: Message) -> None:
