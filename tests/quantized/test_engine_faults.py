@@ -69,6 +69,21 @@ async def test_a_crash_fails_the_request_with_its_reason_and_the_next_one_is_ser
         assert texts(await engine.generate(order("say x"))) == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"\x00\x00\x00\x01{", "JSONDecodeError"),
+        (b"\x00\x00\x00\x02[]", "TypeError"),
+        (b"\xff\xff\xff\xff", "FrameError: a frame of 4,294,967,295 bytes was announced"),
+    ],
+)
+async def test_a_child_that_cannot_read_what_it_was_sent_ends_with_the_reason(sent: bytes, reason: str) -> None:
+    with fail_after(20):
+        ended = await anyio.run_process(COMMAND, input=sent, check=False)
+    assert ended.returncode == 1
+    assert reason in ended.stderr.decode()
+
+
 async def test_requests_behind_the_one_that_crashed_are_served(engine: Engine) -> None:
     written: list[str] = []
     with fail_after(20):

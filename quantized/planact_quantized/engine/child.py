@@ -126,8 +126,10 @@ class Inbox:
     def _read(self, new_control: Callable[[], Control]) -> None:
         try:
             self._obey(new_control)
-        finally:
-            self._hang_up()
+        except BaseException:  # noqa: BLE001 - nothing that follows can be read: the log says why the process ends
+            traceback.print_exc()
+            _exit(1)
+        self._hang_up()
 
     def _obey(self, new_control: Callable[[], Control]) -> None:
         for frame in self._frames():
