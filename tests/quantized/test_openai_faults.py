@@ -134,7 +134,9 @@ async def test_a_server_that_hangs_runs_into_a_deadline(pieces: list[bytes] | No
 async def test_a_server_that_hangs_at_the_list_of_models_runs_into_a_deadline() -> None:
     async with serving() as server:
         server.pages["/v1/models"] = lambda exchange: until_hung_up(exchange, server)
-        assert (await fault_of(server, patience=QUICK))[0] == "timeout"
+        fault, message = await fault_of(server, patience=Patience(models=0.2))
+    assert fault == "timeout"
+    assert "sent no list of models within 0.2 s. Is it still loading the model?" in message
 
 
 async def test_a_text_that_never_ends_runs_into_the_deadline_of_the_whole() -> None:

@@ -60,7 +60,7 @@ def examine_endpoint(config: Config) -> tuple[list[Finding], JSONObject]:
         base_url=planner.base_url or "",
         model=planner.model or "",
         api_key=planner.api_key,
-        patience=Patience(connect=SECONDS, first_token=SECONDS),
+        patience=Patience(connect=SECONDS, models=SECONDS),
     )
     try:
         answered = asyncio.run(_ask(backend))

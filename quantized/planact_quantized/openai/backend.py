@@ -158,16 +158,16 @@ class OpenAIBackend:
 
     async def _models(self, http: httpx2.AsyncClient, address: Address, faults: Faults) -> tuple[str, object]:
         """Find where the API begins, and read its list of models; servers without one are taken as they are."""
-        for base in address.bases:
-            try:
-                with anyio.fail_after(self.patience.first_token):
+        try:
+            with anyio.fail_after(self.patience.models):
+                for base in address.bases:
                     page = await fetch(http, f"{base}/models")
-            except TimeoutError:
-                raise faults.late("nothing", self.patience.first_token) from None
-            if page.status in (401, 403):
-                raise faults.status(page.status, page.text, page.headers)
-            if (models := page.json()) is not None:
-                return base, models
+                    if page.status in (401, 403):
+                        raise faults.status(page.status, page.text, page.headers)
+                    if (models := page.json()) is not None:
+                        return base, models
+        except TimeoutError:
+            raise faults.late("no list of models", self.patience.models) from None
         return address.bases[0], None
 
     def _client(self, address: Address) -> httpx2.AsyncClient:

@@ -49,6 +49,9 @@ class Patience:
     """How long a model server may take, in seconds."""
 
     connect: float = 10.0
+    models: float = 10.0
+    """For the list of models, the first thing that is asked for; nothing has to be computed for it."""
+
     first_token: float = 300.0
     """From the request to the first of the text. A long prompt on a CPU takes minutes."""
 
