@@ -84,6 +84,9 @@ def loss(exit: Exit, *, memory_bytes: int) -> Loss:
         return Loss(status="limit", reason=f"The worker was ended by SIGKILL; {held}, so memory ran out.")
     if name == "SIGKILL":
         return Loss(status="error", reason="The worker was ended by SIGKILL, from outside or for want of memory.")
+    if name == "SIGSEGV":
+        why = "most likely it nested something deeper than Python bears, such as iterators in iterators"
+        return Loss(status="error", reason=f"The worker was ended by SIGSEGV: {why}.")
     if name == "SIGSYS":
         why = "it made a system call that no plan has any use for"
         return Loss(status="error", reason=f"The worker was ended by SIGSYS: {why}.")

@@ -27,6 +27,7 @@ def serve(fd_in: int, fd_out: int, *, parent: int, rights: dict[str, Any], layer
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker listens to it
         os.environ.clear()  # it began empty, but Python and Windows put something in
         random.seed()
+        memory.widen_stack()
         rights = rights | {"memory_bytes": rights["memory_bytes"] + memory.RESERVE_BYTES}
         layers = {
             "process": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 if sys.platform != "win32":
@@ -10,6 +11,9 @@ if sys.platform != "win32":
 RESERVE_BYTES = 32 * 1024 * 1024
 """What a plan may not have of the worker's memory. The host grants as much on top of what it promises to plans."""
 
+STACK_BYTES = 64 * 1024 * 1024
+"""Python counts its own recursion. This is for what it counts late or not at all, such as iterators in iterators."""
+
 _ROOM_BYTES = 8 * 1024 * 1024
 _MUCH_BYTES = 64 * 1024 * 1024
 
@@ -17,6 +21,15 @@ _whole: tuple[int, int] | None = None
 """The limit without the reserve."""
 
 _peak_before = 0
+
+
+def widen_stack() -> None:
+    """Let the stack grow to its full size, whatever the server was started with. Before a jail closes."""
+    if sys.platform != "win32":
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        size = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
+        with contextlib.suppress(OSError, ValueError):  # a system that says no leaves what there is
+            resource.setrlimit(resource.RLIMIT_STACK, (size, hard))
 
 
 def hold_back() -> None:
