@@ -87,6 +87,17 @@ def test_a_context_that_does_not_fit_is_a_matter_of_memory(file: Path) -> None:
     assert re.search(r"needs \d+ MiB; \d+ MiB are free. Lower `n_ctx`", error.message)
 
 
+def test_the_cache_of_heads_with_a_size_of_their_own_is_counted_as_it_is(tmp_path: Path) -> None:
+    """Four heads in a width of 64 would have 16 values each; these have 64."""
+    file = make_gguf(tmp_path / "wide.gguf", architecture="llama", head_width=64)
+    model = load_model(file, context_tokens=4096)
+    assert model.info.extras["KV buffer"] == "4.0 MiB"
+    model.close()
+    needed = re.search(r"needs (\d+) MiB", failure(file, context_tokens=1 << 30).message)
+    assert needed is not None
+    assert int(needed[1]) == (1 << 30) // 4096 * 4 + (1 << 10) * 48
+
+
 def test_a_cache_type_that_the_model_cannot_have_is_an_error(file: Path) -> None:
     error = failure(file, kv_type="q8_0", flash_attention="off")
     assert error.fault == "model"

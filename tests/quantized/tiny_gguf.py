@@ -39,6 +39,7 @@ def make_gguf(
     feed_forward: int = 128,
     heads: int = 4,
     kv_heads: int = 2,
+    head_width: int | None = None,
     context: int = 4096,
     vocabulary: Path | None = None,
     leaning: Leaning | None = None,
@@ -53,7 +54,8 @@ def make_gguf(
     """Write a model with random weights and return its path.
 
     `vocabulary` is a GGUF to take the tokenizer from; None: the byte vocabulary. `omit` names metadata to leave out
-    ("tokenizer", "template", "context", "merges"); `tensors=False` makes the vocabulary-only kind of file. With
+    ("tokenizer", "template", "context", "merges"); `head_width` is a head size that does not follow from `width`
+    (llama.cpp wants `architecture="llama"` for it); `tensors=False` makes the vocabulary-only kind of file. With
     `leaning` (and the byte vocabulary) some tokens are likelier than others, and a letter hardly follows a letter.
     """
     words = () if leaning is None else leaning.words
@@ -69,6 +71,9 @@ def make_gguf(
     writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
+    if head_width is not None:
+        writer.add_key_length(head_width)
+        writer.add_value_length(head_width)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(1e6)
     if "tokenizer" not in omit:
@@ -85,8 +90,19 @@ def make_gguf(
     if "template" not in omit:
         writer.add_chat_template(template)
     if tensors:
+        head = head_width or width // heads
         _add_tensors(
-            writer, len(tokens), width, layers, feed_forward, heads, kv_heads, seed, scale, dtype, _leanings(leaning)
+            writer,
+            len(tokens),
+            width,
+            layers,
+            feed_forward,
+            heads * head,
+            kv_heads * head,
+            seed,
+            scale,
+            dtype,
+            _leanings(leaning),
         )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -110,15 +126,14 @@ def _add_tensors(
     width: int,
     layers: int,
     feed_forward: int,
-    heads: int,
-    kv_heads: int,
+    query_width: int,
+    kv_width: int,
     seed: int,
     scale: float,
     dtype: type[np.floating],
     leanings: Leanings | None,
 ) -> None:
     random = np.random.default_rng(seed)
-    kv_width = kv_heads * (width // heads)
 
     def matrix(name: str, rows: int, columns: int) -> None:
         values = random.standard_normal((rows, columns), dtype=np.float32) * scale
@@ -134,10 +149,10 @@ def _add_tensors(
         block = f"blk.{layer}"
         vector(f"{block}.attn_norm.weight", width, 1)
         vector(f"{block}.ffn_norm.weight", width, 1)
-        for name, rows in (("q", width), ("k", kv_width), ("v", kv_width)):
+        for name, rows in (("q", query_width), ("k", kv_width), ("v", kv_width)):
             matrix(f"{block}.attn_{name}.weight", rows, width)
             vector(f"{block}.attn_{name}.bias", rows, 0)
-        matrix(f"{block}.attn_output.weight", width, width)
+        matrix(f"{block}.attn_output.weight", width, query_width)
         matrix(f"{block}.ffn_gate.weight", feed_forward, width)
         matrix(f"{block}.ffn_up.weight", feed_forward, width)
         matrix(f"{block}.ffn_down.weight", width, feed_forward)

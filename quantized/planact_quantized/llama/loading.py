@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from planact_quantized.backend import BackendError, BackendInfo
 from planact_quantized.fitting.devices import CPU
-from planact_quantized.fitting.footprint import KV_BYTES
+from planact_quantized.fitting.footprint import cells_of, footprint_of_file
 from planact_quantized.fitting.host import read_host
 from planact_quantized.fitting.ladder import OUTPUTS
 from planact_quantized.llama.context import Context
 from planact_quantized.llama.native import library
 from planact_quantized.llama.vocabulary import Vocabulary
+from planact_quantized.models.gguf import GGUFError, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from planact_quantized.fitting.ggml import DeviceHandle
     from planact_quantized.llama.native import Library
+    from planact_quantized.models.gguf import GGUFHeader
     from planact_quantized.settings import EngineSettings
 
 _MIB = 1024 * 1024
@@ -222,7 +224,7 @@ def _make_context(
     native: Library, model: Any, settings: EngineSettings, devices: list[DeviceHandle], vocabulary: Vocabulary
 ) -> Context:
     api = native.api
-    _check_memory(api, model, settings, on_host=not devices)
+    _check_memory(settings, _header(settings), on_host=not devices)
     sequences = settings.candidates + 1
     outputs = max(OUTPUTS, sequences)
     batch = max(settings.batch_tokens, outputs)
@@ -249,15 +251,16 @@ def _make_context(
     return Context(native, pointer, vocabulary_size=vocabulary.size, batch_tokens=batch, outputs=outputs)
 
 
-def _check_memory(api: Any, model: Any, settings: EngineSettings, *, on_host: bool) -> None:
+def _check_memory(settings: EngineSettings, header: GGUFHeader, *, on_host: bool) -> None:
     """Raise BackendError (`memory`) for a cache that this machine cannot hold.
 
     Linux promises more memory than there is, and ends the process when it is used.
     """
-    heads = int(api.llama_model_n_head_kv(model))
-    width = int(api.llama_model_n_embd(model)) // max(1, int(api.llama_model_n_head(model)))
-    of_cell = 2 * int(api.llama_model_n_layer(model)) * heads * width * KV_BYTES[settings.kv_type] if on_host else 0.0
-    needed = int(settings.context_tokens * (of_cell + _CELL_BYTES))
+    cells = cells_of(settings.context_tokens)
+    needed = cells * _CELL_BYTES
+    if on_host:
+        footprint = footprint_of_file(header)
+        needed += footprint.kv_bytes(layers=footprint.layers, cells=cells, kv_type=settings.kv_type)
     free = read_host().available_bytes
     if needed > free:
         raise BackendError(
@@ -265,6 +268,13 @@ def _check_memory(api: Any, model: Any, settings: EngineSettings, *, on_host: bo
             f'{free // _MIB} MiB are free. Lower `n_ctx`, or use `kv_type = "q8_0"`.',
             fault="memory",
         )
+
+
+def _header(settings: EngineSettings) -> GGUFHeader:
+    try:
+        return read_header(settings.model)
+    except GGUFError as error:
+        raise BackendError(str(error), fault="model") from error
 
 
 def _failure(native: Library, devices: list[DeviceHandle], what: str) -> BackendError:
