@@ -156,13 +156,13 @@ def open_engine(
     holds for every worker; the other limits are given with each plan. `warm_workers` are kept ready, so that a new
     session costs nothing. `allow_weaker` runs plans also where the system lacks a layer that the jail has to have.
     """
-    rights: JSONObject = {"memory_bytes": limits.memory_bytes, "cpu_seconds": cpu_seconds}
-    return PooledEngine(_source(choice, rights, limits.memory_bytes), warm=warm_workers, allow_weaker=allow_weaker)
+    return PooledEngine(_source(choice, limits.memory_bytes, cpu_seconds), warm=warm_workers, allow_weaker=allow_weaker)
 
 
-def _source(choice: EngineChoice, rights: JSONObject, memory_bytes: int) -> WorkerSource:
+def _source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> WorkerSource:
+    rights: JSONObject = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
     if choice == "monty" or (choice == "auto" and sys.platform == "win32" and is_installed()):
-        return MontySource(rights=rights, memory_bytes=memory_bytes)
+        return MontySource(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
     if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
         return SpawnSource(partial(command, "spawned", rights=rights), memory_bytes=memory_bytes)
     if sys.platform != "win32":

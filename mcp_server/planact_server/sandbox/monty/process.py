@@ -15,9 +15,11 @@ from planact_server.sandbox import EngineError
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pydantic_monty import AsyncMontySession, TimeZone
+
+    from planact_server.sandbox.monty.launching import Launcher
 
 REPLY_SECONDS = 20.0
 
@@ -32,13 +34,10 @@ class MontyProcess:
 
     reply_seconds = REPLY_SECONDS
 
-    def __init__(self, binary: str, *, memory_bytes: int, report: Callable[[int], Mapping[str, bool | str]]) -> None:
-        """`report` says by process number which layers took."""
-        self.layers: Mapping[str, bool | str] = {}
+    def __init__(self, launcher: Launcher, *, memory_bytes: int) -> None:
         self.pid = 0
-        self._binary = binary
+        self._launcher = launcher
         self._memory_bytes = memory_bytes
-        self._report = report
         self._pool: AsyncMonty | None = None
         self._session: AsyncMontySession | None = None
         self._killed = False
@@ -50,13 +49,18 @@ class MontyProcess:
         return self._session
 
     @property
+    def layers(self) -> Mapping[str, bool | str]:
+        """Which isolation took. Known once the process has answered."""
+        return self._launcher.layers(self.pid)
+
+    @property
     def alive(self) -> bool:
         return self._session is not None and not self._killed and _is_running(self.pid)
 
     async def start(self) -> None:
         """Start the process and its session. Raises EngineError."""
         pool = AsyncMonty(
-            binary_path=self._binary,
+            binary_path=self._launcher.path,
             min_processes=1,
             max_processes=1,
             max_checkouts_per_worker=1,
@@ -76,11 +80,10 @@ class MontyProcess:
             )
             await session.__aenter__()
         except (MontyError, OSError, RuntimeError) as error:
-            raise EngineError(f"No Monty could be started from {self._binary!r}: {error}") from error
+            raise EngineError(f"No Monty could be started from {self._launcher.path!r}: {error}") from error
         self._session = session
         self.pid = session.worker_pid or 0
         self._killed = False
-        self.layers = self._report(self.pid)
 
     async def renew(self) -> None:
         """End the process and start another. Raises EngineError."""

@@ -5,32 +5,19 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import sysconfig
 from typing import TYPE_CHECKING
 
 from planact_server.sandbox import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from planact_server.sandbox.monty.launching import Launcher
     from planact_server.sandbox.monty.worker import MontyWorker
-    from planact_tools import JSONObject
 
 
 def is_installed() -> bool:
     return importlib.util.find_spec("pydantic_monty") is not None
-
-
-def find_binary() -> str:
-    """Return the path of the program. Raises EngineError."""
-    for folder in (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")):
-        found = shutil.which("monty", path=folder)
-        if found is not None:
-            return found
-    found = shutil.which("monty")
-    if found is None:
-        raise EngineError("The program 'monty' was not found: pip install --force-reinstall pydantic-monty-runtime.")
-    return found
 
 
 class MontySource:
@@ -38,9 +25,10 @@ class MontySource:
 
     name = "monty"
 
-    def __init__(self, *, rights: JSONObject, memory_bytes: int) -> None:
-        self._rights = rights
+    def __init__(self, *, memory_bytes: int, cpu_seconds: int) -> None:
         self._memory_bytes = memory_bytes
+        self._cpu_seconds = cpu_seconds
+        self._launcher: Launcher | None = None
 
     async def start(self) -> MontyWorker:
         """Return a worker that serves. Raises EngineError."""
@@ -50,15 +38,41 @@ class MontySource:
         from planact_server.sandbox.monty.process import MontyProcess  # noqa: PLC0415
         from planact_server.sandbox.monty.worker import MontyWorker  # noqa: PLC0415
 
-        process = MontyProcess(find_binary(), memory_bytes=self._memory_bytes, report=self._layers)
+        process = MontyProcess(await self._launch(), memory_bytes=self._memory_bytes)
         await process.start()
-        worker = MontyWorker(process, memory_bytes=self._memory_bytes)
+        worker = MontyWorker(process)
         await worker.start()
         return worker
 
     async def aclose(self) -> None:
-        """Each worker is a process of its own: there is nothing else to close."""
+        """Let go of what starts workers; those that run are not its own."""
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
 
-    def _layers(self, pid: int) -> Mapping[str, bool | str]:
-        del pid
-        return {"process": True, "environment": True, "language": True}
+    async def _launch(self) -> Launcher:
+        if self._launcher is None:
+            program = find_program()
+            if sys.platform == "linux":
+                from planact_server.sandbox.monty.jail_launcher import JailLauncher  # noqa: PLC0415
+
+                self._launcher = await JailLauncher.open(
+                    program, memory_bytes=self._memory_bytes, cpu_seconds=self._cpu_seconds
+                )
+            else:
+                from planact_server.sandbox.monty.launching import PlainLauncher  # noqa: PLC0415
+
+                self._launcher = PlainLauncher(program)
+        return self._launcher
+
+
+def find_program() -> str:
+    """Return the path of Monty's program. Raises EngineError."""
+    for folder in (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")):
+        found = shutil.which("monty", path=folder)
+        if found is not None:
+            return found
+    found = shutil.which("monty")
+    if found is None:
+        raise EngineError("The program 'monty' was not found: pip install --force-reinstall pydantic-monty-runtime.")
+    return found

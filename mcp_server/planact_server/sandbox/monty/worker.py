@@ -73,10 +73,9 @@ class _State:
 class MontyWorker:
     """One session in a process of its own. Whoever started the process hands it over; `aclose` ends it."""
 
-    def __init__(self, process: MontyProcess, *, memory_bytes: int) -> None:
+    def __init__(self, process: MontyProcess) -> None:
         self.closed = False
         self._process = process
-        self._memory_bytes = memory_bytes
         self._state = _State()
         self._checkpoint: tuple[bytes, _State] | None = None
         self._servers: dict[object, str] = {}

@@ -9,14 +9,21 @@ import ctypes
 import os
 import struct
 import sys
+from typing import TYPE_CHECKING
 
 from planact_server.sandbox.jail.linux import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 if sys.platform != "linux":
     raise ImportError("Landlock is Linux's.")
 
-_CREATE, _RESTRICT_SELF = 444, 446  # the same on every machine
+_CREATE, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every machine
 _ASK_VERSION = 1
+_BENEATH = 1
+_LOAD = 0b101
+"""To execute and to read a file."""
 
 _FILES = {1: 13, 2: 14, 3: 15, 5: 16}
 """How many rights over files there are since a version."""
@@ -30,12 +37,18 @@ def version() -> int:
     return libc.system_call(_CREATE, None, 0, _ASK_VERSION)
 
 
-def restrict() -> None:
-    """Give up all of it. Raises OSError. Needs a free descriptor for a moment."""
+def restrict(*, loadable: Iterable[int] = ()) -> None:
+    """Give up all of it. Raises OSError. Needs a free descriptor for a moment.
+
+    `loadable` are open files that a program is still to be loaded from: they may be read and executed.
+    """
     rights = _rights(version())
     attributes = ctypes.create_string_buffer(rights, len(rights))
     ruleset = libc.system_call(_CREATE, attributes, len(rights), 0)
     try:
+        for fd in loadable:
+            rule = struct.pack("=Qi", _LOAD, fd)
+            libc.system_call(_ADD_RULE, ruleset, _BENEATH, ctypes.create_string_buffer(rule, len(rule)), 0)
         libc.system_call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

@@ -1,0 +1,36 @@
+"""What Monty's pool starts, and what is known of the processes that it has become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALONE: Mapping[str, bool | str] = {"process": True, "environment": True, "language": True}
+"""What holds wherever it runs: a process of its own, nothing of the user's environment, no words for the system."""
+
+
+class Launcher(Protocol):
+    """Something to start, and what is known of the processes that it has become."""
+
+    @property
+    def path(self) -> str: ...
+
+    def layers(self, pid: int) -> Mapping[str, bool | str]: ...
+
+    def close(self) -> None: ...
+
+
+class PlainLauncher:
+    """The program, with no jail around it but its own language."""
+
+    def __init__(self, program: str) -> None:
+        self.path = program
+
+    def layers(self, pid: int) -> Mapping[str, bool | str]:
+        del pid
+        return ALONE
+
+    def close(self) -> None:
+        """Nothing is held."""
