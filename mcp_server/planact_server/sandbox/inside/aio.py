@@ -11,8 +11,9 @@ import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import synchronization
-from planact_server.sandbox.inside.facades import Module
+from planact_server.sandbox.inside import sealed, synchronization
+from planact_server.sandbox.inside.facades import Module, make_module
+from planact_server.sandbox.inside.sealed import Sealed
 from planact_server.sandbox.inside.trampoline import CancelledError, Future, InvalidStateError, Loop, Task
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def make(loop: Loop, later: Callable[[Any], Any]) -> tuple[Module, frozenset[Any
         "Future": Future,
     }
     schedulers = {names[name] for name in _SCHEDULING} | {classes["TaskGroup"].create_task}
-    return Module("asyncio", names | classes | constants | errors), frozenset(schedulers)
+    return make_module("asyncio", names | classes | constants | errors), frozenset(schedulers)
 
 
 _SCHEDULING = str.split("gather create_task ensure_future wait_for wait as_completed shield run")
@@ -105,7 +106,7 @@ class _Functions:
         return future.result()
 
     def timeout(self, delay: float | None) -> Any:
-        return _Timeout(self._loop, delay)
+        return sealed.make(_Timeout, self._loop, delay)
 
     async def wait(
         self, awaitables: Iterable[Any], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
@@ -143,7 +144,7 @@ class _Functions:
         return set(self._loop.pending())
 
     def get_event_loop(self) -> Any:
-        return _EventLoop(self)
+        return sealed.make(_EventLoop, self)
 
     get_running_loop = new_event_loop = get_event_loop
 
@@ -166,7 +167,7 @@ class _Functions:
         await woken
 
 
-class _EventLoop:
+class _EventLoop(metaclass=Sealed):
     """What `asyncio.get_event_loop()` gives: the few methods that plans use."""
 
     def __init__(self, functions: _Functions) -> None:
@@ -188,7 +189,7 @@ class _EventLoop:
         """The loop goes on."""
 
 
-class _Timeout:
+class _Timeout(metaclass=Sealed):
     """`async with asyncio.timeout(seconds)`."""
 
     def __init__(self, loop: Loop, delay: float | None) -> None:

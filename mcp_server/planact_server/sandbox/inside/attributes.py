@@ -12,7 +12,6 @@ from __future__ import annotations
 import calendar
 import decimal
 import functools
-import itertools
 import re
 import string
 import textwrap
@@ -21,7 +20,8 @@ from collections.abc import Mapping
 from enum import EnumMeta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from planact_server.sandbox.inside import formatting
+from planact_server.sandbox.inside import formatting, sealed
+from planact_server.sandbox.inside.sealed import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,24 +74,17 @@ _PRIVATE = re.compile(r"_[A-Za-z][A-Za-z0-9_]*(?<!_)\Z|_+\Z|__[A-Za-z][A-Za-z0-9
 """`_name` and `__name` are data of the plan; `_name_` and `__name__` belong to Python and to libraries."""
 
 _OURS = "planact_server."
+PLAN_MODULE = "__main__"
+_SELF = cast("Any", super).__self__  # what super() stands for
+_MADE_ONCE: tuple[Any, ...] = tuple(
+    cast("Any", kind).__init__ for kind in (property, staticmethod, classmethod, functools.cached_property, super)
+)
+"""Called once more, they would change what a library keeps."""
 _NEVER = (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType)
-_WRITABLE = (types.FunctionType, BaseException, decimal.Context, textwrap.TextWrapper, calendar.Calendar)
+_WRITABLE = (BaseException, decimal.Context, textwrap.TextWrapper, calendar.Calendar)
 
 plan_classes: set[type] = set()
-"""Classes that plans have made: their instances hold nothing but a plan's own data."""
-
-
-def adopt_class(made: type) -> None:
-    """Take a new class in among the plan's own.
-
-    `case Point(a, b)` reads the attributes named in `__match_args__` without asking the guard. That is well on true
-    instances; an abstract class or a protocol may claim any object (`register`), so it keeps the plain names only.
-    """
-    plan_classes.add(made)
-    claims_others = cast("Any", kind_of(made)).__instancecheck__ is not type.__instancecheck__
-    names: tuple[str, ...] = getattr(made, "__match_args__", ())
-    if claims_others and any(judge(name) != "plain" for name in names):
-        cast("Any", made).__match_args__ = tuple(itertools.takewhile(lambda name: judge(name) == "plain", names))
+"""Classes that plans have made (`classes.adopt`): their instances hold nothing but a plan's own data."""
 
 
 def kind_of(value: object) -> type:
@@ -146,20 +139,34 @@ def guarded_getattr(target: Any, name: str) -> Any:
     if name == "__setattr__":
         return setattr_in_plan
     value = getattr(target, name)
-    if isinstance(value, _NEVER):
+    if isinstance(value, _NEVER) or (name == "__init__" and any(value is each for each in _MADE_ONCE)):
         raise PolicyError(f"Attribute {name!r} of {_kind(target)} is not available in a plan.")
+    if name == "__members__":  # comparing it would hand out the dict behind it
+        return types.MappingProxyType(dict(value))
     return str(value) if name in {"__name__", "__qualname__"} else value
 
 
 def writable(target: Any) -> Any:
     """Return the object whose attribute is about to be set or deleted, if a plan may do that."""
     kind = kind_of(target)
-    if kind in plan_classes or target_is_plan_class(target):
+    if _is_own_kind(kind) or target_is_plan_class(target):
         return target
-    if isinstance(target, _WRITABLE) and not kind.__module__.startswith(_OURS):
+    if kind is types.FunctionType:
+        if is_plan_function(target):
+            return target
+    elif isinstance(target, _WRITABLE) and not kind.__module__.startswith(_OURS):
         return target
     hint = "Make a class or a dict of your own to hold the value."
     raise AttributeError(f"Attributes of {_kind(target)} cannot be set in a plan. {hint}")
+
+
+def is_plan_function(value: Any) -> bool:
+    return type(value) is types.FunctionType and value.__module__ == PLAN_MODULE
+
+
+def _is_own_kind(kind: type) -> bool:
+    # The members of an Enum are made before its class statement is over.
+    return kind in plan_classes or (isinstance(kind, EnumMeta) and kind.__module__ == PLAN_MODULE)
 
 
 def target_is_plan_class(target: Any) -> bool:
@@ -169,7 +176,9 @@ def target_is_plan_class(target: Any) -> bool:
 
 def _may_read_private(target: Any, name: str) -> bool:
     kind = kind_of(target)
-    if kind in plan_classes or target_is_plan_class(target) or kind is super:
+    if kind is super:
+        return _may_read_private(_SELF.__get__(target), name)
+    if _is_own_kind(kind) or target_is_plan_class(target):
         return True
     is_class = isinstance(target, type)
     described: Any = target if is_class else kind
@@ -199,7 +208,7 @@ def _watched(target: Any, name: str) -> Any:
     if value is str.format_map:
         return _format_map_unbound
     if isinstance(value, types.BuiltinMethodType) and isinstance(value.__self__, str):
-        return _Format(value.__self__, mapping=name == "format_map")
+        return sealed.make(_Format, value.__self__, mapping=name == "format_map")
     return value
 
 
@@ -309,7 +318,7 @@ def format_of(target: Any) -> Any:
     return guarded_getattr(target, "format")
 
 
-class _Format:
+class _Format(metaclass=Sealed):
     """A bound `format` or `format_map` of one string."""
 
     __slots__ = ("_mapping", "_template")
@@ -328,11 +337,11 @@ class _Format:
 
 
 def _format_unbound(template: str, /, *args: Any, **kwargs: Any) -> str:
-    return _Format(template, mapping=False)(*args, **kwargs)
+    return sealed.make(_Format, template, mapping=False)(*args, **kwargs)
 
 
 def _format_map_unbound(template: str, mapping: Any, /) -> str:
-    return _Format(template, mapping=True)(mapping)
+    return sealed.make(_Format, template, mapping=True)(mapping)
 
 
 def enum_members(names: Any) -> list[str | tuple[str, Any]]:

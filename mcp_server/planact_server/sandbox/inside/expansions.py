@@ -7,8 +7,10 @@ is asked for the source, with the values at hand; it is held to the same policy 
 from __future__ import annotations
 
 import ast
+import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
+from planact_server.sandbox.inside import sealed
 from planact_server.sandbox.inside.source import Refused, Text
 from planact_server.sandbox.inside.tools import Placeholder
 
@@ -53,7 +55,7 @@ class Expansions:
 
     def placeholder(self, name: str, depth: int) -> Placeholder:
         """Return a function that is written when it is first called. In a plan, `depth` is 1."""
-        return Placeholder(name, lambda args, kwargs: self._function(name, depth, args, kwargs))
+        return sealed.make(Placeholder, name, functools.partial(self._function, name, depth))
 
     def _function(self, name: str, depth: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
         if name not in self._written:
@@ -70,9 +72,10 @@ class Expansions:
             return self._add(text, name, max_bytes=self._max_bytes + line, depth=depth)
         except Refused as refused:
             problem = refused.problems[0]
-            where = f" (line {problem.line}: {problem.code_line})" if problem.code_line else ""
-            message = f"{name}() is not defined, and what was written for it cannot be used: {problem.message}{where}"
-            raise NameError(message, name=name) from None
+        # Raised out here, it does not carry the refusal to the plan as its context.
+        where = f" (line {problem.line}: {problem.code_line})" if problem.code_line else ""
+        message = f"{name}() is not defined, and what was written for it cannot be used: {problem.message}{where}"
+        raise NameError(message, name=name)
 
 
 def only_defines(tree: ast.Module, name: str) -> bool:

@@ -39,28 +39,28 @@ import statistics
 import string
 import textwrap
 import time
-import types
 import typing
 import unicodedata
 import urllib.parse
 import uuid
 import zoneinfo
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import timezones
-from planact_server.sandbox.inside.attributes import adopt_class, getattr_in_plan, plan_classes
+from planact_server.sandbox.inside import attributes, classes, sealed, timezones
+from planact_server.sandbox.inside.attributes import getattr_in_plan
 from planact_server.sandbox.inside.handles import LargeText
+from planact_server.sandbox.inside.sealed import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class Module:
+class Module(metaclass=Sealed):
     """Stands in for a module. Only what is listed is there, and nobody can change it."""
 
     def __init__(self, name: str, names: Mapping[str, Any]) -> None:
-        self.__dict__["__name__"] = name
-        self.__dict__.update(names)
+        vars(self)["__name__"] = name
+        vars(self).update(names)
 
     def __getattr__(self, name: str) -> Any:
         message = f"module {self.__dict__['__name__']!r} has no attribute {name!r} in a plan"
@@ -79,9 +79,13 @@ class Module:
         raise TypeError("modules cannot be copied")
 
 
+def make_module(name: str, names: Mapping[str, Any]) -> Module:
+    return sealed.make(Module, name, names)
+
+
 def _pick(module: Any, names: str, **extra: Any) -> Module:
     chosen = {name: getattr(module, name) for name in names.split() if hasattr(module, name)}
-    return Module(module.__name__, chosen | extra)
+    return make_module(module.__name__, chosen | extra)
 
 
 # ---- functions that differ from the originals -----------------------------------------------------------------------
@@ -104,7 +108,7 @@ def _methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Callable[[Any], An
 
 def _wraps(wrapped: Any, assigned: object = (), updated: object = ()) -> Callable[[Any], Any]:  # noqa: ARG001
     def dress(wrapper: Any) -> Any:
-        if isinstance(wrapper, types.FunctionType):
+        if attributes.is_plan_function(wrapper):
             wrapper.__name__ = str(getattr(wrapped, "__name__", wrapper.__name__))
             wrapper.__doc__ = getattr(wrapped, "__doc__", None)
         return wrapper
@@ -114,17 +118,6 @@ def _wraps(wrapped: Any, assigned: object = (), updated: object = ()) -> Callabl
 
 def _update_wrapper(wrapper: Any, wrapped: Any, assigned: object = (), updated: object = ()) -> Any:  # noqa: ARG001
     return _wraps(wrapped)(wrapper)
-
-
-def _dataclass(cls: type | None = None, /, **options: Any) -> Any:
-    def make(plain: type) -> type:
-        if plain not in plan_classes:
-            raise TypeError("@dataclass works on classes of your own.")
-        made = cast("type", dataclasses.dataclass(**options)(plain))
-        adopt_class(made)  # slots=True makes a new class
-        return made
-
-    return make if cls is None else make(cls)
 
 
 def _json_loads(text: Any, **options: Any) -> Any:
@@ -171,14 +164,52 @@ def _modules() -> dict[str, Module]:
     return {
         module.__dict__["__name__"]: module
         for module in (
-            Module("math", _public(math)),
-            Module("cmath", _public(cmath)),
-            Module("itertools", _public(itertools)),
-            Module("statistics", {name: getattr(statistics, name) for name in statistics.__all__}),
-            Module("heapq", {name: getattr(heapq, name) for name in heapq.__all__}),
-            Module("unicodedata", _public(unicodedata, without="ucd_3_2_0 UCD")),
-            Module("operator", _public(operator) | {"attrgetter": _attrgetter, "methodcaller": _methodcaller}),
-            Module("binascii", _public(binascii)),
+            _pick(
+                math,
+                "acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees dist e erf erfc "
+                "exp exp2 expm1 fabs factorial floor fma fmod frexp fsum gamma gcd hypot inf isclose isfinite isinf "
+                "isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter perm pi pow prod radians "
+                "remainder sin sinh sqrt sumprod tan tanh tau trunc ulp",
+            ),
+            _pick(
+                cmath,
+                "acos acosh asin asinh atan atanh cos cosh e exp inf infj isclose isfinite isinf isnan log log10 "
+                "nan nanj phase pi polar rect sin sinh sqrt tan tanh tau",
+            ),
+            _pick(
+                itertools,
+                "accumulate batched chain combinations combinations_with_replacement compress count cycle dropwhile "
+                "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
+            ),
+            _pick(
+                statistics,
+                "NormalDist StatisticsError correlation covariance fmean geometric_mean harmonic_mean kde "
+                "kde_random linear_regression mean median median_grouped median_high median_low mode multimode "
+                "pstdev pvariance quantiles stdev variance",
+            ),
+            _pick(
+                heapq,
+                "heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest",
+            ),
+            _pick(
+                unicodedata,
+                "bidirectional category combining decimal decomposition digit east_asian_width is_normalized lookup "
+                "mirrored name normalize numeric unidata_version",
+            ),
+            _pick(
+                operator,
+                "abs add and_ call concat contains countOf delitem eq floordiv ge getitem gt iadd iand iconcat "
+                "ifloordiv ilshift imatmul imod imul index indexOf inv invert ior ipow irshift is_ is_not isub "
+                "itemgetter itruediv ixor le length_hint lshift lt matmul mod mul ne neg not_ or_ pos pow rshift "
+                "setitem sub truediv truth xor",
+                attrgetter=_attrgetter,
+                methodcaller=_methodcaller,
+            ),
+            _pick(
+                binascii,
+                "Error Incomplete a2b_base64 a2b_hex a2b_qp a2b_uu b2a_base64 b2a_hex b2a_qp b2a_uu crc32 crc_hqx "
+                "hexlify unhexlify",
+            ),
             _pick(bisect, "bisect bisect_left bisect_right insort insort_left insort_right"),
             _pick(
                 random,
@@ -199,7 +230,7 @@ def _modules() -> dict[str, Module]:
                 "timegm setfirstweekday firstweekday day_name day_abbr month_name month_abbr MONDAY TUESDAY WEDNESDAY "
                 "THURSDAY FRIDAY SATURDAY SUNDAY IllegalMonthError IllegalWeekdayError",
             ),
-            Module(
+            make_module(
                 "zoneinfo",
                 {
                     "ZoneInfo": zoneinfo.ZoneInfo,
@@ -227,7 +258,8 @@ def _modules() -> dict[str, Module]:
             _pick(textwrap, "TextWrapper wrap fill dedent indent shorten"),
             _pick(
                 functools,
-                "reduce partial lru_cache cache cmp_to_key total_ordering cached_property",
+                "reduce partial lru_cache cache cmp_to_key cached_property",
+                total_ordering=classes.total_ordering,
                 wraps=_wraps,
                 update_wrapper=_update_wrapper,
             ),
@@ -236,7 +268,7 @@ def _modules() -> dict[str, Module]:
                 "Counter defaultdict deque OrderedDict namedtuple ChainMap UserDict UserList",
                 abc=_ABC,
             ),
-            Module("collections.abc", _ABC.__dict__),
+            make_module("collections.abc", _ABC.__dict__),
             _pick(
                 decimal,
                 "Decimal Context DecimalTuple DefaultContext BasicContext ExtendedContext DecimalException Clamped "
@@ -250,7 +282,7 @@ def _modules() -> dict[str, Module]:
             _pick(
                 dataclasses,
                 "field fields asdict astuple replace is_dataclass Field InitVar KW_ONLY MISSING FrozenInstanceError",
-                dataclass=_dataclass,
+                dataclass=classes.dataclass,
             ),
             _pick(
                 typing,
@@ -279,7 +311,7 @@ def _modules() -> dict[str, Module]:
             ),
             _pick(html, "escape unescape"),
             _URL,
-            Module("urllib", {"parse": _URL}),
+            make_module("urllib", {"parse": _URL}),
             _pick(
                 csv,
                 "reader writer DictReader DictWriter Dialect excel excel_tab unix_dialect Sniffer Error QUOTE_ALL "
@@ -294,13 +326,6 @@ def _modules() -> dict[str, Module]:
             _pick(pprint, "pformat saferepr isreadable isrecursive", pprint=_pprint, pp=_pprint),
         )
     }
-
-
-def _public(module: Any, *, without: str = "") -> dict[str, Any]:
-    """All public names of a module written in C, whose names are all functions and numbers."""
-    left_out = set(without.split())
-    names = (name for name in dir(module) if not name.startswith("_") and name not in left_out)
-    return {name: getattr(module, name) for name in names}
 
 
 MODULES = _modules()

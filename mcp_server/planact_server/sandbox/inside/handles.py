@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import TYPE_CHECKING, Any
+
+from planact_server.sandbox.inside import sealed
+from planact_server.sandbox.inside.sealed import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -10,7 +15,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-class Handle:
+class Handle(metaclass=Sealed):
     """An image, a sound or a file. Pass it on as an argument, or make it the plan's result."""
 
     __slots__ = ("_wire", "kind", "mime", "size")
@@ -25,7 +30,7 @@ class Handle:
         return f"<{self.kind} {self.mime}, {self.size} bytes>"
 
 
-class LargeText:
+class LargeText(metaclass=Sealed):
     """Text that stays with the host; pieces of it are fetched when used. Sizes count characters."""
 
     __slots__ = ("_chunk", "_chunk_start", "_read", "_wire", "size")
@@ -50,7 +55,8 @@ class LargeText:
             if step != 1:
                 return self.text()[index]
             return self._slice(start, stop)
-        position = index + self.size if index < 0 else index
+        number = operator.index(index)
+        position = number + self.size if number < 0 else number
         if not 0 <= position < self.size:
             raise IndexError("text index out of range")
         return self._slice(position, position + 1)
@@ -113,7 +119,7 @@ def from_wire(value: dict[str, Any], read: Callable[[str, int, int], str]) -> An
     """Turn a frame's handle object into what the plan sees; leave every other object alone."""
     kind = value.get("$planact")
     if kind == "text":
-        return LargeText(value, lambda start, stop: read(value["id"], start, stop))
+        return sealed.make(LargeText, value, functools.partial(read, value["id"]))
     if kind in {"image", "audio", "blob"}:
-        return Handle(value)
+        return sealed.make(Handle, value)
     return value

@@ -1,4 +1,4 @@
-"""The builtins of a plan, its `class` statement and its `type`, and the process set up for them."""
+"""The builtins of a plan and its `type`, and the process set up for them."""
 
 from __future__ import annotations
 
@@ -12,48 +12,17 @@ import types
 import typing
 from typing import Any, cast
 
-from planact_server.sandbox.inside import attributes, timezones
+from planact_server.sandbox.inside import attributes, classes, timezones
 from planact_server.sandbox.inside.attributes import (
     delattr_in_plan,
     dir_in_plan,
     getattr_in_plan,
     hasattr_in_plan,
-    plan_classes,
     set_own_attribute,
     vars_in_plan,
 )
 
-# ---- classes ---------------------------------------------------------------------------------------------------------
-
-
-_NEVER_INHERITED = (
-    BaseExceptionGroup,  # one with a method `split` of its own confuses `except*` in CPython 3.11 and 3.12
-    dataclasses.Field,  # its `name` becomes source code that `dataclass` executes
-    type,
-)
-
-
-def build_class(body: Any, name: str, /, *bases: Any, **options: Any) -> Any:
-    """What a `class` statement calls."""
-    if "metaclass" in options:
-        raise TypeError("metaclass= is not available in a plan.")
-    # What really becomes a base: `Generic[T]` and `Annotated[T, ...]` stand for other classes.
-    for base in types.resolve_bases(bases):
-        _check_base(base)
-    made = builtins.__build_class__(body, name, *bases, **options)
-    if isinstance(made, type):
-        attributes.adopt_class(made)
-    return made
-
-
-def _check_base(base: Any) -> None:
-    if not isinstance(base, type):
-        raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
-    if base in plan_classes:
-        return
-    ours = base.__module__.startswith("planact_server.") and not issubclass(base, Exception)
-    if ours or issubclass(base, _NEVER_INHERITED):
-        raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
+# ---- `type` ----------------------------------------------------------------------------------------------------------
 
 
 class _TypeOfTypes(type):
@@ -133,14 +102,14 @@ def plan_builtins() -> dict[str, Any]:
         "dir": dir_in_plan,
         # Catching everything must not catch the interrupt that ends a plan.
         "BaseException": Exception,
-        "__build_class__": build_class,
+        "__build_class__": classes.build_class,
         "__import__": _import_for_c,
     }
     return plain | _EXCEPTIONS | safe
 
 
 _NEEDED_BY_C = frozenset(
-    {"_strptime", "time", "datetime", "warnings", "unicodedata", "io", "collections.abc", "typing"}
+    str.split("_strptime time datetime warnings unicodedata io collections.abc typing re json.decoder")
 )
 
 
@@ -155,19 +124,12 @@ def _import_for_c(name: str, *_: object) -> Any:
 
 
 def _guard_enum() -> None:
-    """`Enum("E", names)` makes a class without a class statement: its names pass the same check."""
-    original: Any = enum.EnumMeta._create_  # type: ignore[attr-defined]
-
-    def create(cls: type, class_name: str, names: Any, **options: Any) -> Any:
-        if options.get("type") is not None:
-            _check_base(options["type"])
-        return cast("Any", original(cls, class_name, attributes.enum_members(names), **options))
-
-    enum.EnumMeta._create_ = create  # type: ignore[attr-defined]
+    meta: Any = enum.EnumMeta
+    meta._create_ = classes.members(meta._create_)
 
 
 class _SealedKinds(dict[type, Any]):
-    """How `deepcopy` treats each type; objects of the worker itself are left whole."""
+    """How `copy` treats each type; objects of the worker itself are left whole."""
 
     def get(self, kind: type, default: Any = None) -> Any:
         return _itself if kind.__module__.startswith("planact_server.") else super().get(kind, default)
@@ -179,8 +141,8 @@ def _itself(value: Any, _memo: object = None) -> Any:
 
 def _seal_copies() -> None:
     """`deepcopy(print, memo)` would take the channel to the host apart and leave the pieces in the plan's `memo`."""
-    table = "_deepcopy_dispatch"
-    setattr(copy, table, _SealedKinds(getattr(copy, table)))
+    for table in ("_copy_dispatch", "_deepcopy_dispatch"):
+        setattr(copy, table, _SealedKinds(getattr(copy, table)))
 
 
 def _name_annotations() -> None:

@@ -241,7 +241,7 @@ class Session:
                     for other, found in resolved.items()
                     if other.startswith(f"{name}.") and found.get("kind") == "tool"
                 }
-                self._builtins[name] = tools.Server(self._link, resolution["server"], name, known)
+                self._builtins[name] = tools.make_server(self._link, resolution["server"], name, known)
             case "placeholder":
                 self._globals.pop(name, None)
                 self._builtins[name] = self._expansions.placeholder(name, depth + 1)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, cast
 
+from planact_server.sandbox.inside import sealed
 from planact_server.sandbox.inside.arguments import to_json
 from planact_server.sandbox.inside.bindings import current_frame
+from planact_server.sandbox.inside.sealed import Sealed
 from planact_server.sandbox.inside.trampoline import Future
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ class Link:
     def call(self, callee: object, function: str, request: dict[str, Any], frame: FrameType) -> PendingCall:
         place = self.observer.place(callee, frame)
         number, future = self.channel.call(function, {**request, "line": place.line})
-        return PendingCall(self, number, future, place)
+        return sealed.make(PendingCall, self, number, future, place)
 
 
-class PendingCall(Future):
+class PendingCall(Future, metaclass=Sealed):
     """A tool call that is under way. Awaiting it gives the tool's result."""
 
     def __init__(self, link: Link, number: int, answer: Future, place: Place) -> None:
@@ -67,7 +69,7 @@ class PendingCall(Future):
         return "<tool call under way: await it>"
 
 
-class Tool:
+class Tool(metaclass=Sealed):
     """A tool of a connected server, as a function."""
 
     __slots__ = ("__name__", "_link", "_parameters", "_server", "_tool")
@@ -119,7 +121,7 @@ class Tool:
             raise
 
 
-class Server:
+class Server(metaclass=Sealed):
     """A server's namespace: its tools are attributes, looked up when used."""
 
     __slots__ = ("__name__", "_link", "_server", "_tools")
@@ -150,10 +152,14 @@ class Server:
 
 
 def make_tool(link: Link, resolution: dict[str, Any]) -> Tool:
-    return Tool(link, resolution["server"], resolution["tool"], resolution["parameters"])
+    return sealed.make(Tool, link, resolution["server"], resolution["tool"], resolution["parameters"])
 
 
-class CallTool:
+def make_server(link: Link, name: str, shown_as: str, known: dict[str, Tool]) -> Server:
+    return sealed.make(Server, link, name, shown_as, known)
+
+
+class CallTool(metaclass=Sealed):
     """`call_tool("raw-name", {...}, server="x")`: a tool by its raw name."""
 
     __slots__ = ("__name__", "_link")
@@ -176,6 +182,8 @@ class CallTool:
             server, _, name = name.full_name().partition(".")
         if not isinstance(name, str):
             raise TypeError(f"call_tool() takes the tool's name as text, not {type(name).__name__}.")
+        if not isinstance(server, str | None):
+            raise TypeError(f"call_tool() takes the server's name as text, not {type(server).__name__}.")
         keywords = to_json({} if arguments is None else arguments, "arguments")
         if not isinstance(arguments, dict | None):
             raise TypeError(f"call_tool() takes the arguments as a dict, not {type(arguments).__name__}.")
@@ -183,7 +191,7 @@ class CallTool:
         return self._link.call(self, name, request, frame)
 
 
-class AskModel:
+class AskModel(metaclass=Sealed):
     """`ask_model("instruction", data, schema)`: the planner's model, called like a tool."""
 
     __slots__ = ("__name__", "_link")
@@ -216,7 +224,7 @@ class AskModel:
         return self._link.call(self, "ask_model", request, frame)
 
 
-class Placeholder:
+class Placeholder(metaclass=Sealed):
     """A function that a plan calls and that is written only then."""
 
     __slots__ = ("__name__", "_write")
@@ -265,7 +273,7 @@ def helpers(link: Link) -> dict[str, Any]:
 
     def read_resource(uri: str, server: str | None = None) -> Any:
         """Read a resource of a connected server."""
-        return ask("read_resource", {"uri": str(uri), "server": server})
+        return ask("read_resource", {"uri": str(uri), "server": None if server is None else str(server)})
 
     def parallel(*work: Any) -> list[Any]:
         """Run functions at the same time and return their results in order: `parallel(lambda: f(1), lambda: g(2))`."""
@@ -276,9 +284,9 @@ def helpers(link: Link) -> dict[str, Any]:
         "describe": describe,
         "progress": progress,
         "read_resource": read_resource,
-        "ask_model": AskModel(link),
+        "ask_model": sealed.make(AskModel, link),
         "parallel": parallel,
-        "call_tool": CallTool(link),
+        "call_tool": sealed.make(CallTool, link),
     }
 
 

@@ -14,7 +14,9 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from planact_server.sandbox.inside import sealed
 from planact_server.sandbox.inside.interrupts import PlanStopped
+from planact_server.sandbox.inside.sealed import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -98,7 +100,7 @@ class Future:
 Awaitable: TypeAlias = "Future | Coroutine[Any, Any, Any]"
 
 
-class Task(Future):
+class Task(Future, metaclass=Sealed):
     """A coroutine that runs beside others."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], loop: Loop, name: str | None = None) -> None:
@@ -184,9 +186,9 @@ class Loop:
         if isinstance(awaitable, Future):
             return awaitable
         if inspect.iscoroutine(awaitable):
-            return self._keep(Task(awaitable, self, name))
+            return self._keep(sealed.make(Task, awaitable, self, name))
         if hasattr(awaitable, "__await__"):
-            return self._keep(Task(_await(awaitable), self, name))
+            return self._keep(sealed.make(Task, _await(awaitable), self, name))
         finished = Future()
         finished.set_result(awaitable)
         return finished
