@@ -18,7 +18,7 @@ from planact_server.cli.doctor_model import examine_model
 from planact_server.config import Config
 from planact_server.config.schema import ModelSettings, PlannerSettings
 from planact_testing import Home
-from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
+from quantized.tiny_gguf import make_gguf, spoil  # noqa: TID251 - a folder of tests
 
 GIB = 1024**3
 HOST = Host(processor="a CPU", cores=8, total_bytes=16 * GIB, available_bytes=8 * GIB, instruction_sets=())
@@ -54,10 +54,12 @@ class Desk:
             raise self.machine
         return self.machine
 
-    def install(self) -> None:
+    def install(self, name: str = "tiny") -> None:
         from planact_quantized.models.candidates import examine
 
-        ModelStore(self.config.state / FOLDER).add(examine(make_gguf(self.config.state / "tiny.gguf")))
+        ModelStore(self.config.state / FOLDER).add(
+            examine(make_gguf(self.config.state / f"{name}.gguf", seed=len(name)))
+        )
 
     def says(self) -> list[tuple[str, str, str, str]]:
         return [(each.level, each.subject, each.text, each.advice) for each in examine_model(self.config)[0]]
@@ -131,6 +133,15 @@ def test_what_the_last_load_really_offloaded_is_shown(desk: Desk) -> None:
     level, _, text, advice = desk.says()[-1]
     assert (level, advice) == ("ok", "")
     assert text.endswith("; measured 2026-01-02, tokens/s: prompt 500, text 50")
+
+
+def test_a_file_that_cannot_be_read_is_named_and_costs_no_other_model(desk: Desk) -> None:
+    desk.install()
+    desk.install("broken")
+    spoil(ModelStore(desk.config.state / FOLDER).find("broken").path)
+    texts = [text for _, subject, text, _ in desk.says() if subject == "model"]
+    assert texts[0].startswith("The model 'broken' is passed over: ")
+    assert texts[1].startswith("tiny: fits")
 
 
 def test_what_was_asked_for_and_does_not_fit_is_a_problem(desk: Desk) -> None:

@@ -24,7 +24,7 @@ from planact_server.cli.models.licences import licence_in
 from planact_server.cli.place import as_usable
 from planact_testing import Home
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
-from quantized.tiny_gguf import make_gguf  # noqa: TID251
+from quantized.tiny_gguf import make_gguf, spoil  # noqa: TID251
 
 COMMIT = "c" * 40
 FREE, RESEARCH = "tiny-agent-a-0.5b:Q4_K_M", "tiny-agent-a-3b:Q4_K_M"
@@ -133,6 +133,28 @@ def test_list_puts_what_is_here_first(planact: Planact, tiny: Path) -> None:
     assert {"id": FREE, "here": False, "licence": "apache-2-0", "non_commercial": False}.items() <= rows[1].items()
     assert [row["id"] for row in json.loads(planact("list", "--here", "--json")[1])] == ["coder.F16"]
     assert [row["id"] for row in json.loads(planact("--json")[1])] == [row["id"] for row in rows]
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_list_says_what_fits_as_the_configuration_has_it(planact: Planact, tiny: Path, tmp_path: Path) -> None:
+    planact("add", str(tiny))
+    (tmp_path / "planact.toml").write_text('[model]\ndevice = "CUDA7"\n')
+    [row] = json.loads(planact("list", "--here", "--json")[1])
+    assert row["fit"]["fits"] is False
+    assert "There is no device 'CUDA7' here" in row["fit"]["reason"]
+    (tmp_path / "planact.toml").write_text("[model]\nn_ctx = 512\n")
+    [row] = json.loads(planact("list", "--here", "--json")[1])
+    assert row["fit"]["context_tokens"] == json.loads(planact("fit", "--json")[1])["context_tokens"] == 512
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_fit_passes_over_a_file_that_cannot_be_read(planact: Planact, tiny: Path, store: ModelStore) -> None:
+    planact("add", str(tiny))
+    planact("add", str(make_gguf(tiny.with_name("broken.gguf"), layers=3)))
+    spoil(store.find("broken").path)
+    code, out, seen = planact("fit", "--json")
+    assert (code, json.loads(out)["model"]) == (0, "coder.F16")
+    assert "The model 'broken' is passed over: " in seen
 
 
 def test_pull_fetches_checks_and_records(planact: Planact, store: ModelStore, published: bytes) -> None:

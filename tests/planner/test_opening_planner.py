@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from planact_quantized import BackendError, BackendInfo, Message
-from planact_quantized.fitting.ladder import Wanted
+from planact_quantized import BackendError, BackendInfo, EngineSettings, Message
 from planact_quantized.fitting.loads import FILE, Loads
 from planact_quantized.models.store import FOLDER, ModelStore, examine
 from planact_server.config.schema import ModelSettings, PlannerSettings
 from planact_server.planner.backends import LateBackend
-from planact_server.planner.local import LocalModel, local_engine
+from planact_server.planner.local import local_engine, local_settings
 from planact_server.planner.opening import open_planner
 from planact_server.planner.options import PlannerOptions
 from planact_server.planner.spending import Spending
 from planner.scripted import ScriptedBackend
-from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
+from quantized.tiny_gguf import make_gguf, spoil  # noqa: TID251 - a folder of tests
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from planner.scripted import RealGround
+
+ON_THE_CPU = ModelSettings(device="cpu")
 
 SCHEMA = {
     "type": "object",
@@ -120,21 +121,54 @@ async def test_without_a_model_the_error_says_how_to_get_one(tmp_path: Path, gro
     )
 
 
-async def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="'nowhere'"):
-        local_engine(LocalModel(name="nowhere", wanted=Wanted(device="cpu")), state=tmp_path)
+        local_settings(PlannerSettings(model="nowhere"), ON_THE_CPU, state=tmp_path)
 
 
 async def test_of_several_models_the_largest_that_fits_is_taken(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python")
     install(tmp_path, "small", "large")
-    engine = local_engine(LocalModel(wanted=Wanted(device="cpu", context_tokens=512)), state=tmp_path)
+    engine = local_engine(PlannerSettings(), ModelSettings(device="cpu", n_ctx=512), state=tmp_path)
     try:
         with anyio.fail_after(30):
             info = await engine.start()
     finally:
         await engine.aclose()
     assert (info.model, info.context_tokens, info.device) == ("large", 512, "CPU")
+
+
+def test_a_file_that_cannot_be_read_costs_no_other_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    install(tmp_path, "whole", "broken")
+    spoil(ModelStore(tmp_path / FOLDER).find("broken").path)
+    assert local_settings(PlannerSettings(), ON_THE_CPU, state=tmp_path).name == "whole"
+    [notice] = [record.getMessage() for record in caplog.records]
+    assert notice.startswith("The model 'broken' is passed over: ")
+
+
+def test_where_no_file_can_be_read_the_error_says_so(tmp_path: Path) -> None:
+    install(tmp_path, "broken")
+    spoil(ModelStore(tmp_path / FOLDER).find("broken").path)
+    with pytest.raises(BackendError, match=r"'broken' is passed over: .*planact models setup"):
+        local_settings(PlannerSettings(), ON_THE_CPU, state=tmp_path)
+
+
+def test_the_configuration_reaches_the_engine(tmp_path: Path) -> None:
+    """What a fit decides goes through it, the rest goes as it is."""
+    install(tmp_path, "tiny")
+    model = ModelSettings(device="cpu", n_ctx=512, kv_type="q8_0", n_batch=64, threads=3, drafting="off")
+    assert local_settings(PlannerSettings(candidates=0), model, state=tmp_path) == EngineSettings(
+        model=ModelStore(tmp_path / FOLDER).find("tiny").path,
+        name="tiny",
+        context_tokens=512,
+        kv_type="q8_0",
+        flash_attention="on",
+        threads=3,
+        batch_tokens=64,
+        candidates=1,
+        drafting="off",
+        prefixes=tmp_path / "prefixes",
+    )
 
 
 async def test_a_real_model_answers_within_a_schema(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 special tokens: 261) the default one has about 220 kB and loads in milliseconds.
 """
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,14 @@ def make_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def spoil(path: Path) -> None:
+    """Make a file unreadable as a model; its size and time stay, so no record of it tells."""
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"JUNK")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @dataclass(frozen=True)

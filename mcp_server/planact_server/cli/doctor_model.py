@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "planner"
 SETUP = "planact models setup"
+LIST = "planact models list"
 _GIB = 1024**3
 
 
@@ -53,7 +54,7 @@ def _here(config: Config) -> tuple[list[Finding], JSONObject]:
     }
     findings = [Finding(level="ok", subject=SUBJECT, text=_build(machine)), *_devices(machine)]
     plan, about = _model(config, machine)
-    findings.append(about)
+    findings += about
     if plan is not None:
         loads = Loads(config.state / FILE).of(plan.model)
         speed = next((each for each in Speeds(config.state / SPEEDS).all() if each.model == plan.model), None)
@@ -104,7 +105,7 @@ def _unused(toolchain: Toolchain) -> Finding | None:
     )
 
 
-def _model(config: Config, machine: Machine) -> tuple[Fit | None, Finding]:
+def _model(config: Config, machine: Machine) -> tuple[Fit | None, list[Finding]]:
     """Return how the model for tasks would be loaded, None where it cannot be, and what to say about it."""
     from planact_quantized.fitting.fit import FitError, plan_fit
     from planact_quantized.models.gguf import GGUFError
@@ -112,15 +113,18 @@ def _model(config: Config, machine: Machine) -> tuple[Fit | None, Finding]:
     from planact_quantized.models.store import ModelError
     from planact_server.cli.models.fit import Found
 
-    def trouble(text: str, advice: str) -> tuple[None, Finding]:
+    passed_over: list[Finding] = []
+
+    def trouble(text: str, advice: str) -> tuple[None, list[Finding]]:
         # Only what was asked for by name is broken without it.
         level = "problem" if config.planner.model else "note"
-        return None, Finding(level=level, subject="model", text=text, advice=advice)
+        return None, [*passed_over, Finding(level=level, subject="model", text=text, advice=advice)]
 
     try:
-        found = Found.find(None, config, context=None, device=None, machine=machine)
+        found = Found.find(None, config, machine=machine)
     except (ModelError, GGUFError, UnknownModelError) as error:
-        return trouble(str(error), "planact models list")
+        return trouble(str(error), LIST)
+    passed_over += [Finding(level="note", subject="model", text=notice, advice=LIST) for notice in found.notices]
     if found.model is None:
         name = config.planner.model
         return trouble(f"{name} is not here" if name else "none is here, so tasks cannot be planned", SETUP)
@@ -131,12 +135,13 @@ def _model(config: Config, machine: Machine) -> tuple[Fit | None, Finding]:
         return trouble(error.message, advice)
     where = f"{plan.offloaded_layers} of {plan.layers} layers on {plan.device}" if plan.gpu_layers else "on the CPU"
     text = f"{plan.model}: fits, {where}, context {plan.context_tokens}, KV cache {plan.kv_type}"
-    return plan, Finding(
+    about = Finding(
         level="note" if plan.notes else "ok",
         subject="model",
         text=text,
         advice="\n".join((*plan.notes, "planact models fit   # shows the numbers")) if plan.notes else "",
     )
+    return plan, [*passed_over, about]
 
 
 def _loaded(plan: Fit, loads: Sequence[Load], speed: Speed | None) -> Finding:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from planact_quantized.fitting.loads import FILE, Loads
 from planact_server.planner.backends import LateBackend
@@ -47,17 +46,6 @@ def _openai(planner: PlannerSettings) -> Backend:
 
 def _local(planner: PlannerSettings, model: ModelSettings, state: Path) -> Backend:
     # NumPy and what reads models come with it.
-    from planact_quantized import EngineSettings  # noqa: PLC0415
-    from planact_quantized.fitting.ladder import Wanted  # noqa: PLC0415
-    from planact_server.planner.local import LocalModel, local_engine  # noqa: PLC0415
+    from planact_server.planner.local import local_engine  # noqa: PLC0415
 
-    given: dict[str, Any] = model.wishes() | {"candidates": max(1, planner.candidates)}
-    wishes = {field.name for field in fields(Wanted)}
-    # Both dataclasses spell what they share alike: what a fit decides goes there, the rest to the engine.
-    rest = {field.name for field in fields(EngineSettings)} - wishes
-    wish = LocalModel(
-        name=planner.model or "",
-        wanted=Wanted(**{key: value for key, value in given.items() if key in wishes}),
-        settings={key: value for key, value in given.items() if key in rest},
-    )
-    return local_engine(wish, state=state)
+    return local_engine(planner, model, state=state)

@@ -21,6 +21,8 @@ from planact_server.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_quantized import EngineSettings
     from planact_quantized.fitting.devices import Machine
     from planact_quantized.fitting.fit import Fit
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from planact_quantized.models.index import Model
     from planact_quantized.models.store import ModelStore
     from planact_server.config import Config
+    from planact_server.planner.model_choice import Sized
 
 MIB = 1024**2
 
@@ -71,6 +74,8 @@ def fit(
     settings = read_config(config)
     with failures_explained():
         found = Found.find(name, settings, context=context, device=device)
+    for notice in found.notices:
+        complain(notice)
     return show(found, settings, measure=measure, as_json=as_json)
 
 
@@ -85,6 +90,8 @@ class Found:
     machine: Machine
     wanted: Wanted
     others: tuple[Footprint, ...]
+    notices: tuple[str, ...] = ()
+    """Which models of this machine were passed over, and why."""
 
     @classmethod
     def find(
@@ -92,28 +99,31 @@ class Found:
         name: str | None,
         config: Config,
         *,
-        context: int | None,
-        device: str | None,
+        context: int | None = None,
+        device: str | None = None,
         machine: Machine | None = None,
     ) -> Found:
         """Look for a model by name, or for the one that would be used. Raises what a ModelStore raises."""
         from planact_quantized.fitting.footprint import footprint_of_known
         from planact_quantized.models.known import known_models
         from planact_quantized.models.store import FOLDER, ModelStore
+        from planact_server.planner.model_choice import usable_models, wanted_for
 
-        wanted = wishes(config, context=context, device=device)
+        wanted = wanted_for(config.planner, config.model, context=context, device=device)
         machine = machine or this_machine(wanted)
         store = ModelStore(config.state / FOLDER)
-        known = tuple(footprint_of_known(each) for each in known_models())
-        here = {each.id: each for each in store.models() if each.problem is None}
-        sizes = {each.id: footprint_of(each) for each in here.values()}
-        others = (*sizes.values(), *known)
+        usable = usable_models(store)
         name = name or config.planner.model
-        if name is not None:
-            model, footprint = named(store, name)
-        else:
-            model, footprint = _unnamed(here, sizes, machine, wanted)
-        return cls(model=model, footprint=footprint, machine=machine, wanted=wanted, others=others)
+        model, footprint = named(store, name) if name else _unnamed(usable.models, machine, wanted)
+        known = (footprint_of_known(each) for each in known_models())
+        return cls(
+            model=model,
+            footprint=footprint,
+            machine=machine,
+            wanted=wanted,
+            others=(*(each.footprint for each in usable.models), *known),
+            notices=usable.notices,
+        )
 
 
 def named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
@@ -121,6 +131,7 @@ def named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
     from planact_quantized.fitting.footprint import footprint_of_known
     from planact_quantized.models.known import UnknownModelError, find_known
     from planact_quantized.models.store import ModelNotFoundError
+    from planact_server.planner.model_choice import sized
 
     try:
         model = store.resolve(name)
@@ -129,54 +140,29 @@ def named(store: ModelStore, name: str) -> tuple[Model | None, Footprint]:
             return None, footprint_of_known(find_known(name))
         except UnknownModelError:
             raise error from None
-    return model, footprint_of(model)
+    return model, sized(model).footprint
 
 
-def _unnamed(
-    here: dict[str, Model], sizes: dict[str, Footprint], machine: Machine, wanted: Wanted
-) -> tuple[Model | None, Footprint]:
+def _unnamed(usable: Sequence[Sized], machine: Machine, wanted: Wanted) -> tuple[Model | None, Footprint]:
     """Return the model that a task would be planned with; else the one to begin with, or the smallest of those."""
-    from planact_quantized.fitting.fit import largest_that_fits
     from planact_quantized.fitting.footprint import footprint_of_known
     from planact_quantized.fitting.recommended import candidates, recommended
+    from planact_server.planner.model_choice import best_of
 
-    if sizes:
-        best = largest_that_fits(sizes.values(), machine, wanted)
-        best = best or min(sizes.values(), key=lambda each: each.weight_bytes)
-        return here[best.name], best
+    best = best_of(usable, machine, wanted)
+    if best is not None:
+        return best.model, best.footprint
     known = recommended(machine, wanted) or min(candidates(), key=lambda each: each.approximate_bytes)
     return None, footprint_of_known(known)
 
 
-def footprint_of(model: Model) -> Footprint:
-    from planact_quantized.fitting.footprint import footprint_of_file
-    from planact_quantized.models.gguf import read_header
-
-    return footprint_of_file(read_header(model.path), name=model.id)
-
-
-def wishes(config: Config, *, context: int | None = None, device: str | None = None) -> Wanted:
-    """Return what the configuration and the command line ask for."""
-    from planact_quantized.fitting.ladder import Wanted
-
-    names = {field.name for field in dataclasses.fields(Wanted)}
-    given = {key: value for key, value in config.model.wishes().items() if key in names}
-    given["candidates"] = max(1, config.planner.candidates)
-    if context is not None:
-        given["context_tokens"] = context
-    if device is not None:
-        given["device"] = device
-    return Wanted(**given)
-
-
 def this_machine(wanted: Wanted) -> Machine:
     """Return this machine; devices are asked for unless only the CPU is wanted."""
-    from planact_quantized.fitting.devices import CPU, ProbeError, host_only, read_machine
+    from planact_quantized.fitting.devices import ProbeError, host_only
+    from planact_server.planner.model_choice import machine_for
 
-    if wanted.device.lower() == CPU:
-        return host_only()
     try:
-        return read_machine()
+        return machine_for(wanted)
     except ProbeError as error:
         complain(str(error))
         return host_only()
@@ -235,7 +221,7 @@ def _measured(plan: Fit, found: Found, config: Config) -> Speed | None:
         complain("There is nothing to measure before it is here.")
         return None
     try:
-        speed = asyncio.run(measured(plan.settings(found.model.path, base=engine_base(found, config)), config))
+        speed = measured(plan, found, config)
     except BackendError as error:
         complain(error.message)
         raise typer.Exit(FAILED) from None
@@ -243,22 +229,17 @@ def _measured(plan: Fit, found: Found, config: Config) -> Speed | None:
     return speed
 
 
-def engine_base(found: Found, config: Config) -> EngineSettings:
-    """Return the settings that no fit decides."""
-    from planact_quantized import EngineSettings
-    from planact_quantized.fitting.ladder import Wanted
+def measured(plan: Fit, found: Found, config: Config) -> Speed:
+    """Load a model as planned, measure it, write that down and let go of it. Raises BackendError."""
+    from planact_server.planner.model_choice import engine_base
 
     if found.model is None:
-        raise ValueError(f"{found.footprint.name!r} is not here.")
-    fitted = {field.name for field in dataclasses.fields(Wanted)}
-    rest = {key: value for key, value in config.model.wishes().items() if key not in fitted}
-    return EngineSettings(
-        model=found.model.path, candidates=found.wanted.candidates, batch_tokens=found.wanted.batch_tokens, **rest
-    )
+        raise ValueError(f"{plan.model!r} is not here.")
+    base = engine_base(found.model.path, found.wanted, config.model)
+    return asyncio.run(_measured_engine(plan.settings(found.model.path, base=base), config))
 
 
-async def measured(settings: EngineSettings, config: Config) -> Speed:
-    """Load a model, measure it, write that down and let go of it. Raises BackendError."""
+async def _measured_engine(settings: EngineSettings, config: Config) -> Speed:
     from planact_quantized import Engine
     from planact_quantized.fitting import loads, speeds
 

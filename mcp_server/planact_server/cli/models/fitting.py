@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planact_server.cli.models.fit import footprint_of
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
     from planact_quantized.fitting.devices import Machine
     from planact_quantized.fitting.footprint import Footprint
+    from planact_quantized.fitting.ladder import Wanted
     from planact_quantized.models.index import Model
     from planact_quantized.models.known import KnownModel
 
 
-def fit_row(model: Model | KnownModel, where: Machine) -> JSONObject:
+def fit_row(model: Model | KnownModel, where: Machine, wanted: Wanted) -> JSONObject:
     """Return how a model would be loaded here, or why it cannot be."""
     from planact_quantized.fitting.fit import FitError, plan_fit
     from planact_quantized.models.gguf import GGUFError
 
     try:
-        fit = plan_fit(_footprint(model), where)
+        fit = plan_fit(_footprint(model), where, wanted)
     except (FitError, GGUFError) as error:
         return {"fits": False, "reason": str(error)}
     return {
@@ -47,5 +47,6 @@ def fit_text(row: JSONObject) -> str:
 def _footprint(model: Model | KnownModel) -> Footprint:
     from planact_quantized.fitting.footprint import footprint_of_known
     from planact_quantized.models.known import KnownModel
+    from planact_server.planner.model_choice import sized
 
-    return footprint_of_known(model) if isinstance(model, KnownModel) else footprint_of(model)
+    return footprint_of_known(model) if isinstance(model, KnownModel) else sized(model).footprint

@@ -8,7 +8,7 @@ import typer
 
 from planact_server.cli.models.fit import this_machine
 from planact_server.cli.models.fitting import fit_row, fit_text
-from planact_server.cli.models.place import opened_store
+from planact_server.cli.models.place import opened_store, store_of
 from planact_server.cli.models.rows import header_row, known_of, known_row, licence_in_brief, licence_text, model_row
 from planact_server.cli.terminal import (
     ConfigOption,
@@ -18,6 +18,7 @@ from planact_server.cli.terminal import (
     examples,
     print_json,
     print_table,
+    read_config,
     refuse_options_before,
     visible,
 )
@@ -51,21 +52,23 @@ def list_alone(context: typer.Context, config: ConfigOption = None, as_json: JSO
 
 
 def list_models(here: HereOption = False, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """List what is here, what can be had, and what fits.
+    """List what is here, what can be had, and what fits, loaded as `[model]` says.
 
     Sizes of what is not here yet are rounded.
     """
-    from planact_quantized.fitting.ladder import Wanted
     from planact_quantized.models.known import known_models
+    from planact_server.planner.model_choice import wanted_for
 
-    with opened_store(config) as store:
+    settings = read_config(config)
+    wanted = wanted_for(settings.planner, settings.model)
+    with store_of(settings) as store:
         present = store.models()
         have = {model.known for model in present}
         others = () if here else tuple(known for known in known_models() if known.id not in have)
-        where = this_machine(Wanted())
+        where = this_machine(wanted)
         rows = [*map(model_row, present), *map(known_row, others)]
         for row, model in zip(rows, (*present, *others), strict=True):
-            row["fit"] = fit_row(model, where)
+            row["fit"] = fit_row(model, where, wanted)
         arriving = _arriving(store)
     if as_json:
         print_json([*rows])

@@ -13,6 +13,7 @@ from planact_server.cli.terminal import UsageError, complain, read_config
 
 if TYPE_CHECKING:
     from planact_quantized.models.store import ModelStore
+    from planact_server.config import Config
 
 FAILED = 1
 
@@ -20,9 +21,16 @@ FAILED = 1
 @contextmanager
 def opened_store(config: Path | None = None) -> Generator[ModelStore]:
     """Open the user's models. What fails in the block is said on standard error, with exit code 1 or 2."""
+    with store_of(read_config(config)) as store:
+        yield store
+
+
+@contextmanager
+def store_of(settings: Config) -> Generator[ModelStore]:
+    """Open the models of a configuration that was read; as `opened_store`."""
     from planact_quantized.models.store import FOLDER, ModelStore
 
-    store = ModelStore(read_config(config).state / FOLDER)
+    store = ModelStore(settings.state / FOLDER)
     with failures_explained():
         try:
             yield store

@@ -17,7 +17,7 @@ import typer
 
 from planact_server.cli import INTERRUPTED
 from planact_server.cli.models.fetching import add, pull
-from planact_server.cli.models.fit import DeviceOption, Found, engine_base, measured, named, print_plan, speed_text
+from planact_server.cli.models.fit import DeviceOption, Found, measured, named, print_plan, speed_text
 from planact_server.cli.models.licences import AcceptOption
 from planact_server.cli.models.place import FAILED, failures_explained
 from planact_server.cli.place import as_typed
@@ -89,13 +89,15 @@ def setup(
         if model is not None and on_the_hub and file is None:
             model = _from_the_hub(model, settings, config, endpoint, yes=yes, accept=accept_license)
         with failures_explained():
-            found = Found.find(model, settings, context=None, device=device)
+            found = Found.find(model, settings, device=device)
             if found.model is None:
                 # Whether it fits is known before gigabytes are fetched.
                 _plan(found)
                 known = find_known(found.footprint.name)
                 _fetch(known, config, endpoint, yes=yes, accept=accept_license)
-                found = Found.find(known.id, settings, context=None, device=device)
+                found = Found.find(known.id, settings, device=device)
+            for notice in found.notices:
+                complain(notice)
         plan = _plan(found)
     except KeyboardInterrupt:
         complain("Stopped. The same command goes on from here.")
@@ -262,7 +264,7 @@ def _try_out(plan: Fit, found: Found, config: Config) -> int:
     if found.model is None:
         raise ValueError(f"{plan.model!r} is not here.")
     try:
-        speed = asyncio.run(measured(plan.settings(found.model.path, base=engine_base(found, config)), config))
+        speed = measured(plan, found, config)
     except BackendError as error:
         complain(error.message)
         return FAILED
