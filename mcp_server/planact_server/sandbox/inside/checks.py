@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from planact_server.sandbox.inside.scopes import Names
     from planact_server.sandbox.inside.source import Problem, Text
 
+_UNKNOWN_NAME = "Give it a value before. If it should be a tool, search_tools('what it does') finds its name."
+
 
 def outside_names(names: Names, known: Container[str]) -> list[str]:
     """The names to ask the host about: `tool` and `server.tool`, as far as they can come from outside."""
@@ -55,6 +57,9 @@ def undefined(
             yield text.problem(nodes[0], "PolicyError", message, language.UNAVAILABLE[name])
         elif resolved.get(name, {}).get("kind") == "missing":
             hint = hints.about_name(name, own) or resolved[name].get("hint") or hints.about_name(name, python)
+            hint = (
+                hint or "Give it a value before. If it should be a tool: search_tools('what it does') finds its name."
+            )
             yield text.problem(nodes[0], "NameError", f"name {name!r} is not defined", hint)
 
 
@@ -65,7 +70,8 @@ def wrong_uses(names: Names, resolved: Mapping[str, Any], text: Text, known: Con
         is_server = resolved.get(base, {}).get("kind") == "server" and base not in names.bound and base not in known
         if is_server and answer.get("kind") == "missing":
             message = f"Server {base!r} has no tool {attribute!r}."
-            yield text.problem(nodes[0], "AttributeError", message, answer.get("hint") or None)
+            hint = answer.get("hint") or f"describe({base!r}) lists its tools."
+            yield text.problem(nodes[0], "AttributeError", message, hint)
     for spelled, call in names.calls:
         base = spelled.partition(".")[0]
         tool = resolved.get(spelled, {})

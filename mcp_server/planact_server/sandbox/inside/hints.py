@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import observe
+from planact_server.sandbox.inside import observe, refusals
+from planact_server.sandbox.inside.attributes import PolicyError
 from planact_server.sandbox.inside.facades import MODULES
 from planact_server.sandbox.inside.handles import LargeText
 from planact_server.sandbox.inside.language import UNAVAILABLE
@@ -44,6 +46,8 @@ def hint(failure: Failure, show: Callable[[Any], str]) -> str | None:
         return _about_key(failure, show)
     if isinstance(error, NameError):
         return about_name(error.name or "", _names(failure.frame))
+    if isinstance(error, PolicyError):
+        return _about_policy(str(error))
     if isinstance(error, AttributeError):
         return _about_attribute(failure, show)
     if isinstance(error, TypeError):
@@ -87,6 +91,11 @@ def _about_key(failure: Failure, show: Callable[[Any], str]) -> str | None:
     meant = did_you_mean(wanted, [key for key in keys if type(key) is str]) if type(wanted) is str else ""
     listed = ", ".join(show(key) for key in keys[:20]) + (", …" if len(keys) > 20 else "")
     return f"{meant} {text} has the {'key' if len(keys) == 1 else 'keys'} {listed}.".strip()
+
+
+def _about_policy(message: str) -> str | None:
+    name = re.match(r"Attribute '(\w+)'", message)
+    return refusals.instead_of(name[1]) if name else None
 
 
 def _about_attribute(failure: Failure, show: Callable[[Any], str]) -> str | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from planact_server.sandbox.inside import attributes, emitted, formatting
+from planact_server.sandbox.inside import attributes, emitted, formatting, refusals
 from planact_server.sandbox.inside.source import Problem, Refused, Text, syntax_problem
 
 if TYPE_CHECKING:
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 _SCHEDULERS = frozenset(str.split("gather create_task ensure_future wait_for wait as_completed shield run parallel"))
 """Spellings whose direct arguments may be tool calls that start now and are awaited later."""
 
-_INVISIBLE = "It belongs to the interpreter; plans work with plain values."
-_HINTS = {
-    "__class__": "Use type(x).",
-    "__dict__": "Use vars(x) for instances of your own classes.",
-    "__file__": "Plans have no files.",
-    "__builtins__": "Builtins are there without a prefix.",
-    "__import__": "Use an import statement.",
-    "__getattr__": "Define the attributes or methods by name.",
-    "__del__": "Use a context manager.",
-}
 _COMPILER_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | 0x1000000  # CO_FUTURE_ANNOTATIONS: annotations stay text
 _COMPILER_DEPTH = 20_000
 
@@ -60,7 +50,9 @@ def compile_plan(tree: ast.Module, text: Text, *, statements: Mapping[ast.AST, i
     except SyntaxError as error:
         raise Refused(syntax_problem(error, text)) from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise Refused(Problem(type="SyntaxError", message=f"The plan cannot be compiled: {error}.")) from None
+        message = f"The plan cannot be compiled: {error}."
+        hint = "Write it in smaller pieces: shorter expressions, less nesting, several functions."
+        raise Refused(Problem(type="SyntaxError", message=message, hint=hint)) from None
     finally:
         sys.setrecursionlimit(normal_depth)
 
@@ -79,33 +71,36 @@ class Policy(RestrictingNodeTransformer):
 
     # ---- saying no -------------------------------------------------------------------------------------------------
 
-    def refuse(self, node: ast.AST, message: str, hint: str | None = None) -> None:
+    def refuse(self, node: ast.AST, message: str, hint: str) -> None:
         problem = self._text.problem(node, "PolicyError", message, hint)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def error(self, node: ast.AST, info: str) -> None:
-        self.refuse(node, info)
+    def error(self, node: ast.AST, info: str) -> None:  # noqa: ARG002 - in RestrictedPython's words, not the author's
+        self.not_allowed(node)
 
     def not_allowed(self, node: ast.AST) -> None:
-        kind = type(node).__name__
-        hints = {"TypeAlias": "Write `Name = ...` instead.", "TemplateStr": "Use an f-string."}
-        self.refuse(node, f"{kind} is not available in a plan.", hints.get(kind))
+        self.refuse(node, *refusals.construct(node))
 
     def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
-        if name is None or attributes.is_ordinary_name(name):
-            if name is not None and name.startswith("_tmp") and name[4:].isdigit():
+        if name is None:
+            return
+        if attributes.is_ordinary_name(name):
+            if name.startswith("_tmp") and name[4:].isdigit():  # RestrictedPython's own variables
                 self.refuse(node, f"The name {name!r} is reserved.", "Choose another name.")
             return
-        if allow_magic_methods and attributes.is_method_name(name):
-            return
-        hint = _HINTS.get(name) or "Choose a name without underscores at both ends."
-        self.refuse(node, f"The name {name!r} is not available in a plan.", hint)
+        if not (allow_magic_methods and attributes.is_method_name(name)):
+            self.refuse(node, *refusals.name(name))
+
+    def check_function_argument_names(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                self.check_name(argument, argument.arg)
 
     def _check_attribute(self, node: ast.AST, name: str) -> attributes.Verdict:
         verdict = attributes.judge(name)
         if verdict == "forbidden":
-            self.refuse(node, f"Attribute {name!r} is not available in a plan.", _HINTS.get(name, _INVISIBLE))
+            self.refuse(node, *refusals.attribute(name))
         return verdict
 
     # ---- names and attributes --------------------------------------------------------------------------------------
@@ -128,11 +123,11 @@ class Policy(RestrictingNodeTransformer):
                 return emitted.call(emitted.CLASS_NAME, [self.visit(value)], at=node)
             case _:
                 pass
-        verdict = self._check_attribute(node, node.attr)
         if isinstance(node.ctx, ast.Load):
+            verdict = self._check_attribute(node, node.attr)
             return self._read(self.node_contents_visit(node), verdict)
-        if not attributes.is_ordinary_name(node.attr):
-            self.refuse(node, f"Attribute {node.attr!r} cannot be set in a plan.", _HINTS.get(node.attr))
+        if node.attr in attributes.FORBIDDEN or not _is_settable(node.attr):
+            self.refuse(node, *refusals.stored_attribute(node.attr))
         visited = self.node_contents_visit(node)
         visited.value = emitted.writable(visited.value)
         return visited
@@ -163,9 +158,6 @@ class Policy(RestrictingNodeTransformer):
         owner = self._class_name.lstrip("_")
         is_private = name.startswith("__") and not name.endswith("__")
         return f"_{owner}{name}" if owner and is_private else name
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        return self.node_contents_visit(node)
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
@@ -244,8 +236,8 @@ class Policy(RestrictingNodeTransformer):
         return self.node_contents_visit(node)
 
     visit_For = visit_AsyncFor = visit_With = visit_AsyncWith = visit_comprehension = _accept  # type: ignore[assignment]
-    visit_TryStar = visit_Match = visit_match_case = _accept  # type: ignore[assignment]
-    visit_MatchValue = visit_MatchSingleton = visit_MatchSequence = visit_MatchOr = _accept
+    visit_Subscript = visit_TryStar = visit_Match = visit_match_case = _accept  # type: ignore[assignment]
+    visit_MatchValue = visit_MatchSingleton = visit_MatchSequence = visit_MatchOr = visit_TypeAlias = _accept
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         """Keep the value of the last expression, which is the plan's result."""
@@ -255,15 +247,12 @@ class Policy(RestrictingNodeTransformer):
             last.value = emitted.call(emitted.RESULT, [last.value], at=last.value)
         return visited
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:
+    def visit_Global(self, node: Any) -> Any:
         for name in node.names:
             self.check_name(node, name)
         return node
 
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> Any:
-        for name in node.names:
-            self.check_name(node, name)
-        return node
+    visit_Nonlocal = visit_Global
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         self.check_name(node, node.name)
@@ -279,7 +268,7 @@ class Policy(RestrictingNodeTransformer):
         assignments: list[ast.stmt] = []
         for alias in node.names:
             target = alias.asname or alias.name.partition(".")[0]
-            self.check_name(node, target)
+            self.check_name(alias, target)
             arguments = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
             assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT, arguments, at=node)))
         return assignments
@@ -288,7 +277,7 @@ class Policy(RestrictingNodeTransformer):
         if node.module == "__future__":
             return ast.copy_location(ast.Pass(), node)
         if node.level or node.module is None:
-            self.refuse(node, "Relative imports are not available in a plan.")
+            self.refuse(node, "Relative imports are not available in a plan.", "Use `import module`.")
             return node
         assignments: list[ast.stmt] = []
         for alias in node.names:
@@ -296,7 +285,7 @@ class Policy(RestrictingNodeTransformer):
             if alias.name == "*":
                 self.refuse(node, "`import *` is not available in a plan.", "Import the names that you use.")
                 continue
-            self.check_name(node, target)
+            self.check_name(alias, target)
             arguments = [ast.Constant(node.module), ast.Constant(alias.name)]
             assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT_FROM, arguments, at=node)))
         return assignments
@@ -307,7 +296,6 @@ class Policy(RestrictingNodeTransformer):
         self.check_name(node, node.name, allow_magic_methods=self._in_class_body)
         self.check_function_argument_names(node)
         node.returns = None
-        self._drop_type_parameters(node)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         decorators, node.decorator_list = node.decorator_list, []
         with self._inside(class_body=False):
@@ -328,7 +316,6 @@ class Policy(RestrictingNodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.check_name(node, node.name)
-        self._drop_type_parameters(node)
         if any(keyword.arg == "metaclass" for keyword in node.keywords):
             self.refuse(node, "metaclass= is not available in a plan.", "Use a class decorator.")
         outside = [*node.decorator_list, *node.bases, *node.keywords]
@@ -353,12 +340,11 @@ class Policy(RestrictingNodeTransformer):
         finally:
             self._in_class_body = before
 
-    def _drop_type_parameters(self, node: Any) -> None:
-        """`def f[T](x: T)`: type parameters serve annotations, which are dropped as well."""
-        for parameter in getattr(node, "type_params", ()):
-            self.check_name(node, parameter.name)
-        if getattr(node, "type_params", None):
-            node.type_params = []
+    def visit_TypeVar(self, node: Any) -> Any:
+        self.check_name(node, node.name)
+        return self.node_contents_visit(node)
+
+    visit_ParamSpec = visit_TypeVarTuple = visit_TypeVar
 
     # ---- patterns --------------------------------------------------------------------------------------------------
 
@@ -388,6 +374,11 @@ def _spelling(callee: ast.expr) -> str | None:
             return name
         case _:
             return None
+
+
+def _is_settable(attribute: str) -> bool:
+    # An Enum's `__new__` sets the value of the member that it makes.
+    return attributes.is_ordinary_name(attribute) or attribute == "_value_"
 
 
 def _is_class_option(node: ast.Assign) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -225,8 +225,20 @@ class _Reader(ast.NodeVisitor):
         self._visit_function(node, [node.body])
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.visit_all(_evaluated_outside(node))
-        self._enter(node.body, "class", set())
+        outer = self._with_type_parameters(node)
+        outer.visit_all(_evaluated_outside(node))
+        outer.enter(node.body, "class", set())
+
+    def visit_TypeAlias(self, node: Any) -> None:
+        """Its value is worked out when somebody asks for it, which no plan can."""
+
+    def _with_type_parameters(self, node: Any) -> _Reader:
+        """Python 3.12: `def f[T](...)`, `class C[T](...)`, `type A[T] = ...`."""
+        parameters: list[Any] = getattr(node, "type_params", [])
+        if not parameters:
+            return self
+        scope = _Scope(self._scope, "type parameters", bound={parameter.name for parameter in parameters})
+        return _Reader(self._names, scope)
 
     def visit_ListComp(self, node: ast.ListComp) -> None:
         self._visit_comprehension(node.generators, [node.elt])
@@ -243,10 +255,11 @@ class _Reader(ast.NodeVisitor):
     def _visit_function(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: Iterable[ast.AST]
     ) -> None:
-        self.visit_all(_evaluated_outside(node))
-        self._enter(body, "function", _parameters(node.args))
+        outer = self._with_type_parameters(node)
+        outer.visit_all(_evaluated_outside(node))
+        outer.enter(body, "function", _parameters(node.args))
 
-    def _enter(self, body: Iterable[ast.AST], kind: str, bound: set[str]) -> None:
+    def enter(self, body: Iterable[ast.AST], kind: str, bound: set[str]) -> None:
         scope = _Scope(self._scope, kind)
         _collect(body, scope, self._names)
         scope.bound |= bound

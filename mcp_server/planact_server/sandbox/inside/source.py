@@ -9,9 +9,13 @@ import ast
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from planact_server.sandbox.inside import refusals
+
 MAX_NODES = 200_000
 MAX_DEPTH = 300
 """Deep trees recurse in the compiler. Real programs stay below 40; a chain of 300 additions still fits."""
+
+_TOO_DEEP = "Split the expression into several statements; add up long sums with sum() and join texts with ''.join()."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +80,23 @@ def parse(text: Text, *, max_bytes: int) -> ast.Module:
         size = len(text.source.encode())
     except UnicodeEncodeError as error:
         line = text.source.count("\n", 0, error.start) + 1
-        raise _syntax("The plan holds a lone surrogate, which is no character.", line=line) from None
+        hint = "Remove it, or write the whole character."
+        raise _syntax("The plan holds a lone surrogate, which is no character.", hint, line=line) from None
     if size > max_bytes:
         message = f"The plan has {size} bytes; {max_bytes} are allowed."
         hint = "Split the plan: variables and functions stay in the session for the next one."
         raise Refused(Problem(type="LimitReached", message=message, hint=hint), status="limit")
+    if "\0" in text.source:
+        line = text.source.count("\n", 0, text.source.index("\0")) + 1
+        raise _syntax("The plan holds a null character.", "Remove it.", line=line)
     try:
         tree = ast.parse(text.source, text.filename)
     except SyntaxError as error:
         raise Refused(syntax_problem(error, text)) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise _syntax(_unparsable(error)) from None
+    except ValueError as error:
+        raise _syntax(f"The plan cannot be read: {error}.", "Send plain Python text.") from None
+    except (RecursionError, MemoryError):
+        raise _syntax("The plan is nested too deeply.", _TOO_DEEP) from None
     _bound_size(tree)
     return tree
 
@@ -94,29 +104,19 @@ def parse(text: Text, *, max_bytes: int) -> ast.Module:
 def syntax_problem(error: SyntaxError, text: Text) -> Problem:
     """Say what Python said, and what models usually did wrong there."""
     line = error.lineno or None
-    hint = None
-    if "```" in text.source:
-        hint = "Send the code alone, without ``` fences."
-    elif error.msg == "'return' outside function":
-        hint = "A plan is a script: end it with the value as an expression instead of `return`."
+    code_line = text.line(line)
     return Problem(
         type="SyntaxError",
         message=error.msg,
         line=line,
         column=error.offset or None,
-        code_line=text.line(line),
-        hint=hint,
+        code_line=code_line,
+        hint=refusals.syntax_hint(error.msg, code_line or "", text.source),
     )
 
 
-def _unparsable(error: Exception) -> str:
-    if isinstance(error, ValueError):
-        return f"The plan cannot be read: {error}."
-    return "The plan is nested too deeply."
-
-
-def _syntax(message: str, *, line: int | None = None) -> Refused:
-    return Refused(Problem(type="SyntaxError", message=message, line=line))
+def _syntax(message: str, hint: str, *, line: int | None = None) -> Refused:
+    return Refused(Problem(type="SyntaxError", message=message, line=line, hint=hint))
 
 
 def _bound_size(tree: ast.Module) -> None:
@@ -129,6 +129,7 @@ def _bound_size(tree: ast.Module) -> None:
         if not level:
             return
         if count > MAX_NODES:
-            raise _syntax(f"The plan has more than {MAX_NODES} syntax nodes.")
+            hint = "Make large data with code, or get it from a tool."
+            raise _syntax(f"The plan has more than {MAX_NODES} syntax nodes.", hint)
     line: int | None = getattr(level[0], "lineno", None)
-    raise _syntax(f"The plan is nested more than {MAX_DEPTH} levels deep.", line=line)
+    raise _syntax(f"The plan is nested more than {MAX_DEPTH} levels deep.", _TOO_DEEP, line=line)
