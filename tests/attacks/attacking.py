@@ -1,0 +1,280 @@
+"""Running attacks: each in a session of its own, beside a session that must not notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from unittest.mock import patch
+
+import anyio
+
+from attacks import host_rules
+from attacks.corpus import MARKER, Attack
+from attacks.unguarded import FIRST_LINE, RULES
+from planact_server.sandbox import Limits, Outcome, PlanFault, ResolvedTool, ToolRequest, Unresolved, launching
+from planact_server.sandbox.host import EngineChoice, PooledEngine, open_engine
+from planact_server.sandbox.worker import GRACE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+
+    from planact_server.sandbox import Resolution
+    from planact_server.sandbox.host import PooledWorker
+    from planact_tools import JSONValue
+
+HERE = Path(__file__).parent
+
+LIMITS = Limits(
+    seconds=5,
+    cpu_seconds=5,
+    memory_bytes=96 * 2**20,
+    output_bytes=20_000,
+    calls=100,
+    calls_in_flight=8,
+    frame_bytes=2**20,
+    state_bytes=2**19,
+)
+LIMITS_BY_KIND = {"resources": replace(LIMITS, seconds=1.5, cpu_seconds=1.0), "protocol": replace(LIMITS, seconds=2)}
+
+LIFTED = {
+    "seconds": 6.0,
+    "cpu_seconds": 30.0,
+    "memory_bytes": 2**30,
+    "output_bytes": 2**24,
+    "source_bytes": 2**24,
+    "calls": 100_000,
+    "calls_in_flight": 100_000,
+    "frame_bytes": 2**26,
+    "state_bytes": 2**25,
+}
+"""What a limit is without it: enough for an attack to show what it would have."""
+
+PATIENCE_SECONDS = 10.0
+"""On top of the deadline and its grace: these tests share their machine."""
+
+AT_ONCE = 6
+
+KEPT = ["kept", 1, {"a": None}]
+
+Script = Literal["unguarded.py", "native.py"] | None
+
+
+def limits_of(attack: Attack) -> Limits:
+    return LIMITS_BY_KIND.get(attack.kind, LIMITS)
+
+
+@dataclass
+class Tools:
+    """A PlanHost with the tools that the attacks know: `add(a, b)`, `aadd(a, b)`, `echo(x)`."""
+
+    requests: list[ToolRequest] = field(default_factory=list[ToolRequest])
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
+        known = {"add": ("a", "b"), "aadd": ("a", "b"), "echo": ("x",)}
+        return {
+            name: ResolvedTool(server="tools", tool=name, parameters=known[name]) if name in known else Unresolved()
+            for name in names
+        }
+
+    async def call(self, request: ToolRequest) -> JSONValue:
+        self.requests.append(request)
+        values = [*request.positional, *request.keywords.values()]
+        match request.tool, values:
+            case "add" | "aadd", [int() | float() as a, int() | float() as b]:
+                return a + b
+            case "echo", [value]:
+                return value
+            case _:
+                raise PlanFault(f"No such call of {request.tool!r}.", type="ToolError", tool=request.tool)
+
+    async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
+        raise PlanFault(f"{helper}() has nothing to say here.", type="ValueError", function=helper)
+
+
+@contextmanager
+def workers_of(script: Script) -> Iterator[None]:
+    """Have workers started by a script of the tests, which starts the product's own."""
+    original = launching.command
+
+    def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[str]:
+        interpreter, *options, launch, given, facts = original(mode, **settings)
+        return [interpreter, *options, str(HERE / str(script)), launch, given, facts]
+
+    substitute = original if script is None else command
+    where = "planact_server.sandbox"
+    with patch(f"{where}.zygote_source.command", substitute), patch(f"{where}.host.command", substitute):
+        yield
+
+
+@asynccontextmanager
+async def engine_of(
+    choice: EngineChoice, script: Script = None, *, memory_bytes: int = LIMITS.memory_bytes
+) -> AsyncIterator[PooledEngine]:
+    """An engine whose workers all end with it."""
+    with workers_of(script):
+        engine = open_engine(choice, limits=replace(LIMITS, memory_bytes=memory_bytes), warm_workers=0)
+        try:
+            yield engine
+        finally:
+            with anyio.fail_after(60, shield=True):
+                await engine.aclose()
+
+
+def end_of(outcome: Outcome) -> str:
+    """Say in a word of the corpus how a plan ended."""
+    if outcome.worker_lost is not None and outcome.status == "error":
+        return "killed"
+    return "harmless" if outcome.status == "ok" else outcome.status
+
+
+def has_marker(outcome: Outcome) -> bool:
+    held = json.dumps([outcome.result, dict(outcome.variables)], default=str)
+    return MARKER in held or MARKER in outcome.output
+
+
+class Neighbour:
+    """A session beside the attacks that holds a value."""
+
+    def __init__(self, worker: PooledWorker) -> None:
+        self._worker = worker
+        self._turn = anyio.Lock()
+
+    @classmethod
+    async def move_in(cls, engine: PooledEngine) -> Neighbour:
+        neighbour = cls(await engine.worker())
+        await neighbour._run(f"kept = {KEPT!r}")
+        return neighbour
+
+    async def is_unharmed(self) -> bool:
+        """Say whether its session holds what it held."""
+        outcome = await self._run("kept")
+        return (outcome.status, outcome.result) == ("ok", KEPT)
+
+    async def _run(self, source: str) -> Outcome:
+        async with self._turn:
+            return await self._worker.run(source, host=Tools(), limits=replace(LIMITS, seconds=30))
+
+
+class Field:
+    """Where attacks take place: one engine, a neighbour, and all workers that were ever given out."""
+
+    def __init__(self, engine: PooledEngine, neighbour: Neighbour) -> None:
+        self.pids: list[int] = []
+        self._engine = engine
+        self._neighbour = neighbour
+
+    async def complaints(self, attack: Attack) -> list[str]:
+        """Run an attack; return what is wrong with how it went, which should be nothing."""
+        limits = limits_of(attack)
+        worker = await self._engine.worker()
+        self.pids.append(worker.pid)
+        began = time.monotonic()
+        outcome = await worker.run(attack.code, host=Tools(), limits=limits)
+        lasted = time.monotonic() - began
+        await worker.aclose()
+        wrong: list[str] = []
+        is_harmless = self._engine.name == "monty" and attack.harmless_on_monty is not None
+        if has_marker(outcome) and not is_harmless:
+            wrong.append(f"escaped: {outcome.result!r:.100} {outcome.output!r:.100}")
+        ends = attack.ends if self._engine.name != "monty" else None
+        if ends is not None and end_of(outcome) not in ends:
+            said = outcome.errors[0].message[:200] if outcome.errors else repr(outcome.result)[:200]
+            wrong.append(f"ended {end_of(outcome)} instead of {'|'.join(sorted(ends))}: {said}")
+        if lasted > limits.seconds + GRACE_SECONDS + PATIENCE_SECONDS:
+            wrong.append(f"lasted {lasted:.1f} s")
+        if not await self._neighbour.is_unharmed():
+            wrong.append("harmed its neighbour")
+        return wrong
+
+
+async def all_complaints(choice: EngineChoice, attacks: Iterable[Attack]) -> dict[str, list[str]]:
+    """Run attacks on one engine, several at once; return what went wrong with which, and what was left over."""
+    attacks = list(attacks)
+    found: dict[str, list[str]] = {}
+    for native in (False, True):
+        chosen = [attack for attack in attacks if attack.native is native]
+        if chosen and not (native and choice == "monty"):
+            found |= await _complaints(choice, "native.py" if native else None, chosen)
+    return found
+
+
+async def _complaints(choice: EngineChoice, script: Script, attacks: list[Attack]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    turns = anyio.Semaphore(AT_ONCE)
+    async with engine_of(choice, script) as engine:
+        ground = Field(engine, await Neighbour.move_in(engine))
+
+        async def run(attack: Attack) -> None:
+            async with turns:
+                if wrong := await ground.complaints(attack):
+                    found[attack.id] = wrong
+
+        async with anyio.create_task_group() as tasks:
+            for attack in attacks:
+                tasks.start_soon(run, attack)
+        with anyio.fail_after(30):
+            last = await engine.worker()  # it still gives new ones
+        ground.pids.append(last.pid)
+    if left := [pid for pid in ground.pids if _is_running(pid)]:
+        found["afterwards"] = [f"processes left over: {left}"]
+    return found
+
+
+def _is_running(pid: int) -> bool:
+    """Say whether a process lives: one whose parent has not yet heard of its end does not."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state not in ("Z", "X")
+
+
+async def reached(attack: Attack, engines: Engines) -> str | None:
+    """Run an attack without the rules that stop it; return nothing when it reaches its target, else what happened."""
+    inside = [guard for guard in attack.guards if guard in RULES]
+    limits = limits_of(attack)
+    lifted = {guard: LIFTED[guard] for guard in attack.guards if guard in LIFTED}
+    if "seconds" in lifted:
+        lifted["cpu_seconds"] = LIFTED["cpu_seconds"]
+    limits = replace(limits, **lifted)
+    source = f"{FIRST_LINE}{'; '.join(inside)}\n{attack.code}" if inside else attack.code
+    script: Script = "native.py" if attack.native else "unguarded.py"
+    worker = await (await engines.get(script, memory_bytes=limits.memory_bytes)).worker()
+    began = time.monotonic()
+    with host_rules.without(*(guard for guard in attack.guards if guard in host_rules.RULES)):
+        outcome = await worker.run(source, host=Tools(), limits=limits)
+    lasted = time.monotonic() - began
+    await worker.aclose()
+    match attack.reaches:
+        case "marker":
+            is_there = has_marker(outcome)
+        case "runs on":
+            is_there = outcome.status in ("timeout", "limit") and lasted > 3 * limits_of(attack).seconds
+        case "crash":
+            is_there = outcome.worker_lost is not None and "SIGSEGV" in outcome.worker_lost
+        case other:
+            raise ValueError(f"The attack {attack.id!r} reaches {other!r}, which nobody knows how to see.")
+    said = outcome.errors[0].message if outcome.errors else ""
+    return None if is_there else f"{outcome.status} after {lasted:.1f} s: {outcome.result!r:.200} {said:.300}"
+
+
+class Engines:
+    """Engines by what their workers may do, opened when they are asked for."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._opened: dict[tuple[Script, int], PooledEngine] = {}
+
+    async def get(self, script: Script, *, memory_bytes: int) -> PooledEngine:
+        key = (script, memory_bytes)
+        if key not in self._opened:
+            engine = await self._stack.enter_async_context(engine_of("fork", script, memory_bytes=memory_bytes))
+            await (await engine.worker()).aclose()  # the zygote is there before anybody else patches the command
+            self._opened[key] = engine
+        return self._opened[key]

@@ -1,0 +1,127 @@
+"""The rules that the host keeps when a worker speaks, and how to take each away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from unittest.mock import patch
+
+from pydantic import ValidationError
+
+from planact_server.sandbox import connection, frames, plan_run
+from planact_server.sandbox.frames import Bound, Call, Output, WorkerFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+_MUCH = 10**12
+
+
+def _budget(name: str) -> Callable[[], AbstractContextManager[Any]]:
+    return lambda: patch.object(plan_run, name, _MUCH)
+
+
+def _method(owner: Any, name: str, substitute: Callable[[Any], Any]) -> Callable[[], AbstractContextManager[Any]]:
+    """`substitute` makes the new method from the old one."""
+    return lambda: patch.object(owner, name, substitute(getattr(owner, name)))
+
+
+def _any_size(listen: Any) -> Any:
+    def any_size(self: Any, listener: Any, *, frame_bytes: int = _MUCH) -> None:
+        listen(self, listener, frame_bytes=_MUCH)
+
+    return any_size
+
+
+def _any_id(take: Any) -> Any:
+    def any_id(self: Any, frame: Any, size: int) -> None:
+        self.last_id = min(self.last_id, frame.id - 1)
+        take(self, frame, size)
+
+    return any_id
+
+
+def _any_number(count: Any) -> Any:
+    def any_number(self: Any, frame: Any, size: int) -> Any:
+        if isinstance(frame, Call):
+            self._calls = frame.call - 1
+        return count(self, frame, size)
+
+    return any_number
+
+
+def _any_call(bind: Any) -> Any:
+    def any_call(self: Any, frame: Bound) -> None:
+        self._calls = max(self._calls, frame.call)
+        bind(self, frame)
+
+    return any_call
+
+
+def _overlooking(receive: Any) -> Any:
+    def overlooking(self: Any, frame: Any, size: int) -> None:
+        if isinstance(frame, plan_run.Output | plan_run.Bound | plan_run.Question | plan_run.Done):
+            receive(self, frame, size)
+
+    return overlooking
+
+
+_BY_TYPE: dict[str, Any] = {get_args(get_type_hints(kind)["type"])[0]: kind for kind in get_args(WorkerFrame)}
+
+
+class _AnyShape:
+    """Takes frames as they come: unknown keys are dropped, types are not looked at, an unknown frame is nothing."""
+
+    def __init__(self, strict: Any) -> None:
+        self._strict = strict
+
+    def validate_python(self, raw: dict[str, Any]) -> Any:
+        try:
+            return self._strict.validate_python(raw)
+        except ValidationError:
+            pass
+        kind = _BY_TYPE.get(raw.get("type") if isinstance(raw.get("type"), str) else "")
+        if kind is None:
+            return Output(type="output", text=" ")
+        made = kind.__new__(kind)
+        for field in dataclasses.fields(kind):
+            object.__setattr__(made, field.name, raw.get(field.name, _empty(field)))
+        return made
+
+
+def _empty(field: Any) -> Any:
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "size of a frame": _method(connection.Connection, "listen", _any_size),
+    "values in a frame": lambda: patch.object(frames, "_refuse_too_many_values", lambda body: None),
+    "nesting of a frame": lambda: patch.object(frames, "_refuse_too_deep", lambda value: None),
+    "finite numbers": lambda: patch.object(frames, "_DECODER", json.JSONDecoder()),
+    "whole characters": lambda: patch.object(frames, "_SURROGATE", re.compile(rb"(?!)")),
+    "shape of a frame": lambda: patch.object(frames, "_WORKER_FRAME", _AnyShape(frames._WORKER_FRAME)),
+    "fresh ids": _method(plan_run.PlanRun, "_take", _any_id),
+    "numbers of calls": _method(plan_run.PlanRun, "_count", _any_number),
+    "bindings of calls": _method(plan_run.PlanRun, "_bind", _any_call),
+    "frames in their place": _method(plan_run.PlanRun, "receive", _overlooking),
+    "silence between plans": lambda: patch.object(connection, "_nobody", lambda frame, size: None),
+    "number of frames": _budget("FRAMES"),
+    "number of questions": _budget("ASKS"),
+    "number of names": _budget("RESOLVED_NAMES"),
+    "size of a question": _budget("ASK_BYTES"),
+    "traffic": _budget("TRAFFIC_FRAMES"),
+}
+"""Name of a rule → what takes it away for a while."""
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Take rules away from every worker's host."""
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(RULES[name]())
+        yield
