@@ -71,7 +71,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planact_server.sandbox.worker.GRACE_SECONDS", 0.2)
 
 
-CHOICES = ["spawn"] if sys.platform == "win32" else ["fork", "spawn"]
+CHOICES = ["spawn", "monty"] if sys.platform == "win32" else ["fork", "spawn", "monty"]
 
 
 @pytest.fixture(params=CHOICES)

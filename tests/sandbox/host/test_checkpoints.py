@@ -34,7 +34,8 @@ async def test_a_session_goes_back_and_the_worker_lives_on(engine: PooledEngine,
         await worker.forget()
         with pytest.raises(EngineError, match="could not be put back"):
             await worker.rollback()
-    assert noted == Checkpoint(taken=True, unsettled=("g",))
+    # Monty makes a list of what Python keeps as a generator.
+    assert noted == Checkpoint(taken=True, unsettled=() if engine.name == "monty" else ("g",))
     assert (outcome.result, dict(outcome.variables)) == ([[1], 1], {})
     assert not worker.alive
 

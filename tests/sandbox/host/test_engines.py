@@ -67,6 +67,10 @@ def first_of_its_namespace(pid: int) -> int:
     return int(child)
 
 
+async def never(_: ToolRequest) -> None:
+    await anyio.sleep_forever()
+
+
 async def test_a_session_keeps_its_variables_from_plan_to_plan(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
     assert await variables(worker, "x = [1]", host) == {"x": [1]}
@@ -137,9 +141,12 @@ async def test_a_worker_that_is_killed_from_outside_ends_its_plan_with_the_reaso
 
 
 async def test_a_plan_past_its_deadline_ends_and_its_session_lives(engine: PooledEngine, host: ScriptedHost) -> None:
+    """Monty has no signal to listen to: only a plan that asks for something is stopped without its process."""
     worker = await engine.worker()
+    host.tool = never
+    waits = "tool(value=1)" if engine.name == "monty" else "while True: pass"
     with fail_after(20):
-        outcome = await worker.run("x = 1\nwhile True: pass", host=host, limits=Limits(seconds=0.2))
+        outcome = await worker.run(f"x = 1\n{waits}", host=host, limits=Limits(seconds=0.2))
     assert (outcome.status, outcome.variables, outcome.worker_lost) == ("timeout", {"x": 1}, None)
     assert await variables(worker, "y = x", host) == {"y": 1}
 
@@ -266,7 +273,9 @@ async def test_every_layer_takes_where_nothing_forbids_it(engine: PooledEngine) 
     }  # fmt: skip
     if os.geteuid() == 0:
         names.add("unprivileged_user")
-    assert engine.layers == dict.fromkeys(names, True)
+    # A program of its own starts after the jail is entered, and by starting becomes visible to its user again.
+    visible = {"hidden": "not available: a program is visible again once it starts", "language": True}
+    assert engine.layers == dict.fromkeys(names, True) | (visible if engine.name == "monty" else {})
 
 
 @linux
@@ -274,13 +283,14 @@ async def test_a_worker_has_its_stream_and_nothing_else(engine: PooledEngine) ->
     worker = await engine.worker()
     pid = worker.pid if engine.name == "zygote" else first_of_its_namespace(worker.pid)
     process = Path(f"/proc/{pid}")
-    assert descriptors(pid) == {"zygote": ["0"], "spawn": ["0", "1"]}[engine.name]
+    assert descriptors(pid) == {"zygote": ["0"], "spawn": ["0", "1"], "monty": ["0", "1", "2"]}[engine.name]
     assert (process / "environ").read_bytes() == b""
     assert (process / "cwd").readlink() == Path("/")
     assert os.getsid(pid) == pid
     limits = (process / "limits").read_text()
     assert "Max file size             0                    0" in limits
-    assert f"Max open files            {len(descriptors(pid))} " in limits
+    most = 4 if engine.name == "monty" else len(descriptors(pid))  # its loader opens one library at a time
+    assert f"Max open files            {most} " in limits
 
 
 @linux

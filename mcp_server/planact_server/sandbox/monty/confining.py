@@ -51,6 +51,7 @@ def become(settings: dict[str, Any], arguments: Sequence[str]) -> NoReturn:
     os.dup2(nowhere, 2)
     layers: Layers = {"process": True, "environment": True, "language": True}
     layers |= _leave_machine(files, parent=settings["parent"])
+    os.setsid()
     layers |= _give_up(opened, memory_bytes=settings["memory_bytes"], cpu_seconds=settings["cpu_seconds"])
     seccomp = took(lambda: system_calls.install(pid=os.getpid()))
     layers |= {"seccomp": seccomp, "processes": seccomp}

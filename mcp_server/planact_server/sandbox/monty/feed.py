@@ -80,6 +80,7 @@ class PlanFeed:
         resolved: Mapping[str, Resolution],
         earlier: Mapping[str, Outline],
         servers: dict[object, str],
+        computed_too_long: Callable[[], None],
     ) -> None:
         self.faults = Faults()
         self.stopped: tuple[Stop, str] | None = None
@@ -95,6 +96,10 @@ class PlanFeed:
         self._limits = limits
         self._resolved = dict(resolved)
         self._servers = servers
+        self._computed_too_long = computed_too_long
+        self._computed = 0.0
+        """Seconds between suspensions: all of them the plan's, as its process has nothing else to do."""
+
         self._output_bytes = 0
         self._calls = self._asks = self._names = 0
         self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
@@ -110,6 +115,10 @@ class PlanFeed:
         """End the plan where it next asks for something, and whatever it waits for now."""
         if self.stopped is None:
             self.stopped = status, message
+        self.wake()
+
+    def wake(self) -> None:
+        """Wait for nothing any more: nobody is there to take an answer, or a plan that shall end."""
         for scope in self._waits:
             scope.cancel()
 
@@ -129,36 +138,49 @@ class PlanFeed:
         return result
 
     async def _drive(self, tasks: TaskGroup) -> Any:
-        snapshot: AsyncSnapshot = await self._session.feed_start(self._outline.text.source, print_callback=self._print)
+        started = self._session.feed_start(self._outline.text.source, print_callback=self._print)
+        snapshot = await self._turn(started)
         while not isinstance(snapshot, MontyComplete):
             match snapshot:
                 case AsyncFunctionSnapshot():
-                    snapshot = await snapshot.resume(await self._answer(snapshot, tasks))
+                    turn = snapshot.resume(await self._answer(snapshot, tasks))
                 case AsyncNameLookupSnapshot():
-                    snapshot = await self._look_up(snapshot)
+                    turn = await self._look_up(snapshot)
                 case AsyncFutureSnapshot():
-                    snapshot = await snapshot.resume(await self._settled(snapshot.pending_call_ids))
+                    turn = snapshot.resume(await self._settled(snapshot.pending_call_ids))
+            snapshot = await self._turn(turn)
         return snapshot.output
+
+    async def _turn(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
+        """Let the plan compute until it asks for something, within what is left of its CPU time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        clock = loop.call_later(max(0.0, self._limits.cpu_seconds - self._computed), self._computed_too_long)
+        try:
+            return await turn
+        finally:
+            clock.cancel()
+            self._computed += loop.time() - began
 
     # ---- names -----------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, snapshot: AsyncNameLookupSnapshot) -> AsyncSnapshot:
+    async def _look_up(self, snapshot: AsyncNameLookupSnapshot) -> Awaitable[AsyncSnapshot]:
         name = snapshot.variable_name
         if snapshot.object_id is not None:
             base = self._servers.get(snapshot.object_id)
             found = await self._resolve(f"{base}.{name}") if base is not None else Unresolved()
             name = f"{base}.{name}"
         elif name in language.HELPERS:
-            return await snapshot.resume(value=_function(name))
+            return snapshot.resume(value=_function(name))
         else:
             found = await self._resolve(name)
         match found:
             case ResolvedTool():
-                return await snapshot.resume(value=_function(name))
+                return snapshot.resume(value=_function(name))
             case ResolvedServer():
-                return await snapshot.resume(value=self._namespace(name))
+                return snapshot.resume(value=self._namespace(name))
             case _:
-                return await snapshot.resume()
+                return snapshot.resume()
 
     def _namespace(self, name: str) -> ClassInstance:
         instance = ClassInstance(_Server(), lazy_attrs="all", allowed_methods="all")
@@ -217,9 +239,11 @@ class PlanFeed:
             if self.stopped is not None:
                 scope.cancel()
             try:
-                return await work
+                answer = await work
             finally:
                 self._waits.discard(scope)
+            if self.stopped is None:
+                return answer
         return self._stopped()
 
     async def _system(self, name: str, positional: tuple[Any, ...]) -> ExternalSettledResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import os
@@ -9,19 +10,22 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import anyio
 from pydantic_monty import AsyncMonty, MontyError
 
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic_monty import AsyncMontySession, TimeZone
 
     from planact_server.sandbox.monty.launching import Launcher
 
 REPLY_SECONDS = 20.0
+EXIT_SECONDS = 5.0
+"""Between its killing and the news of its end."""
 
 _MANY = 2**31 - 1
 """Suspensions that Monty itself counts; ours are counted by what they ask for."""
@@ -40,7 +44,9 @@ class MontyProcess:
         self._memory_bytes = memory_bytes
         self._pool: AsyncMonty | None = None
         self._session: AsyncMontySession | None = None
-        self._killed = False
+        self._ending: anyio.Event | None = None
+        self._handle: int | None = None
+        self._told: Callable[[], None] = lambda: None
 
     @property
     def session(self) -> AsyncMontySession:
@@ -55,13 +61,17 @@ class MontyProcess:
 
     @property
     def alive(self) -> bool:
-        return self._session is not None and not self._killed and _is_running(self.pid)
+        return self._session is not None and self._ending is not None and not self._ending.is_set()
+
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Have somebody told, once the process has ended, as far as the system tells."""
+        self._told = told
 
     async def start(self) -> None:
         """Start the process and its session. Raises EngineError."""
         pool = AsyncMonty(
             binary_path=self._launcher.path,
-            min_processes=1,
+            min_processes=0,
             max_processes=1,
             max_checkouts_per_worker=1,
             checkout_timeout=REPLY_SECONDS,
@@ -80,10 +90,16 @@ class MontyProcess:
             )
             await session.__aenter__()
         except (MontyError, OSError, RuntimeError) as error:
+            await self.aclose()
             raise EngineError(f"No Monty could be started from {self._launcher.path!r}: {error}") from error
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            raise
         self._session = session
         self.pid = session.worker_pid or 0
-        self._killed = False
+        self._ending = anyio.Event()
+        self._watch()
 
     async def renew(self) -> None:
         """End the process and start another. Raises EngineError."""
@@ -92,11 +108,15 @@ class MontyProcess:
 
     def kill(self) -> None:
         """End the process at once; whoever waits for it is told."""
-        if self._killed or not self.pid:
+        if not self.alive:
             return
-        self._killed = True
+        if sys.platform == "linux" and self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        self._ended()
 
     def loss(self, crash: str) -> Loss:
         """Say why the process ended that nobody told to."""
@@ -107,23 +127,32 @@ class MontyProcess:
         return Loss(status="error", reason=f"The worker was lost: {crash}")
 
     async def aclose(self) -> None:
+        """End the process and wait until it has ended."""
         self.kill()
         session, pool = self._session, self._pool
         self._session = self._pool = None
+        if self._ending is not None:
+            with anyio.move_on_after(EXIT_SECONDS):
+                await self._ending.wait()
         for resource in (session, pool):
             if resource is not None:
                 with contextlib.suppress(MontyError, RuntimeError):
                     await resource.__aexit__(None, None, None)
 
+    def _watch(self) -> None:
+        if sys.platform != "linux":
+            return  # the next answer that does not come says it
+        self._handle = os.pidfd_open(self.pid)
+        asyncio.get_running_loop().add_reader(self._handle, self._ended)
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    def _ended(self) -> None:
+        if sys.platform == "linux" and self._handle is not None:
+            asyncio.get_running_loop().remove_reader(self._handle)
+            os.close(self._handle)
+            self._handle = None
+        if self._ending is not None:
+            self._ending.set()
+        self._told()
 
 
 def _local_zone() -> TimeZone:

@@ -17,7 +17,7 @@ from pydantic_monty import (
     MontySyntaxError,
 )
 
-from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost, Resolution
+from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost, Resolution, Unresolved
 from planact_server.sandbox import frames as wire
 from planact_server.sandbox.inside.source import Problem, Refused
 from planact_server.sandbox.monty import failures, language, values
@@ -83,6 +83,7 @@ class MontyWorker:
         self._task: asyncio.Task[Outcome] | None = None
         self._stopped: tuple[Stop, str] | None = None
         self._lost: Loss | None = None
+        process.when_ended(self._wake)
 
     @property
     def layers(self) -> Mapping[str, bool | str]:
@@ -205,6 +206,9 @@ class MontyWorker:
             resolved=resolved,
             earlier=self._state.outlines,
             servers=self._servers,
+            computed_too_long=lambda: self._stop(
+                "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
+            ),
         )
         self._state.feeds += 1
         if self._stopped is not None:  # before it could begin
@@ -218,7 +222,8 @@ class MontyWorker:
     async def _read(self, source: str, host: PlanHost, limits: Limits) -> tuple[Outline, Mapping[str, Resolution]]:
         outline = Outline(source, f"<python-input-{self._state.feeds}>", max_bytes=limits.source_bytes)
         wanted = outline.outside_names(self._state.present)
-        found: Mapping[str, Resolution] = await host.resolve(wanted) if wanted else {}
+        answered: Mapping[str, Resolution] = await host.resolve(wanted) if wanted else {}
+        found = {name: answered.get(name, Unresolved()) for name in wanted}
         outline.refuse(_spelled_out(found), self._state.present)
         return outline, found
 
@@ -348,6 +353,11 @@ class MontyWorker:
         run.stop(status, message)
         asyncio.get_running_loop().call_later(GRACE_SECONDS if status == "cancelled" else 0.1, self._end, run)
 
+    def _wake(self) -> None:
+        """The process has ended: who waits for something outside would never notice."""
+        if self._run is not None:
+            self._run.wake()
+
     def _end(self, run: PlanFeed) -> None:
         if self._run is run:
             self._process.kill()
@@ -359,6 +369,9 @@ class MontyWorker:
             case ("timeout", _):
                 what = f"The plan did not stop at its deadline of {limits.seconds:g} s"
                 return Loss(status="timeout", reason=f"{what}; its worker was killed.")
+            case ("limit", _):
+                what = f"The plan did not stop after {limits.cpu_seconds:g} s of CPU time"
+                return Loss(status="limit", reason=f"{what}; its worker was killed.")
             case ("cancelled", _):
                 what = f"The plan did not stop within {GRACE_SECONDS:g} s of being cancelled"
                 return Loss(status="cancelled", reason=f"{what}; its worker was killed.")
