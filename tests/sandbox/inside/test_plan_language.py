@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
     from sandbox.inside.plan_worker import PlanWorker
 
 
-def _programs() -> dict[str, str]:
-    sections = Path(__file__).with_name("same_as_python.txt").read_text(encoding="utf-8").split("\n### ")[1:]
+def _programs(*files: str) -> dict[str, str]:
+    texts = (Path(__file__).with_name(file).read_text(encoding="utf-8") for file in files)
+    sections = [section for text in texts for section in text.split("\n### ")[1:]]
     return {name: source.strip() for name, _, source in (section.partition("\n") for section in sections)}
 
 
-SAME_AS_PYTHON = _programs()
+FILES = ["same_as_python.txt", "same_as_python_in_depth.txt"]
+if sys.version_info >= (3, 12):
+    FILES.append("same_as_python_312.txt")
+SAME_AS_PYTHON = _programs(*FILES)
 
 
 @pytest.mark.parametrize("source", SAME_AS_PYTHON.values(), ids=SAME_AS_PYTHON)
