@@ -33,9 +33,12 @@ class EngineSettings:
     """Layers on the device; ALL_LAYERS for all of them, 0 for none."""
 
     device: str = "cpu"
-    """`cpu`, or the name of a device as ggml gives it (`CUDA0`, `MTL0`). With `cpu` no device is touched."""
+    """`cpu`, or the name of a device as ggml gives it (`CUDA0`, `MTL0`), several separated by commas. With `cpu` no
+    device is touched."""
 
     main_gpu: int = 0
+    """Which of these is used, from 0, where `split_mode` is `none`; llama.cpp does not look at it otherwise."""
+
     tensor_split: tuple[float, ...] = ()
     split_mode: SplitMode = "layer"
     kv_type: KVType = "f16"

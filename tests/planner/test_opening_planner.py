@@ -156,13 +156,14 @@ def test_where_no_file_can_be_read_the_error_says_so(tmp_path: Path) -> None:
 def test_the_configuration_reaches_the_engine(tmp_path: Path) -> None:
     """What a fit decides goes through it, the rest goes as it is."""
     install(tmp_path, "tiny")
-    model = ModelSettings(device="cpu", n_ctx=512, kv_type="q8_0", n_batch=64, threads=3, drafting="off")
+    model = ModelSettings(device="cpu", n_ctx=512, kv_type="q8_0", main_gpu=1, n_batch=64, threads=3, drafting="off")
     assert local_settings(PlannerSettings(candidates=0), model, state=tmp_path) == EngineSettings(
         model=ModelStore(tmp_path / FOLDER).find("tiny").path,
         name="tiny",
         context_tokens=512,
         kv_type="q8_0",
         flash_attention="on",
+        main_gpu=1,
         threads=3,
         batch_tokens=64,
         candidates=1,

@@ -1,5 +1,6 @@
 """What fits where: the ladder over a table of devices and models, and what must hold for all of them."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -112,6 +113,20 @@ def test_the_roomiest_of_several_devices_is_taken_and_a_name_decides() -> None:
     ]
     assert chosen == ["CUDA1", "CUDA1", "CUDA1", "CUDA0", "Vulkan0"]
     assert plan_fit(known("tiny-agent-a-3b"), machine(gpu(8, "MTL0")), Wanted(device="metal")).device == "MTL0"
+
+
+@pytest.mark.parametrize(
+    ("device", "main_gpu", "used"),
+    [("auto", 1, "CUDA0"), ("CUDA1", 1, "CUDA1"), ("cuda", 1, "CUDA0"), ("CUDA1,CUDA0", 2, "CUDA1, CUDA0")],
+)
+def test_a_main_gpu_outside_the_devices_that_are_used_is_an_error(device: str, main_gpu: int, used: str) -> None:
+    two = machine(gpu(24), gpu(8, "CUDA1"))
+    wanted = Wanted(device=device, main_gpu=main_gpu)
+    said = re.escape(f"`main_gpu` is {main_gpu}, and counts from 0 in the devices that are used: {used}.")
+    with pytest.raises(FitError, match=said):
+        plan_fit(known("tiny-agent-a-0.5b:q4_k_m"), two, wanted, others=tuple(KNOWN.values()))
+    within = replace(wanted, main_gpu=main_gpu - 1)
+    assert plan_fit(known("tiny-agent-a-0.5b:q4_k_m"), two, within).device == used.replace(", ", ",")
 
 
 def test_several_devices_are_filled_together_when_they_are_named() -> None:

@@ -62,7 +62,12 @@ def engine_base(file: Path, wanted: Wanted, model: ModelSettings, *, prefixes: P
     """Return the settings for a `Fit` to complete: what it does not choose is as the configuration says."""
     rest = {name: value for name, value in model.wishes().items() if name not in _WANTED}
     return EngineSettings(
-        model=file, prefixes=prefixes, candidates=wanted.candidates, batch_tokens=wanted.batch_tokens, **rest
+        model=file,
+        prefixes=prefixes,
+        main_gpu=wanted.main_gpu,
+        candidates=wanted.candidates,
+        batch_tokens=wanted.batch_tokens,
+        **rest,
     )
 
 

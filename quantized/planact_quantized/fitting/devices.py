@@ -48,7 +48,7 @@ class Machine:
 
     host: Host
     devices: tuple[Device, ...] = ()
-    """In ggml's order, which `EngineSettings.main_gpu` counts in."""
+    """In ggml's order."""
 
     llama_cpp: str = ""
     """Version of llama-cpp-python."""

@@ -166,10 +166,13 @@ def _place(model: Footprint, machine: Machine, wanted: Wanted) -> Fit:
     if wanted.device.lower() == CPU:
         return _on_the_cpu(model, machine, wanted)
     if wanted.device.lower() != AUTO:
-        return _on_a_device(model, machine, wanted, _named(machine, wanted.device))
+        named = _named(machine, wanted.device)
+        _check_main_gpu(wanted, named)
+        return _on_a_device(model, machine, wanted, named)
     if not machine.gpus or wanted.gpu_layers == 0:
         return _on_the_cpu(model, machine, wanted)
     roomiest = max(machine.gpus, key=lambda device: device.free_bytes)
+    _check_main_gpu(wanted, roomiest)
     try:
         fit = _on_a_device(model, machine, wanted, roomiest)
         if wanted.gpu_layers is not None or fit.offloaded_layers >= model.layers * WORTHWHILE_SHARE:
@@ -180,6 +183,16 @@ def _place(model: Footprint, machine: Machine, wanted: Wanted) -> Fit:
             raise
         why = error.message
     return _on_the_cpu(model, machine, wanted, notes=(f"On the CPU, because {why[:1].lower()}{why[1:]}",))
+
+
+def _check_main_gpu(wanted: Wanted, device: Device) -> None:
+    # llama.cpp counts in the devices that it is given, and looks only where it does not split.
+    used = device.name.split(",")
+    if wanted.main_gpu >= len(used):
+        raise FitError(
+            f"`main_gpu` is {wanted.main_gpu}, and counts from 0 in the devices that are used: {', '.join(used)}. "
+            'Lower it, or name the devices that you mean: `device = "CUDA1"`, or several, as "CUDA0,CUDA1".'
+        )
 
 
 def _named(machine: Machine, name: str) -> Device:

@@ -40,6 +40,9 @@ class Wanted:
 
     kv_type: KVType | None = None
     flash_attention: Literal["auto", "on", "off"] = "auto"
+    main_gpu: int = 0
+    """Of the devices that are used, from 0."""
+
     candidates: int = 4
     batch_tokens: int = 512
 
