@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planact_server.catalog.catalog import CatalogTool
-    from planact_server.planner.retrieve import Choice
+    from planact_server.planner.retrieve import Shortlist
 
 CATALOG = Catalog.build(
     {
@@ -29,12 +29,12 @@ async def count(tools: Sequence[CatalogTool]) -> int:
     return 100 + 10 * len(tools)
 
 
-async def chosen(task: str, *, room: int = 10_000, most: int = 100) -> Choice:
+async def chosen(task: str, *, room: int = 10_000, most: int = 100) -> Shortlist:
     COUNTS.clear()
     return await choose(CATALOG, task, count=count, room=room, most=most)
 
 
-def names(choice: Choice) -> list[str]:
+def names(choice: Shortlist) -> list[str]:
     return [tool.name for tool in choice.tools]
 
 

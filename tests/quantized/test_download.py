@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized.models import large_files
-from planact_quantized.models.download import DownloadError, Fetched, Wanted, fetch
+from planact_quantized.models.download import DownloadError, Fetched, RemoteFile, fetch
 from planact_quantized.models.large_files import NoSpaceError
 from planact_quantized.models.partial import partial_path
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
@@ -36,7 +36,7 @@ def target(tmp_path: Path) -> Path:
 def get(
     server: FileServer, target: Path, *, sha256: str | None = None, size: int | None = None, path: str = "/m"
 ) -> Fetched:
-    return fetch(Wanted(url=server.url + path, sha256=sha256, bytes=size), target, pause=lambda _: None)
+    return fetch(RemoteFile(url=server.url + path, sha256=sha256, bytes=size), target, pause=lambda _: None)
 
 
 def left(target: Path) -> list[str]:
@@ -53,7 +53,7 @@ def begin(server: FileServer, target: Path, size: int, *, sha256: str | None = N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(Wanted(url=f"{server.url}/m", sha256=sha256), target, pause=give_up)
+        fetch(RemoteFile(url=f"{server.url}/m", sha256=sha256), target, pause=give_up)
     assert left(target) == ["m.gguf.partial", "m.gguf.partial.json"]
     server.asked.clear()
 
@@ -67,7 +67,7 @@ def test_a_file_arrives_whole_and_nothing_else_stays(server: FileServer, target:
 
 def test_progress_is_told_up_to_the_end(server: FileServer, target: Path) -> None:
     told: list[tuple[int, int | None]] = []
-    fetch(Wanted(url=f"{server.url}/m"), target, report=lambda done, total: told.append((done, total)))
+    fetch(RemoteFile(url=f"{server.url}/m"), target, report=lambda done, total: told.append((done, total)))
     assert told[-1] == (len(BODY), len(BODY))
     assert told == sorted(told)
 
@@ -76,7 +76,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server: FileServer, targ
     server.files["/m"].cuts = [100_000, 50_000]
     pauses: list[float] = []
     said: list[str] = []
-    fetch(Wanted(url=f"{server.url}/m"), target, say=said.append, pause=pauses.append)
+    fetch(RemoteFile(url=f"{server.url}/m"), target, say=said.append, pause=pauses.append)
     assert target.read_bytes() == BODY
     assert server.gets() == [None, "bytes=100000-", "bytes=150000-"]
     assert len(pauses) == len(said) == 2
@@ -187,7 +187,7 @@ def test_only_what_is_missing_needs_space(server: FileServer, target: Path, monk
 def test_a_busy_server_is_asked_again_and_later_each_time(server: FileServer, target: Path) -> None:
     server.files["/m"].busy = 3
     pauses: list[float] = []
-    fetch(Wanted(url=f"{server.url}/m"), target, pause=pauses.append)
+    fetch(RemoteFile(url=f"{server.url}/m"), target, pause=pauses.append)
     assert [round(pause) for pause in pauses] == pytest.approx([1, 2, 4], abs=1)
     assert pauses == sorted(pauses)
 
@@ -218,21 +218,21 @@ def test_nobody_there_is_offline(target: Path) -> None:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
         with pytest.raises(DownloadError, match="cannot be reached") as raised:
-            fetch(Wanted(url=f"http://127.0.0.1:{port}/m"), target, pause=lambda _: None)
+            fetch(RemoteFile(url=f"http://127.0.0.1:{port}/m"), target, pause=lambda _: None)
     assert raised.value.offline
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/m", "file:///etc/hostname", "m.gguf"])
 def test_other_kinds_of_addresses_are_refused_at_once(target: Path, url: str) -> None:
     with pytest.raises(DownloadError, match="http and https"):
-        fetch(Wanted(url=url), target, pause=lambda _: pytest.fail("tried again"))
+        fetch(RemoteFile(url=url), target, pause=lambda _: pytest.fail("tried again"))
 
 
 def test_a_login_is_not_sent_on_to_another_server(server: FileServer, target: Path) -> None:
     with file_server() as other:
         other.files["/m"] = File(BODY)
         server.files["/m"] = File(b"", redirect=f"{other.url}/m")
-        wanted = Wanted(url=f"{server.url}/m", headers={"authorization": "Bearer secret"})
+        wanted = RemoteFile(url=f"{server.url}/m", headers={"authorization": "Bearer secret"})
         fetch(wanted, target)
         assert server.asked[0].headers["authorization"] == "Bearer secret"
         assert "authorization" not in other.asked[0].headers
@@ -252,14 +252,14 @@ def test_a_wrong_beginning_ends_it_at_once(server: FileServer, target: Path) -> 
         raise ValueError(beginning)
 
     with pytest.raises(ValueError, match=r"^b'"):
-        fetch(Wanted(url=f"{server.url}/m", check_beginning=refuse), target)
+        fetch(RemoteFile(url=f"{server.url}/m", check_beginning=refuse), target)
     assert partial_path(target).stat().st_size == 0
 
 
 def test_a_beginning_that_came_in_two_parts_is_looked_at_whole(server: FileServer, target: Path) -> None:
     seen: list[bytes] = []
     server.files["/m"].cuts = [5]
-    fetch(Wanted(url=f"{server.url}/m", check_beginning=seen.append), target, pause=lambda _: None)
+    fetch(RemoteFile(url=f"{server.url}/m", check_beginning=seen.append), target, pause=lambda _: None)
     assert [beginning[:32] for beginning in seen] == [BODY[:32]]
     assert target.read_bytes() == BODY
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planact_quantized.models.download import Wanted, fetch
+from planact_quantized.models.download import RemoteFile, fetch
 from planact_quantized.models.hub import HubError, by_hand, endpoint_in_force, look_up, page_url
 from quantized.file_server import File, FileServer, file_server  # noqa: TID251 - a folder of tests
 
@@ -57,7 +57,7 @@ def test_the_hub_gives_size_hash_and_a_commit_that_stays(hub: FileServer) -> Non
 
 def test_what_was_looked_up_can_be_fetched_and_taken_up_again(hub: FileServer, tmp_path: Path) -> None:
     found = look_up(REPOSITORY, FILE, endpoint=hub.url)
-    wanted = Wanted(url=found.url, sha256=found.sha256, bytes=found.bytes, headers=found.headers)
+    wanted = RemoteFile(url=found.url, sha256=found.sha256, bytes=found.bytes, headers=found.headers)
     fetched = fetch(wanted, tmp_path / FILE, pause=lambda _: None)
     assert fetched.sha256 == SHA256
     assert hub.gets() == [None, "bytes=50000-"]
@@ -69,7 +69,7 @@ def test_a_login_goes_to_the_hub_and_not_to_where_it_keeps_the_file(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     found = look_up(REPOSITORY, FILE, endpoint=hub.url)
-    fetch(Wanted(url=found.url, sha256=SHA256, headers=found.headers), tmp_path / FILE, pause=lambda _: None)
+    fetch(RemoteFile(url=found.url, sha256=SHA256, headers=found.headers), tmp_path / FILE, pause=lambda _: None)
     assert {asked.headers.get("authorization") for asked in hub.asked} == {"Bearer hf_secret"}
     assert "hf_secret" not in repr(found)
 

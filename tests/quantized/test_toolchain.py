@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planact_quantized.building.toolchain import (
-    Choice,
+    BuildTarget,
     MissingToolError,
     NvidiaCard,
     Toolchain,
@@ -110,21 +110,21 @@ def test_what_a_backend_needs_besides_is_said(system: str, backend, message: str
 @pytest.mark.parametrize(
     ("toolchain", "expected"),
     [
-        (NOTHING, Choice(backend="cpu")),
-        (replace(NOTHING, nvcc="/usr/bin/nvcc"), Choice(backend="cpu")),
-        (replace(NOTHING, nvcc="/usr/bin/nvcc", cards=(CARD,)), Choice(backend="cuda")),
-        (replace(NOTHING, system="darwin", machine="arm64"), Choice(backend="metal")),
-        (replace(NOTHING, system="darwin", machine="x86_64"), Choice(backend="cpu")),
+        (NOTHING, BuildTarget(backend="cpu")),
+        (replace(NOTHING, nvcc="/usr/bin/nvcc"), BuildTarget(backend="cpu")),
+        (replace(NOTHING, nvcc="/usr/bin/nvcc", cards=(CARD,)), BuildTarget(backend="cuda")),
+        (replace(NOTHING, system="darwin", machine="arm64"), BuildTarget(backend="metal")),
+        (replace(NOTHING, system="darwin", machine="x86_64"), BuildTarget(backend="cpu")),
         (
             replace(NOTHING, system="arch", cards=(CARD,)),
-            Choice(
+            BuildTarget(
                 backend="cpu",
                 note="NVIDIA L4 stays unused, because CUDA's compiler (nvcc) is not installed: sudo pacman -S cuda.",
             ),
         ),
     ],
 )
-def test_the_best_that_can_be_built_is_chosen(toolchain: Toolchain, expected: Choice) -> None:
+def test_the_best_that_can_be_built_is_chosen(toolchain: Toolchain, expected: BuildTarget) -> None:
     assert choose_backend(toolchain) == expected
 
 

@@ -25,7 +25,7 @@ Count: TypeAlias = "Callable[[Sequence[CatalogTool]], Awaitable[int]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Shortlist:
     """The tools for one prompt."""
 
     tools: tuple[CatalogTool, ...]
@@ -45,16 +45,16 @@ class Choice:
         return f"The planner was shown {len(self.tools)} of {total} tools, not: {named}{more}."
 
 
-async def choose(catalog: Catalog, task: str, *, count: Count, room: int, most: int) -> Choice:
+async def choose(catalog: Catalog, task: str, *, count: Count, room: int, most: int) -> Shortlist:
     """Return the tools to show: at most `most`, and no more than fit `room` tokens. There may be none."""
     everything = _in_order(catalog)
     if len(everything) <= most and await count(everything) <= room:
-        return Choice(tools=tuple(everything))
+        return Shortlist(tools=tuple(everything))
     # The first search builds the index of the catalog, which takes a while with its imports.
     ranked = await asyncio.to_thread(rank, catalog, task, limit=len(everything))
     ranked += [tool for tool in everything if tool not in set(ranked)]
     fitting = await _most_that_fit(ranked[:most], count, room)
-    return Choice(tools=tuple(_in_order(ranked[:fitting])), missing=tuple(ranked[fitting:]))
+    return Shortlist(tools=tuple(_in_order(ranked[:fitting])), missing=tuple(ranked[fitting:]))
 
 
 async def _most_that_fit(tools: Sequence[CatalogTool], count: Count, room: int) -> int:

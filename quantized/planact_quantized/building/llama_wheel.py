@@ -32,7 +32,7 @@ from planact_quantized.building.toolchain import (
     find_toolchain,
     require,
 )
-from planact_quantized.building.wheel_build import Report, Step, build_wheel, lean_arguments, parallel_jobs
+from planact_quantized.building.wheel_build import Step, StepReport, build_wheel, lean_arguments, parallel_jobs
 from planact_quantized.building.wheel_cache import WheelCache, WheelKey, cache_folder
 from planact_quantized.building.wheel_progress import showing
 from planact_quantized.file_lock import LockedError, locked
@@ -81,7 +81,7 @@ class Done:
     note: str = ""
 
 
-def provide(order: Order, *, report: Report, toolchain: Toolchain | None = None, host: Host | None = None) -> Done:
+def provide(order: Order, *, report: StepReport, toolchain: Toolchain | None = None, host: Host | None = None) -> Done:
     """See to it that llama-cpp-python is installed as ordered. Raises MissingToolError and WheelError."""
     toolchain = toolchain or find_toolchain()
     host = host or read_host()
@@ -124,7 +124,9 @@ def _users_arguments() -> list[str]:
     return shlex.split(os.environ.get("CMAKE_ARGS", ""))
 
 
-def _build(order: Order, cache: WheelCache, key: WheelKey, toolchain: Toolchain, host: Host, report: Report) -> Path:
+def _build(
+    order: Order, cache: WheelCache, key: WheelKey, toolchain: Toolchain, host: Host, report: StepReport
+) -> Path:
     try:
         with locked(cache.lock_file(key), seconds=BUILD_SECONDS):
             if (there := cache.find(key)) is not None:  # somebody else built it while we waited
@@ -153,7 +155,7 @@ def _backend(key: WheelKey) -> BuildBackend:
     return next(backend for backend in BUILD_BACKENDS if backend == key.backend)
 
 
-def _install(order: Order, wheel: Path, cache: WheelCache, key: WheelKey, report: Report) -> bool:
+def _install(order: Order, wheel: Path, cache: WheelCache, key: WheelKey, report: StepReport) -> bool:
     """Install a wheel with what it needs, unless it is there; return whether it had to be."""
     if installed_from() == wheel:
         return False

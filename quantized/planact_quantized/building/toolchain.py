@@ -80,7 +80,7 @@ class Toolchain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class BuildTarget:
     """What llama.cpp is to be built for."""
 
     backend: BuildBackend
@@ -110,19 +110,19 @@ def find_toolchain(
     )
 
 
-def choose_backend(toolchain: Toolchain) -> Choice:
+def choose_backend(toolchain: Toolchain) -> BuildTarget:
     """Return the best that this machine has: Metal, CUDA, else the CPU, with a note where a card goes unused."""
     if toolchain.system == "darwin" and toolchain.machine == "arm64":
-        return Choice(backend="metal")
+        return BuildTarget(backend="metal")
     if toolchain.cards and toolchain.nvcc:
-        return Choice(backend="cuda")
+        return BuildTarget(backend="cuda")
     if toolchain.cards:
-        return Choice(
+        return BuildTarget(
             backend="cpu",
             note=f"{toolchain.cards[0].name} stays unused, because CUDA's compiler (nvcc) is not installed: "
             f"{_advice(_CUDA_ADVICE, toolchain)}.",
         )
-    return Choice(backend="cpu")
+    return BuildTarget(backend="cpu")
 
 
 def require(toolchain: Toolchain, backend: BuildBackend) -> None:

@@ -46,13 +46,13 @@ class Step:
     """0: nobody knows yet."""
 
 
-Report: TypeAlias = "Callable[[Step], None]"
+StepReport: TypeAlias = "Callable[[Step], None]"
 
 
 class Progress:
     """Reads the words of pip, CMake and Ninja, and reports every step once."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: StepReport) -> None:
         self._report = report
         self._last = Step(phase="preparing")
 
@@ -83,7 +83,7 @@ def build_wheel(
     folder: Path,
     log: Path,
     jobs: int,
-    report: Report,
+    report: StepReport,
     build_constraint: Path | None = None,
 ) -> Path:
     """Compile the source archive and return the wheel, in `folder`. Raises CommandError.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from planact_quantized.building.wheel_build import Report, Step
+    from planact_quantized.building.wheel_build import Step, StepReport
 
 LINES = 10
 """Of compiling, where there is no bar."""
 
 
 @contextmanager
-def showing() -> Generator[Report]:
+def showing() -> Generator[StepReport]:
     """Show steps on standard error while the block runs."""
     from rich.console import Console  # noqa: PLC0415 - nobody who builds nothing should wait for it
 
@@ -29,7 +29,7 @@ def showing() -> Generator[Report]:
 
 
 @contextmanager
-def _bar(console: object) -> Generator[Report]:
+def _bar(console: object) -> Generator[StepReport]:
     from rich import progress  # noqa: PLC0415 - as above
 
     columns = (

@@ -37,7 +37,7 @@ SILENT_SECONDS: Final = 60.0
 """How long a server may send nothing."""
 
 BEGINNING: Final = 32
-"""Bytes of a file that `Wanted.check_beginning` gets to see before the rest is fetched."""
+"""Bytes of a file that `RemoteFile.check_beginning` gets to see before the rest is fetched."""
 
 _WORTH_ANOTHER_TRY: Final = (408, 425, 429, 500, 502, 503, 504)
 _ADVICE: Final = {
@@ -77,7 +77,7 @@ def _accept_any(beginning: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RemoteFile:
     """A file to fetch."""
 
     url: str
@@ -102,7 +102,7 @@ class Fetched:
 
 
 def fetch(
-    wanted: Wanted,
+    wanted: RemoteFile,
     target: Path,
     *,
     report: Report = silent,
@@ -127,7 +127,7 @@ def fetch(
 
 
 def _fetch(
-    wanted: Wanted,
+    wanted: RemoteFile,
     target: Path,
     partial: Partial,
     report: Report,
@@ -158,7 +158,7 @@ def _fetch(
                 pause(seconds)
 
 
-def _receive(client: httpx2.Client, wanted: Wanted, partial: Partial, report: Report) -> None:
+def _receive(client: httpx2.Client, wanted: RemoteFile, partial: Partial, report: Report) -> None:
     """Have the partial file become whole. Raises _TryAgainError when it did not."""
     if partial.total is not None and partial.size == partial.total:
         return
@@ -179,7 +179,7 @@ def _receive(client: httpx2.Client, wanted: Wanted, partial: Partial, report: Re
         raise _TryAgainError(f"The connection to {_host(wanted.url)} ended early")
 
 
-def _request_headers(wanted: Wanted, partial: Partial) -> dict[str, str]:
+def _request_headers(wanted: RemoteFile, partial: Partial) -> dict[str, str]:
     # Compression would make the length and the position in the file mean something else.
     headers = {**wanted.headers, "accept-encoding": "identity"}
     if partial.size:
@@ -190,7 +190,7 @@ def _request_headers(wanted: Wanted, partial: Partial) -> dict[str, str]:
     return headers
 
 
-def _adapt(response: httpx2.Response, wanted: Wanted, partial: Partial) -> bool:
+def _adapt(response: httpx2.Response, wanted: RemoteFile, partial: Partial) -> bool:
     """Make the partial file fit the response; return whether it is whole already. Raises for what is no file."""
     status, size = response.status_code, partial.size
     if status == 206:
@@ -217,7 +217,7 @@ def _adapt(response: httpx2.Response, wanted: Wanted, partial: Partial) -> bool:
     return False
 
 
-def _check_size(wanted: Wanted, partial: Partial) -> None:
+def _check_size(wanted: RemoteFile, partial: Partial) -> None:
     total = partial.total if partial.total is not None else wanted.bytes
     if wanted.bytes is not None and total != wanted.bytes:
         partial.discard()
@@ -230,7 +230,7 @@ def _check_size(wanted: Wanted, partial: Partial) -> None:
         require_space(partial.path.parent, total - partial.size, what=repr(partial.path.stem))
 
 
-def _write(response: httpx2.Response, wanted: Wanted, partial: Partial, report: Report) -> None:
+def _write(response: httpx2.Response, wanted: RemoteFile, partial: Partial, report: Report) -> None:
     done = partial.size
     beginning = partial.path.read_bytes() if done < BEGINNING else None
     if done:
@@ -259,7 +259,7 @@ def _write(response: httpx2.Response, wanted: Wanted, partial: Partial, report: 
         partial.total = done  # a server that does not say how much there is ends when it is done
 
 
-def _finish(wanted: Wanted, target: Path, partial: Partial, had: int) -> Fetched:
+def _finish(wanted: RemoteFile, target: Path, partial: Partial, had: int) -> Fetched:
     size, sha256 = partial.size, sha256_of(partial.path)
     if wanted.sha256 is not None and sha256 != wanted.sha256.lower():
         partial.discard()
@@ -283,7 +283,7 @@ def _validator(response: httpx2.Response) -> str | None:
     return tag if tag and not tag.startswith("W/") else response.headers.get("last-modified")
 
 
-def _refusal(response: httpx2.Response, wanted: Wanted) -> Exception:
+def _refusal(response: httpx2.Response, wanted: RemoteFile) -> Exception:
     status = f"{response.status_code} {response.reason_phrase}".strip()
     if response.status_code in _WORTH_ANOTHER_TRY:
         after = response.headers.get("retry-after", "")
@@ -291,12 +291,12 @@ def _refusal(response: httpx2.Response, wanted: Wanted) -> Exception:
     return DownloadError(f"{wanted.url!r} cannot be fetched: {status}. {_ADVICE.get(response.status_code, '')}".strip())
 
 
-def _gave_up(wanted: Wanted, partial: Partial, error: _TryAgainError) -> str:
+def _gave_up(wanted: RemoteFile, partial: Partial, error: _TryAgainError) -> str:
     kept = f" {megabytes(partial.size)} have arrived and are kept: the same command goes on." if partial.size else ""
     return f"{wanted.url!r} could not be fetched: {error}.{kept}"
 
 
-def _wrong_hash(wanted: Wanted, sha256: str) -> str:
+def _wrong_hash(wanted: RemoteFile, sha256: str) -> str:
     return (
         f"What came from {wanted.url!r} has the wrong hash: {sha256} instead of {wanted.sha256}. It was thrown away. "
         f"Fetch it again; if it is wrong again, somebody has changed the file."

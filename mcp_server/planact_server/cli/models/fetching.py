@@ -20,7 +20,7 @@ from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, co
 
 if TYPE_CHECKING:
     from planact_quantized.models.candidates import Candidate
-    from planact_quantized.models.download import Fetched, Wanted
+    from planact_quantized.models.download import Fetched, RemoteFile
     from planact_quantized.models.hub import HubFile
     from planact_quantized.models.index import Model
     from planact_quantized.models.known import KnownModel
@@ -132,7 +132,7 @@ def _add_file(
 
 
 def _add_url(store: ModelStore, url: str, name: str | None, sha256: str | None, *, accept: bool) -> Model:
-    from planact_quantized.models.download import Wanted
+    from planact_quantized.models.download import RemoteFile
     from planact_quantized.models.known import known_by_file
 
     url = file_url(url)
@@ -140,7 +140,7 @@ def _add_url(store: ModelStore, url: str, name: str | None, sha256: str | None, 
     known = known_by_file(file)
     if known is not None:
         agree(store, known.licence, title=known.title, accept=accept)
-    fetched = _fetched(store, Wanted(url=url, sha256=sha256, check_beginning=_check_beginning(file)), file)
+    fetched = _fetched(store, RemoteFile(url=url, sha256=sha256, check_beginning=_check_beginning(file)), file)
     return _added(store, fetched, None, source=url, accept=accept, name=name).model
 
 
@@ -199,10 +199,10 @@ def _look_up(repository: str, file: str, endpoint: str | None, known: KnownModel
     return found
 
 
-def _wanted(found: HubFile) -> Wanted:
-    from planact_quantized.models.download import Wanted
+def _wanted(found: HubFile) -> RemoteFile:
+    from planact_quantized.models.download import RemoteFile
 
-    return Wanted(
+    return RemoteFile(
         url=found.url,
         sha256=found.sha256,
         bytes=found.bytes,
@@ -211,7 +211,7 @@ def _wanted(found: HubFile) -> Wanted:
     )
 
 
-def _fetched(store: ModelStore, wanted: Wanted, file: str) -> Fetched:
+def _fetched(store: ModelStore, wanted: RemoteFile, file: str) -> Fetched:
     """Fetch a file into the store's folder for files on their way."""
     from planact_quantized.models.candidates import safe_name
     from planact_quantized.models.download import DownloadError, fetch
