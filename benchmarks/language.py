@@ -27,6 +27,7 @@ from RestrictedPython.Eval import default_guarded_getitem, default_guarded_getit
 from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack_sequence, safer_getattr
 from RestrictedPython.PrintCollector import PrintCollector
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from planact_server.sandbox import Limits, Unresolved
@@ -114,7 +115,7 @@ CASES = {
     "plain loop": loop("t = t * 3 % 1001 + i", setup="t = 0", iterations=1_000_000, aim=2),
     "plain loop, augmented": loop("t += i % 7", "t -= 1", setup="t = 0", iterations=1_000_000, aim=2),
     "while loop in a function": Case(setup=COUNT, body="count(n)", iterations=1_000_000, aim=2),
-    "d\\[k] += 1": loop("d[i & 7] += 1", setup="d = {k: 0 for k in range(8)}", aim=2),
+    "d[k] += 1": loop("d[i & 7] += 1", setup="d = {k: 0 for k in range(8)}", aim=2),
     "subscripts, read": loop("l[1]", "d['k']", setup="l = [1, 2, 3]\nd = {'k': 1}", aim=2),
     "subscripts, write": loop("l[0] = i", "d['k'] = i", setup="l = [1]\nd = {}", aim=2),
     "slices": loop("l[2:5]", "l[::-1]", setup="l = list(range(9))", aim=2),
@@ -299,7 +300,7 @@ def show(figures: Mapping[str, Mapping[str, float | None]]) -> None:
         plan, aim, restricted = row["plan"], row["aim"], row["restricted_python"]
         missed = " [red]missed[/red]" if plan is not None and aim is not None and plan > aim else ""
         table.add_row(
-            name,
+            escape(name),
             f"{row['python_ns']:.0f}",
             f"{plan:.2f} x",
             "" if aim is None else f"{aim:g} x{missed}",
