@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import anyio
 
 from planact_server.sandbox import EngineError, Limits, Worker, requirements
+from planact_server.sandbox.job_object import JobObject
 from planact_server.sandbox.launching import command
 from planact_server.sandbox.monty.source import MontySource, is_installed
 from planact_server.sandbox.spawn_source import SpawnSource
+from planact_server.sandbox.worker import INTERPRETER_BYTES
 
 if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from planact_tools import JSONObject
 
@@ -164,7 +166,18 @@ def _source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> Worker
     if choice == "monty" or (choice == "auto" and sys.platform == "win32" and is_installed()):
         return MontySource(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
     if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
-        return SpawnSource(partial(command, "spawned", rights=rights), memory_bytes=memory_bytes)
+        return SpawnSource(
+            partial(command, "spawned", rights=rights),
+            memory_bytes=memory_bytes,
+            enclose=_enclosure(memory_bytes, cpu_seconds),
+        )
     if sys.platform != "win32":
         return ZygoteSource(rights=rights, memory_bytes=memory_bytes)
     raise EngineError("The engine 'fork' needs fork, which Windows does not have; use 'monty' or 'spawn'.")
+
+
+def _enclosure(memory_bytes: int, cpu_seconds: int) -> Callable[[int], JobObject] | None:
+    """Return what puts limits around a process that can put none on itself."""
+    if sys.platform != "win32":
+        return None
+    return partial(JobObject, memory_bytes=memory_bytes + INTERPRETER_BYTES, cpu_seconds=cpu_seconds)

@@ -27,7 +27,12 @@ def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[s
     """Return the command line. Raises EngineError where something is not installed."""
     facts = {"restricted_python": _restricted_python(), "parent": os.getpid(), **settings}
     # -I shuts out the user's folder and PYTHONPATH; -S shuts out site-packages, ours included.
-    return [sys.executable, "-I", "-S", str(_LAUNCH), mode, json.dumps(facts)]
+    return [_interpreter(), "-I", "-S", str(_LAUNCH), mode, json.dumps(facts)]
+
+
+def _interpreter() -> str:
+    # On Windows that of an environment only starts another one, which limits on a process would not reach.
+    return getattr(sys, "_base_executable", sys.executable) if sys.platform == "win32" else sys.executable
 
 
 def _restricted_python() -> str:

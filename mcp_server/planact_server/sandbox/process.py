@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
 LossStatus: TypeAlias = Literal["error", "limit", "timeout", "cancelled"]
 
@@ -50,6 +51,11 @@ class WorkerProcess(Protocol):
     @property
     def can_interrupt(self) -> bool:
         """Whether the system has a signal that stops a plan and spares the worker."""
+        ...
+
+    @property
+    def layers(self) -> Mapping[str, bool | str]:
+        """Which isolation the host itself put around the process."""
         ...
 
     def interrupt(self) -> None:

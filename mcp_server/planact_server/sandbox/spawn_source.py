@@ -17,15 +17,25 @@ from planact_server.sandbox.worker import JailedWorker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from planact_server.sandbox.job_object import JobObject
+
 
 class SpawnSource:
     """Starts one interpreter for each worker."""
 
     name = "spawn"
 
-    def __init__(self, command: Callable[[], Sequence[str]], *, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        command: Callable[[], Sequence[str]],
+        *,
+        memory_bytes: int,
+        enclose: Callable[[int], JobObject] | None = None,
+    ) -> None:
+        """`enclose` puts limits around a process that it does not put on itself. It raises OSError."""
         self._command = command
         self._memory_bytes = memory_bytes
+        self._enclose = enclose
 
     async def start(self) -> JailedWorker:
         """Return a worker that serves. Raises EngineError."""
@@ -40,6 +50,7 @@ class SpawnSource:
             )
         except OSError as error:
             raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
+        process.enclose(self._enclose)
         await worker.start()
         return worker
 
@@ -56,8 +67,20 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.connection = Connection()
         self.pid = 0
+        self.layers: dict[str, bool | str] = {}
+        self._job: JobObject | None = None
         self._errors = Tail()
         self._transport: asyncio.SubprocessTransport | None = None
+
+    def enclose(self, enclose: Callable[[int], JobObject] | None) -> None:
+        """Put limits around the process. It runs nothing but our own code until its first plan."""
+        if enclose is None:
+            return
+        try:
+            self._job = enclose(self.pid)
+            self.layers["job_object"] = True
+        except OSError as error:
+            self.layers["job_object"] = f"not available: {error}"
 
     def interrupt(self) -> None:
         if sys.platform != "win32":
@@ -68,6 +91,8 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
         signal_child(self._transport, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
     def close(self) -> None:
+        if self._job is not None:
+            self._job.close()
         if self._transport is not None:
             self._transport.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost
+from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost, memory_watch
 from planact_server.sandbox import frames as wire
 from planact_server.sandbox.cpu_watch import CPUClock, CPUWatch
 from planact_server.sandbox.frames import Checkpointed, Forgotten, Ready, Restored, RolledBack, WorkerFrame
@@ -28,6 +28,9 @@ GRACE_SECONDS = 2.0
 """Between asking a worker to stop and killing it."""
 
 NUDGE_SECONDS = 0.1
+
+INTERPRETER_BYTES = 64 * 2**20
+"""What a worker holds before any plan, and what it keeps back to tell how a plan ended."""
 
 REPLY_SECONDS = 20.0
 """For a new worker to serve, and for variables to be taken over."""
@@ -71,13 +74,19 @@ class JailedWorker:
             frame = await self._reply(self._ready)
             if not isinstance(frame, Ready):
                 raise EngineError(f"The worker began with a {frame.type!r} frame instead of 'ready'.")
-            self.layers = frame.layers
+            self.layers = {**frame.layers, **self._process.layers, **self._watched()}
         except BaseException:
             await self.aclose()
             raise
 
-    async def run(self, source: str, *, host: PlanHost, limits: Limits) -> Outcome:
-        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan."""
+    async def run(
+        self, source: str, *, host: PlanHost, limits: Limits, outline: Mapping[str, JSONValue] | None = None
+    ) -> Outcome:
+        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan.
+
+        With `outline` it is only read: `session` and `python` are the names that it has where it will be run, and the
+        result is what `inside.outline` found.
+        """
         self._refuse_when_busy()
         refused = _refusal(source, limits)
         if refused is not None:
@@ -86,15 +95,16 @@ class JailedWorker:
         tasks = anyio.create_task_group()
         run = PlanRun(host=host, limits=limits, connection=self._connection, tasks=tasks, last_id=self._last_id)
         self._run = run
-        watch = self._watch(limits)
+        watch, memory = self._watch(limits), self._watch_memory()
         async with tasks:
             self._connection.listen(run.receive, frame_bytes=limits.frame_bytes)
             try:
                 with anyio.move_on_after(limits.seconds + GRACE_SECONDS) as self._patience:
-                    await self._connection.send(wire.run(source, limits))
+                    await self._connection.send(wire.run(source, limits, outline))
                     await self._until(run.ended)
             finally:
                 watch.cancel()
+                memory.cancel()
                 tasks.cancel_scope.cancel()  # calls that nobody waits for any more
                 with anyio.CancelScope(shield=True):
                     lost = await self._settle(run, limits)
@@ -168,6 +178,19 @@ class JailedWorker:
             self._clock,
             limits.cpu_seconds + GRACE_SECONDS,
             exceeded=lambda: self._kill(Loss(status="limit", reason=reason)),
+        )
+
+    def _watched(self) -> Mapping[str, bool | str]:
+        if not memory_watch.WATCHED:
+            return {}
+        told = memory_watch.held_bytes(self.pid) is not None
+        return {"memory_watch": told or "not available: the system does not tell what the worker holds"}
+
+    def _watch_memory(self) -> memory_watch.MemoryWatch:
+        most = self._memory_bytes + INTERPRETER_BYTES
+        reason = f"The worker held more than {most // 2**20} MB; it was killed."
+        return memory_watch.MemoryWatch(
+            self.pid, most, exceeded=lambda: self._kill(Loss(status="limit", reason=reason))
         )
 
     def _refuse_when_busy(self) -> None:

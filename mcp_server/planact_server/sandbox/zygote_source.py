@@ -23,6 +23,8 @@ from planact_server.sandbox.process import Exit, signal_child, signal_name
 from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planact_tools import JSONObject
 
 if sys.platform == "win32":
@@ -90,6 +92,7 @@ class ForkedProcess:
 
     def __init__(self, zygote: Zygote, pid: int, pidfd: int | None) -> None:
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.layers: Mapping[str, bool | str] = {}
         self.pid = pid if pidfd is None else _pid_of(pidfd, otherwise=pid)
         self._number = pid
         """What the zygote calls it, which may have process numbers of its own."""

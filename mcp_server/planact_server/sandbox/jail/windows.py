@@ -1,4 +1,4 @@
-"""Windows: a process of its own, and nothing more yet."""
+"""Windows: a process of its own. Its limits are a Job Object, which the host puts around it."""
 
 from planact_server.sandbox.jail.layers import Layers, Rights
 
@@ -10,7 +10,8 @@ def prepare(*, parent: int) -> Layers:
 
 
 def confine(rights: Rights, *, parent: int) -> Layers:
-    """Report what is missing: limits need a Job Object around the process, which only the host can make."""
+    """Report what is missing: a process cannot give up rights by itself here."""
     del rights, parent
-    missing = "not available: Windows has no resource limits for a process by itself"
-    return dict.fromkeys(("memory", "cpu", "files", "descriptors", "processes"), missing)
+    missing = "not available: Windows has no such limit for a process"
+    language = "not available: only the engine monty has it"
+    return {"files": missing, "descriptors": missing, "language": language}
