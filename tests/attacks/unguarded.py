@@ -200,6 +200,7 @@ RULES = {
         take_off("classes", "_check_inherited_fields", lambda bases: None),
     ),
     "metaclasses": everything(allow_message("metaclass="), take_off("classes", "build_class", build_class)),
+    "dataclass": original_of("dataclasses", "dataclasses", "dataclass"),
     "own classes": take_off("classes", "_is_own", lambda value: True),
     "names of Enum members": take_off("attributes", "enum_members", lambda names: names),
     # The worker's own objects.
