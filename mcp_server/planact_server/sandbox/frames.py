@@ -2,7 +2,8 @@
 
 Host → worker
     {"type": "run", "source": str, "seconds": float, "cpu_seconds": float,
-                    "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
+                    "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int,
+                    "outline"?: {"session": [name], "python": [name]}}      only read it; `result` is what was found
     {"type": "restore", "variables": {name: value}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
     {"type": "answer", "id": int, "value": value}
@@ -268,10 +269,12 @@ def _containers(values: Iterable[JSONValue]) -> list[list[JSONValue] | dict[str,
     return [value for value in values if isinstance(value, list | dict)]
 
 
-def run(source: str, limits: Limits) -> bytes:
-    """Tell a worker to run a plan."""
+def run(source: str, limits: Limits, outline: Mapping[str, JSONValue] | None = None) -> bytes:
+    """Tell a worker to run a plan; with `outline` only to read it, for somebody else to run."""
+    reading = {} if outline is None else {"outline": dict(outline)}
     return _encode(
         {
+            **reading,
             "type": "run",
             "source": source,
             "seconds": limits.seconds,

@@ -24,6 +24,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,17 @@ class PooledWorker(Worker, Protocol):
     def closed(self) -> bool:
         """Whether `aclose` is through, and nothing is left of it."""
         ...
+
+
+class PythonSource(Protocol):
+    """Starts workers whose plans run in Python."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self) -> JailedWorker: ...
+
+    async def aclose(self) -> None: ...
 
 
 class WorkerSource(Protocol):
@@ -162,9 +174,18 @@ def open_engine(
 
 
 def _source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> WorkerSource:
-    rights: JSONObject = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
     if choice == "monty" or (choice == "auto" and sys.platform == "win32" and is_installed()):
-        return MontySource(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
+        return MontySource(
+            _python_source("auto", memory_bytes, cpu_seconds),
+            memory_bytes=memory_bytes,
+            cpu_seconds=cpu_seconds,
+            enclose=_enclosure(memory_bytes, cpu_seconds),
+        )
+    return _python_source(choice, memory_bytes, cpu_seconds)
+
+
+def _python_source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> PythonSource:
+    rights: JSONObject = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
     if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
         return SpawnSource(
             partial(command, "spawned", rights=rights),

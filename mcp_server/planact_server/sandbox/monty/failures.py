@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from planact_server.sandbox.monty.outline import Outline
 
 MESSAGE_CHARACTERS = 2000
+_READ_CHARACTERS = 200
 _UNKNOWN_SYNTAX = "The monty syntax parser does not yet support "
 _NAME = re.compile(r"^name '(\w+)' is not defined$")
 
@@ -105,7 +107,7 @@ def describe(
         type=type_name if fault is None else fault.type,
         message=message,
         line=frame.line,
-        column=frame.column,
+        column=outlines[frame.filename].column(frame.line, frame.column),
         code_line=outlines[frame.filename].text.line(frame.line),
         call=raised.call if raised is not None else None,
         function=fault.function if fault is not None else None,
@@ -122,10 +124,23 @@ def _is_module(frame: Frame, filename: str) -> bool:
     return frame.filename == filename and frame.function_name == "<module>"
 
 
+def _expression(frame: Frame, outline: Outline) -> ast.expr | None:
+    """The expression that failed, where it is short enough to be read here."""
+    line = outline.text.line(frame.line) or ""
+    whole = outline.text.source.split("\n")[frame.line - 1 : frame.line]
+    if frame.end_line != frame.line or not whole or len(line) > _READ_CHARACTERS:
+        return None
+    begin, end = (outline.column(frame.line, column) - 1 for column in (frame.column, frame.end_column))
+    try:
+        return ast.parse(whole[0][begin:end].strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def _hint(error: BaseException, frame: Frame, outline: Outline, variables: Mapping[str, Any]) -> str | None:
     if isinstance(error, NameError) and (found := _NAME.match(str(error))):
         return hints.about_name(found[1], variables)
-    node = outline.node_at(frame.line, frame.column, frame.end_line, frame.end_column)
+    node = _expression(frame, outline)
     seen: Mapping[str, Any] = variables if frame.function_name == "<module>" else {}
     place = SimpleNamespace(f_locals={}, f_globals=seen, f_builtins={})
     return hints.hint(hints.Failure(error, cast("FrameType", place), node), values.shown)

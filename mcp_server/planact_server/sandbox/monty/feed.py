@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -33,7 +34,8 @@ from planact_server.sandbox import (
 from planact_server.sandbox.monty import language
 from planact_server.sandbox.monty.asking import call_tool_request, helper_question
 from planact_server.sandbox.monty.failures import Faults
-from planact_server.sandbox.monty.values import argument
+from planact_server.sandbox.monty.outline import CAUGHT
+from planact_server.sandbox.monty.values import argument, sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -61,6 +63,16 @@ _KINDS: dict[str, type[Exception]] = {
     "AttributeError": AttributeError,
     "LookupError": LookupError,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCall:
+    """What a plan may read of a caught ToolError."""
+
+    message: str
+    server: str | None
+    tool: str | None
+    arguments: dict[str, JSONValue] | None
 
 
 class _Server:
@@ -138,7 +150,7 @@ class PlanFeed:
         return result
 
     async def _drive(self, tasks: TaskGroup) -> Any:
-        started = self._session.feed_start(self._outline.text.source, print_callback=self._print)
+        started = self._session.feed_start(self._outline.code, print_callback=self._print)
         snapshot = await self._turn(started)
         while not isinstance(snapshot, MontyComplete):
             match snapshot:
@@ -257,10 +269,24 @@ class PlanFeed:
             return {"exception": missing}
         return {"exception": PermissionError(f"{name}() is not available in a plan.")}
 
+    def _caught(self, error: object) -> ExternalSettledResult:
+        """The facts of a ToolError, which Monty's exceptions cannot carry."""
+        found = self.faults.find(type(error).__name__, str(error)) if isinstance(error, BaseException) else None
+        fault = None if found is None else found.fault
+        failed = FailedCall(
+            message=str(error)[:FAULT_CHARS],
+            server=None if fault is None else fault.server,
+            tool=None if fault is None else fault.tool,
+            arguments=None if fault is None or fault.arguments is None else dict(fault.arguments),
+        )
+        return {"return_value": ClassInstance(failed, eager_attrs="all")}
+
     async def _call(
         self, name: str, positional: tuple[Any, ...], keywords: dict[str, Any], site: CallSite | None, line: int | None
     ) -> ExternalSettledResult:
         call: int | None = None
+        if name == CAUGHT and len(positional) == 1:
+            return self._caught(positional[0])
         try:
             if name in language.HELPERS and name not in ("call_tool", "ask_model"):
                 value = await self._ask(name, positional, keywords)
@@ -283,7 +309,7 @@ class PlanFeed:
             fault = PlanFault("internal error", type="ToolError", function=name)
             self.faults.add(language.TOOL_ERROR("internal error"), fault, call)
             return {"exception": language.TOOL_ERROR("internal error")}
-        return {"return_value": value}
+        return {"return_value": sent(value)}
 
     async def _ask(self, helper: str, positional: tuple[Any, ...], keywords: dict[str, Any]) -> JSONValue:
         self._asks += 1
@@ -345,13 +371,13 @@ class PlanFeed:
         """The call in the source that runs, and whether it is the plan's own rather than an earlier one's."""
         position = snapshot.position
         outline = self._outlines.get(position.filename)
-        site = None if outline is None else outline.calls.get((position.start, position.end))
+        site = None if outline is None else outline.call(position.start, position.end)
         return site, outline is self._outline
 
     def _bind(self, call: int, site: CallSite | None) -> None:
         if site is None or not site.names:
             return
-        if site.certain:
+        if site.last_line is None:
             self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
         else:
             self.unsure.append((call, site))
@@ -359,7 +385,7 @@ class PlanFeed:
     def settle_bindings(self, failed_lines: set[int]) -> None:
         """The plan is over: what stood in a statement that failed was not bound."""
         for call, site in self.unsure:
-            if not any(site.line <= line <= site.last_line for line in failed_lines):
+            if not any(site.line <= line <= (site.last_line or site.line) for line in failed_lines):
                 self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
         self.unsure.clear()
 

@@ -38,3 +38,6 @@ def parallel(*work):
 """Defines what every session has. The host cannot call a plan's functions, so `parallel` does one after the other."""
 
 OWN_NAMES = frozenset({"parallel", "ToolError", "__name__", "__file__"})
+
+KNOWN = frozenset({*BUILTINS, *HELPERS, *OWN_NAMES})
+"""Every name that a plan has before it binds any."""

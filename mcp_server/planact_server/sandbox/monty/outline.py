@@ -1,24 +1,30 @@
-"""A plan's text, read before it runs: which names it takes from outside, what is wrong with it, where its calls are.
+"""A plan's text, as it was read before it runs in Monty: where its calls are, what they bind, what it defines.
 
-The rules are those of the other engines, from the same code. Nothing is run.
+The reading is done by a jailed Python worker that runs nothing: a plan's text alone can keep a parser busy for minutes.
 """
 
 from __future__ import annotations
 
-import ast
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Annotated, Any
 
-from planact_server.sandbox.inside import assignments, bindings, checks, scopes, source
-from planact_server.sandbox.inside.source import Refused, Text
-from planact_server.sandbox.monty import language
+from pydantic import ConfigDict, Field, Strict, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from planact_server.sandbox.inside.source import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection
 
 Span = tuple[int, int]
 """First and last byte of an expression, as Monty counts them: in UTF-8, the end left out."""
+
+AWAIT = "await "
+CAUGHT = "planact_caught"
+"""The helper that is put around a caught ToolError, to have its facts."""
+
+_Offset = Annotated[int, Strict(), Field(ge=0)]
+_Call = tuple[_Offset, _Offset, bool, list[str], int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,138 +32,93 @@ class CallSite:
     """One call as it stands in the source."""
 
     line: int
-    awaited: bool
+    awaited: bool = False
     """Whether the plan wants a coroutine here: it stands under `await`, or is given to `asyncio`."""
 
     names: tuple[str, ...] = ()
     """What an assignment around it binds."""
 
-    last_line: int = 0
-    """Where that assignment ends."""
+    last_line: int | None = None
+    """Where a statement ends that has to work before they are bound; None where nothing can go wrong."""
 
-    certain: bool = True
-    """Whether nothing can go wrong between the call and the names."""
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Facts:
+    """What `inside.outline` tells."""
+
+    calls: list[_Call]
+    bound: list[str]
+    stores: list[tuple[int, list[str]]]
+    has_result: bool
+    errors: list[tuple[_Offset, _Offset]]
+    coroutine: _Offset | None
+
+
+_FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
 
 
 class Outline:
     """One plan, read."""
 
-    def __init__(self, plan: str, filename: str, *, max_bytes: int) -> None:
-        """Raises Refused."""
-        # Monty counts bytes of what it is given, Python lines however they end.
-        self.text = Text(plan.replace("\r\n", "\n").replace("\r", "\n"), filename)
-        self.tree = source.parse(self.text, max_bytes=max_bytes)
-        self.names = scopes.analyse(self.tree)
-        lines = self.text.source.encode().split(b"\n")
-        self._starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
-        self.calls = self._calls()
+    def __init__(self, source: str, filename: str, facts: Any) -> None:
+        """Raises ValueError for facts that nobody honest tells."""
+        found = _FACTS.validate_python(facts)
+        self.text = Text(source, filename)
+        self.bound: Collection[str] = found.bound
+        self.has_result = found.has_result
+        self._stores = found.stores
+        body = source.encode()
+        self._starts = [0, *(index + 1 for index, byte in enumerate(body) if byte == 10)]
+        self._edits = _edits(found, len(body))
+        self._calls = {
+            (start, end): CallSite(line=self._line(start), awaited=awaited, names=tuple(names), last_line=last_line)
+            for start, end, awaited, names, last_line in found.calls
+        }
+        self.code = _edited(body, self._edits).decode()
+        """What Monty runs: the source, with what its language needs to be told put in."""
 
-    @property
-    def bound(self) -> Collection[str]:
-        """Names that the plan may bind for its session."""
-        return self.names.bound
+    def call(self, start: int, end: int) -> CallSite:
+        """Return the call at a place in `code`."""
+        place = self._original(start), self._original(end)
+        return self._calls.get(place) or CallSite(line=self._line(place[0]))
 
-    @property
-    def has_result(self) -> bool:
-        """Whether the plan ends with an expression: its value is the result."""
-        return bool(self.tree.body) and isinstance(self.tree.body[-1], ast.Expr)
-
-    def outside_names(self, session: Collection[str]) -> list[str]:
-        """Return what the host has to be asked about."""
-        return checks.outside_names(self.names, self._known(session))
-
-    def refuse(self, resolved: Mapping[str, Any], session: Collection[str]) -> None:
-        """Raise Refused where the plan cannot work."""
-        own = self._known(())
-        problems = [
-            *checks.missing_imports(self.tree, self.text),
-            *checks.undefined(self.names, resolved, self.text, session, own),
-            *checks.wrong_uses(self.names, resolved, self.text, self._known(session)),
-        ]
-        if problems:
-            raise Refused(*problems)
+    def column(self, line: int, column: int) -> int:
+        """Return where in the source a column of `code` is; both count characters from 1."""
+        shift = 0
+        for place, text in self._edits:
+            if self._line(place) == line and self.text.column(line, place - self._starts[line - 1]) + shift < column:
+                shift += len(text)
+        return column - shift
 
     def certainly_assigned(self, before: int | None) -> frozenset[str]:
         """Names that the plan has assigned when it fails in a line of its own, or (None) when it ends well."""
-        stores = assignments.stores(self.tree)
-        done = [names for line, names in stores if before is None or line < before]
+        done = [names for line, names in self._stores if before is None or line < before]
         return frozenset[str]().union(*done)
 
-    def node_at(self, line: int, column: int, end_line: int, end_column: int) -> ast.expr | None:
-        """Return the expression at a place; columns count characters from 1."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (line, end_line):
-                end = self.text.column(end_line, node.end_col_offset or 0)
-                if (self.text.column(line, node.col_offset), end) == (column, end_column):
-                    return node
-        return None
+    def _line(self, offset: int) -> int:
+        return bisect_right(self._starts, offset)
 
-    @staticmethod
-    def _known(session: Collection[str]) -> Collection[str]:
-        return {*session, *language.BUILTINS, *language.HELPERS, *language.OWN_NAMES}
-
-    def _calls(self) -> dict[Span, CallSite]:
-        table = bindings.collect(self.tree, may_be_tool=lambda _: True)
-        owners = {number: node for node, number in table.statements.items()}
-        awaited = set(_awaited(self.tree))
-        found: dict[Span, CallSite] = {}
-        for node in ast.walk(self.tree):
-            if not isinstance(node, ast.Call):
-                continue
-            site = table.sites.get((node.end_lineno or 0, node.end_col_offset or 0))
-            owner = node if site is None or site.statement is None else owners[site.statement]
-            found[self._span(node)] = CallSite(
-                line=node.lineno,
-                awaited=node in awaited,
-                names=() if site is None else site.names,
-                last_line=getattr(owner, "end_lineno", None) or node.lineno,
-                certain=site is None or site.statement is None,
-            )
-        return found
-
-    def _span(self, node: ast.expr) -> Span:
-        start = self._starts[node.lineno - 1] + node.col_offset
-        return start, self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+    def _original(self, offset: int) -> int:
+        shift = 0
+        for place, text in self._edits:
+            if place + shift >= offset:
+                break
+            shift += len(text)
+        return offset - shift
 
 
-_TAKES_COROUTINES = {"gather", "run", "wait_for", "create_task", "ensure_future"}
+def _edits(facts: Facts, size: int) -> list[tuple[int, str]]:
+    """What is put into the source, and at which of its bytes; nothing in it breaks a line."""
+    edits = [edit for start, end in facts.errors for edit in ((start, f"{CAUGHT}("), (end, ")"))]
+    if facts.coroutine is not None:
+        edits.append((facts.coroutine, AWAIT))
+    return sorted((min(place, size), text) for place, text in edits)
 
 
-def _awaited(tree: ast.Module) -> Iterator[ast.Call]:
-    """The calls whose value has to be a coroutine for what is done with it."""
-    lists: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    lists.setdefault(target.id, []).append(node.value)
-    for node in ast.walk(tree):
-        match node:
-            case ast.Await(value=ast.Call() as call):
-                yield call
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="asyncio"), attr=name), args=given) if (
-                name in _TAKES_COROUTINES
-            ):
-                yield from _given(given, lists)
-            case ast.Call(func=ast.Name(id=name), args=given) if name in _TAKES_COROUTINES:
-                yield from _given(given, lists)
-            case _:
-                pass
-
-
-def _given(arguments: list[ast.expr], lists: Mapping[str, list[ast.expr]]) -> Iterator[ast.Call]:
-    for argument in arguments:
-        match argument:
-            case ast.Call():
-                yield argument
-            case ast.Starred(value=ast.Name(id=name)):
-                for value in lists.get(name, ()):
-                    yield from _given([value], {})
-            case ast.Starred(value=inner):
-                yield from _given([inner], lists)
-            case ast.List(elts=parts) | ast.Tuple(elts=parts):
-                yield from _given(parts, lists)
-            case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element):
-                yield from _given([element], lists)
-            case _:
-                pass
+def _edited(body: bytes, edits: list[tuple[int, str]]) -> bytes:
+    parts: list[bytes] = []
+    begin = 0
+    for place, text in edits:
+        parts += [body[begin:place], text.encode()]
+        begin = place
+    return b"".join([*parts, body[begin:]])

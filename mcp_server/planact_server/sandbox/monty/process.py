@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_monty import AsyncMontySession, TimeZone
 
+    from planact_server.sandbox.job_object import JobObject
     from planact_server.sandbox.monty.launching import Launcher
 
 REPLY_SECONDS = 20.0
@@ -38,9 +39,14 @@ class MontyProcess:
 
     reply_seconds = REPLY_SECONDS
 
-    def __init__(self, launcher: Launcher, *, memory_bytes: int) -> None:
+    def __init__(
+        self, launcher: Launcher, *, memory_bytes: int, enclose: Callable[[int], JobObject] | None = None
+    ) -> None:
         self.pid = 0
         self._launcher = launcher
+        self._enclose = enclose
+        self._job: JobObject | None = None
+        self._enclosed: dict[str, bool | str] = {}
         self._memory_bytes = memory_bytes
         self._pool: AsyncMonty | None = None
         self._session: AsyncMontySession | None = None
@@ -57,7 +63,7 @@ class MontyProcess:
     @property
     def layers(self) -> Mapping[str, bool | str]:
         """Which isolation took. Known once the process has answered."""
-        return self._launcher.layers(self.pid)
+        return {**self._launcher.layers(self.pid), **self._enclosed}
 
     @property
     def alive(self) -> bool:
@@ -99,6 +105,7 @@ class MontyProcess:
         self._session = session
         self.pid = session.worker_pid or 0
         self._ending = anyio.Event()
+        self._limit()
         self._watch()
 
     async def renew(self) -> None:
@@ -138,6 +145,18 @@ class MontyProcess:
             if resource is not None:
                 with contextlib.suppress(MontyError, RuntimeError):
                     await resource.__aexit__(None, None, None)
+        if self._job is not None:
+            self._job.close()
+            self._job = None
+
+    def _limit(self) -> None:
+        if self._enclose is None:
+            return
+        try:
+            self._job = self._enclose(self.pid)
+            self._enclosed = {"job_object": True}
+        except OSError as error:
+            self._enclosed = {"job_object": f"not available: {error}"}
 
     def _watch(self) -> None:
         if sys.platform != "linux":

@@ -7,17 +7,31 @@ import os
 import shutil
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
 
 from planact_server.sandbox import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planact_server.sandbox.job_object import JobObject
     from planact_server.sandbox.monty.launching import Launcher
     from planact_server.sandbox.monty.worker import MontyWorker
+    from planact_server.sandbox.worker import JailedWorker
 
 
 def is_installed() -> bool:
     return importlib.util.find_spec("pydantic_monty") is not None
+
+
+class ReaderSource(Protocol):
+    """Where readers come from."""
+
+    async def start(self) -> JailedWorker: ...
+
+    async def aclose(self) -> None: ...
 
 
 class MontySource:
@@ -25,10 +39,23 @@ class MontySource:
 
     name = "monty"
 
-    def __init__(self, *, memory_bytes: int, cpu_seconds: int) -> None:
+    def __init__(
+        self,
+        readers: ReaderSource,
+        *,
+        memory_bytes: int,
+        cpu_seconds: int,
+        enclose: Callable[[int], JobObject] | None = None,
+    ) -> None:
+        """`readers` are jailed Python workers, one for each of ours, that read plans and run none.
+
+        `enclose` puts limits around a process that has begun, on systems where it can put none on itself.
+        """
+        self._enclose = enclose
         self._memory_bytes = memory_bytes
         self._cpu_seconds = cpu_seconds
         self._launcher: Launcher | None = None
+        self._readers = readers
 
     async def start(self) -> MontyWorker:
         """Return a worker that serves. Raises EngineError."""
@@ -38,9 +65,15 @@ class MontySource:
         from planact_server.sandbox.monty.process import MontyProcess  # noqa: PLC0415
         from planact_server.sandbox.monty.worker import MontyWorker  # noqa: PLC0415
 
-        process = MontyProcess(await self._launch(), memory_bytes=self._memory_bytes)
-        await process.start()
-        worker = MontyWorker(process)
+        process = MontyProcess(await self._launch(), memory_bytes=self._memory_bytes, enclose=self._enclose)
+        reader = await self._readers.start()
+        try:
+            await process.start()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await reader.aclose()
+            raise
+        worker = MontyWorker(process, reader)
         await worker.start()
         return worker
 
@@ -49,6 +82,7 @@ class MontySource:
         if self._launcher is not None:
             self._launcher.close()
             self._launcher = None
+        await self._readers.aclose()
 
     async def _launch(self) -> Launcher:
         if self._launcher is None:

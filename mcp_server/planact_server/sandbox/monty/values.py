@@ -5,7 +5,10 @@ Monty sends each object once, however often it is contained: a few hundred bytes
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_monty import ClassInstance, MontyClassProxy
 
 from planact_server.sandbox.inside import arguments, export
 
@@ -25,7 +28,7 @@ _ITEM_BYTES = 2
 def argument(value: object, parameter: str, *, max_bytes: int) -> JSONValue:
     """Convert one argument of a call. Raises TypeError or ValueError naming the parameter."""
     _bound(value, parameter, max_bytes=max_bytes)
-    return cast("JSONValue", arguments.to_json(value, parameter))
+    return cast("JSONValue", arguments.to_json(_handed_back(value), parameter))
 
 
 def exported(values: Mapping[str, Any], *, max_bytes: int) -> export.Exported:
@@ -41,6 +44,56 @@ def digests(values: Mapping[str, JSONValue]) -> dict[str, bytes]:
 def shown(value: object) -> str:
     """A bounded repr."""
     return _REPR.text(_shown(value), 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handle:
+    """An image, a sound or a file that stays with the host."""
+
+    kind: str
+    id: str
+    mime: str
+    size: int
+
+    def wire(self) -> dict[str, JSONValue]:
+        return {"$planact": self.kind, "id": self.id, "mime": self.mime, "size": self.size}
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.mime}, {self.size} bytes>"
+
+
+def sent(value: JSONValue) -> Any:
+    """Return what a plan gets for a value of the host's: handles have attributes."""
+    if isinstance(value, dict):
+        handle = _handle(value)
+        return ClassInstance(handle, eager_attrs="all") if handle is not None else _each(value)
+    return [sent(item) for item in value] if isinstance(value, list) else value
+
+
+def _each(value: dict[str, JSONValue]) -> dict[str, Any]:
+    return {key: sent(item) for key, item in value.items()}
+
+
+def _handle(value: dict[str, JSONValue]) -> Handle | None:
+    match value:
+        case {"$planact": "image" | "audio" | "blob" as kind, "id": str(id), "mime": str(mime), "size": int(size)}:
+            return Handle(kind=kind, id=id, mime=mime, size=size)
+        case _:
+            return None
+
+
+def _handed_back(value: Any) -> Any:
+    """What a plan gives back, with its handles as the host knows them."""
+    if isinstance(value, Handle):
+        return value.wire()
+    if isinstance(value, MontyClassProxy) and value.name == "Handle":  # after the session has moved
+        facts = value.attributes
+        return {"$planact": facts.get("kind"), **{name: facts.get(name) for name in ("id", "mime", "size")}}
+    if isinstance(value, dict):
+        return {key: _handed_back(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_handed_back(item) for item in cast("Iterable[Any]", value)]
+    return value
 
 
 class _Instance:
@@ -76,7 +129,9 @@ _REPR = _Representer()
 
 def _shown(value: Any) -> Any:
     """Put something with a name in place of a plan's own instance, at the top; deeper ones stay as they came."""
-    if type(value).__name__ == "MontyClassProxy":
+    if isinstance(value, Handle):
+        return value.wire()
+    if isinstance(value, MontyClassProxy):
         kind = type(str(value.name), (_Instance,), {})
         return kind(str(value.name), value.attributes, fields=value.is_dataclass)
     return value

@@ -17,22 +17,36 @@ from pydantic_monty import (
     MontySyntaxError,
 )
 
-from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost, Resolution, Unresolved
-from planact_server.sandbox import frames as wire
-from planact_server.sandbox.inside.source import Problem, Refused
+from planact_server.sandbox import (
+    NO_DEFINITIONS,
+    Checkpoint,
+    EngineError,
+    LimitReached,
+    Limits,
+    Outcome,
+    PlanError,
+    PlanHost,
+    Resolution,
+    ToolRequest,
+    Unresolved,
+)
 from planact_server.sandbox.monty import failures, language, values
 from planact_server.sandbox.monty.feed import PlanFeed, Stop
 from planact_server.sandbox.monty.outline import Outline
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planact_server.sandbox.monty.process import MontyProcess
+    from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONValue
 
 GRACE_SECONDS = 2.0
 """Between asking a plan to stop and ending its process. Only a plan that asks for something notices the first."""
+
+READ_SECONDS = 10.0
+READ_BYTES = 8 * 1024 * 1024
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 
@@ -73,21 +87,27 @@ class _State:
 class MontyWorker:
     """One session in a process of its own. Whoever started the process hands it over; `aclose` ends it."""
 
-    def __init__(self, process: MontyProcess) -> None:
+    def __init__(self, process: MontyProcess, reader: JailedWorker) -> None:
+        """`reader` reads plans and runs none."""
         self.closed = False
         self._process = process
+        self._reader = reader
         self._state = _State()
         self._checkpoint: tuple[bytes, _State] | None = None
         self._servers: dict[object, str] = {}
         self._run: PlanFeed | None = None
         self._task: asyncio.Task[Outcome] | None = None
         self._stopped: tuple[Stop, str] | None = None
+        self._interrupting: asyncio.Task[None] | None = None
         self._lost: Loss | None = None
         process.when_ended(self._wake)
 
     @property
     def layers(self) -> Mapping[str, bool | str]:
-        return self._process.layers
+        """Those of both processes: a layer that the reader lacks is lacking."""
+        lacking = {name: f"of the reader: {why}" for name, why in self._reader.layers.items() if why is not True}
+        own = self._process.layers
+        return {**own, **{name: why for name, why in lacking.items() if own.get(name) is True}}
 
     @property
     def pid(self) -> int:
@@ -95,7 +115,7 @@ class MontyWorker:
 
     @property
     def alive(self) -> bool:
-        return self._lost is None and not self.closed and self._process.alive
+        return self._lost is None and not self.closed and self._process.alive and self._reader.alive
 
     async def start(self) -> None:
         """Give the session what every session has. Raises EngineError, with the worker closed."""
@@ -131,8 +151,13 @@ class MontyWorker:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         self._stop("cancelled", "The plan was cancelled.")
 
-    async def restore(self, variables: Mapping[str, JSONValue]) -> None:
-        """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost."""
+    async def restore(
+        self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
+    ) -> tuple[str, ...]:
+        """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost.
+
+        Returns the names of the definitions, none of which is made again here.
+        """
         self._refuse_when_busy()
         given = {name: value for name, value in variables.items() if _is_ordinary(name)}
         await self._feed("None", inputs=given)
@@ -140,6 +165,7 @@ class MontyWorker:
         kept, _ = await self._variables()
         self._state.present = frozenset(kept)
         self._state.digests = values.digests(values.exported(kept, max_bytes=values.ALL_BYTES).values)
+        return tuple(definitions)
 
     async def checkpoint(self) -> Checkpoint:
         """Note the session as it is, for `rollback`. Raises EngineError when the worker is lost."""
@@ -180,6 +206,7 @@ class MontyWorker:
             if self._task is not None:
                 await asyncio.wait([self._task])
             await self._process.aclose()
+            await self._reader.aclose()
         self.closed = True
 
     # ---- a plan ----------------------------------------------------------------------------------------------------
@@ -189,47 +216,49 @@ class MontyWorker:
             limits.seconds, self._stop, "timeout", f"The plan ran longer than {limits.seconds:g} seconds."
         )
         try:
-            outline, resolved = await self._read(source, host, limits)
-        except Refused as refused:
-            clock.cancel()
-            errors = tuple(_plan_error(problem) for problem in refused.problems)
-            return Outcome(
-                status="limit" if refused.status == "limit" else "refused",
-                errors=errors,
-                functions=self._state.functions,
+            read = await self._read(source, host, limits)
+            if isinstance(read, Outcome):
+                return read
+            outline, resolved = read
+            run = self._run = PlanFeed(
+                self._process.session,
+                outline,
+                host=host,
+                limits=limits,
+                resolved=resolved,
+                earlier=self._state.outlines,
+                servers=self._servers,
+                computed_too_long=lambda: self._stop(
+                    "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
+                ),
             )
-        run = self._run = PlanFeed(
-            self._process.session,
-            outline,
-            host=host,
-            limits=limits,
-            resolved=resolved,
-            earlier=self._state.outlines,
-            servers=self._servers,
-            computed_too_long=lambda: self._stop(
-                "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
-            ),
-        )
-        self._state.feeds += 1
-        if self._stopped is not None:  # before it could begin
-            run.stopped = self._stopped
-        try:
-            outcome = await self._outcome(run, outline, limits)
+            run.stopped = self._stopped  # maybe before it could begin
+            return await self._outcome(run, outline, limits)
         finally:
             clock.cancel()
-        return outcome
 
-    async def _read(self, source: str, host: PlanHost, limits: Limits) -> tuple[Outline, Mapping[str, Resolution]]:
-        outline = Outline(source, f"<python-input-{self._state.feeds}>", max_bytes=limits.source_bytes)
-        wanted = outline.outside_names(self._state.present)
-        answered: Mapping[str, Resolution] = await host.resolve(wanted) if wanted else {}
-        found = {name: answered.get(name, Unresolved()) for name in wanted}
-        outline.refuse(_spelled_out(found), self._state.present)
-        return outline, found
+    async def _read(
+        self, source: str, host: PlanHost, limits: Limits
+    ) -> tuple[Outline, Mapping[str, Resolution]] | Outcome:
+        """Have the plan read. Returns an outcome where it cannot be run."""
+        plan = source.replace("\r\n", "\n").replace("\r", "\n")  # Monty counts bytes of what it is given
+        names = Names(host)
+        known: dict[str, JSONValue] = {"session": list(self._state.present), "python": list(language.KNOWN)}
+        within = dataclasses.replace(limits, seconds=min(limits.seconds, READ_SECONDS), state_bytes=READ_BYTES)
+        read = await self._reader.run(plan, host=names, limits=within, outline=known)
+        if read.worker_lost is not None:
+            self._lose(Loss(status="error", reason=read.worker_lost))
+        if read.status != "ok":
+            return dataclasses.replace(read, functions=self._state.functions)
+        if read.truncated:
+            large = PlanError(type="LimitReached", message="The plan has too many calls.", hint="Split it.")
+            return Outcome(status="limit", errors=(large,), functions=self._state.functions)
+        return Outline(plan, f"<python-input-{self._state.feeds}>", read.result), names.found
 
     async def _outcome(self, run: PlanFeed, outline: Outline, limits: Limits) -> Outcome:
         if run.stopped is not None:
             return Outcome(status=run.stopped[0], errors=_errors(run, None, self._state, {}))
+        self._state.feeds += 1
         try:
             result = await run.run()
         except MontyCrashedError as crash:
@@ -349,6 +378,7 @@ class MontyWorker:
         self._stopped = status, message
         run = self._run
         if run is None:
+            self._interrupting = asyncio.create_task(self._reader.interrupt())
             return
         run.stop(status, message)
         asyncio.get_running_loop().call_later(GRACE_SECONDS if status == "cancelled" else 0.1, self._end, run)
@@ -423,13 +453,24 @@ def _ignore(_stream: str, _text: str) -> None:
     """Nothing of ours prints."""
 
 
-def _plan_error(problem: Problem) -> PlanError:
-    return PlanError(**problem.as_json())
+class Names:
+    """A host that is asked for names only, and remembers what it said."""
 
+    def __init__(self, host: PlanHost) -> None:
+        self.found: dict[str, Resolution] = {}
+        self._host = host
 
-def _spelled_out(found: Mapping[str, Resolution]) -> Mapping[str, Any]:
-    spelled = wire.resolutions(found)
-    return spelled if isinstance(spelled, dict) else {}
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
+        answered = await self._host.resolve(names)
+        self.found |= {name: answered.get(name, Unresolved()) for name in names}
+        return self.found
+
+    async def call(self, request: ToolRequest) -> JSONValue:
+        raise LimitReached(f"A plan that is read called {request.tool!r}.")
+
+    async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
+        del arguments
+        raise LimitReached(f"A plan that is read asked for {helper!r}.")
 
 
 def _is_ordinary(name: str) -> bool:
