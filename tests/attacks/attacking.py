@@ -200,10 +200,11 @@ async def all_complaints(choice: EngineChoice, attacks: Iterable[Attack]) -> dic
     """Run attacks on one engine, several at once; return what went wrong with which, and what was left over."""
     attacks = list(attacks)
     found: dict[str, list[str]] = {}
-    for native in (False, True):
-        chosen = [attack for attack in attacks if attack.native is native]
-        if chosen and not (native and choice == "monty"):
-            found |= await _complaints(choice, "native.py" if native else None, chosen)
+    with host_rules.small_budgets():
+        for native in (False, True):
+            chosen = [attack for attack in attacks if attack.native is native]
+            if chosen and not (native and choice == "monty"):
+                found |= await _complaints(choice, "native.py" if native else None, chosen)
     return found
 
 
@@ -251,7 +252,10 @@ async def reached(attack: Attack, engines: Engines) -> str | None:
     script: Script = "native.py" if attack.native else "unguarded.py"
     worker = await (await engines.get(script, memory_bytes=limits.memory_bytes)).worker()
     began = time.monotonic()
-    with host_rules.without(*(guard for guard in attack.guards if guard in host_rules.RULES)):
+    with (
+        host_rules.small_budgets(),
+        host_rules.without(*(guard for guard in attack.guards if guard in host_rules.RULES)),
+    ):
         outcome = await worker.run(source, host=Tools(), limits=limits)
     lasted = time.monotonic() - began
     await worker.aclose()

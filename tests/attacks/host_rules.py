@@ -12,7 +12,7 @@ from unittest.mock import patch
 from pydantic import ValidationError
 
 from planact_server.sandbox import connection, frames, plan_run
-from planact_server.sandbox.frames import Bound, Call, Output, WorkerFrame
+from planact_server.sandbox.frames import Bound, Call, Done, FrameError, Output, WorkerFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,28 @@ def _any_size(listen: Any) -> Any:
         listen(self, listener, frame_bytes=_MUCH)
 
     return any_size
+
+
+def _last_end(receive: Any) -> Any:
+    def last_end(self: Any, frame: Any, size: int) -> None:
+        if not isinstance(frame, Done):
+            receive(self, frame, size)
+        else:
+            self._done = frame
+            if not self.ended.done():
+                self.ended.set_result(None)
+
+    return last_end
+
+
+def _any_frame(decode: Any) -> Any:
+    def any_frame(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except FrameError:
+            return Output(type="output", text=" ")
+
+    return any_frame
 
 
 def _any_id(take: Any) -> Any:
@@ -97,7 +119,28 @@ def _empty(field: Any) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
+SMALLER = {
+    (plan_run, "FRAMES"): 3_000,
+    (plan_run, "ASKS"): 100,
+    (plan_run, "RESOLVED_NAMES"): 1_000,
+    (plan_run, "ASK_BYTES"): 10_000,
+    (plan_run, "TRAFFIC_FRAMES"): 4,
+    (plan_run, "WAITING"): 50,
+    (frames, "MAX_NODES"): 50_000,
+}
+"""The host's own budgets, small enough for an attack on them to be quick."""
+
+
+@contextmanager
+def small_budgets() -> Iterator[None]:
+    with ExitStack() as stack:
+        for (module, name), value in SMALLER.items():
+            stack.enter_context(patch.object(module, name, value))
+        yield
+
+
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "frames that can be read": lambda: patch.object(connection, "decode", _any_frame(connection.decode)),
     "size of a frame": _method(connection.Connection, "listen", _any_size),
     "values in a frame": lambda: patch.object(frames, "_refuse_too_many_values", lambda body: None),
     "nesting of a frame": lambda: patch.object(frames, "_refuse_too_deep", lambda value: None),
@@ -108,6 +151,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "numbers of calls": _method(plan_run.PlanRun, "_count", _any_number),
     "bindings of calls": _method(plan_run.PlanRun, "_bind", _any_call),
     "frames in their place": _method(plan_run.PlanRun, "receive", _overlooking),
+    "one end": _method(plan_run.PlanRun, "receive", _last_end),
     "silence between plans": lambda: patch.object(connection, "_nobody", lambda frame, size: None),
     "number of frames": _budget("FRAMES"),
     "number of questions": _budget("ASKS"),

@@ -31,9 +31,14 @@ def send_body(body):
     write(struct.pack(">I", len(body)) + body)
 
 
+def bytes_of(**frame):
+    body = json.dumps(frame).encode()
+    return struct.pack(">I", len(body)) + body
+
+
 def send(**frame):
     STREAM["ended"] = STREAM.get("ended") or frame.get("type") == "done"
-    send_body(json.dumps(frame).encode())
+    write(bytes_of(**frame))
 
 
 def read(size):
@@ -67,9 +72,11 @@ def ask(helper, **arguments):
     send(type="ask", id=next(ids), helper=helper, arguments=arguments)
 
 
+NOTHING = {"status": "ok", "errors": [], "variables": {}, "deleted": [], "functions": [], "truncated": {}}
+
+
 def done(**facts):
-    empty = {"status": "ok", "errors": [], "variables": {}, "deleted": [], "functions": [], "truncated": {}}
-    send(type="done", **(empty | facts))
+    send(type="done", **(NOTHING | facts))
 
 
 def run(source):
