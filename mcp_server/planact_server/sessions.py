@@ -1,7 +1,8 @@
 """REPL sessions: who owns one, which worker holds it, its last exported state, when it expires.
 
-A session outlives its worker. When the worker is gone (killed, idle too long, another process), the next
-plan gets a new one with the data variables put back, and its answer says what was kept and what was lost.
+A session outlives its worker. When the worker is gone (killed, idle too long, another process), the next plan gets a
+new one with the data variables put back and the functions, classes and imports defined again from their source, and
+its answer says what was kept and what was lost.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from planact_server.content import Contents, holds_handle
 from planact_server.database import StoreError
+from planact_server.sandbox import EngineError
 from planact_tools import JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from planact_server.sandbox import Engine, Outcome, Worker
 
@@ -40,8 +42,11 @@ class SavedSession:
     session: str
     client: str
     variables: Mapping[str, JSONValue]
+    definitions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name → source of functions, classes and imports, in the order in which they were defined."""
+
     unsaved: tuple[str, ...] = ()
-    """Functions, classes, modules and values too large to keep: what a new worker will not have."""
+    """Functions without a source, objects and values too large to keep: what a new worker will not have."""
 
 
 class SessionStore(Protocol):
@@ -71,9 +76,12 @@ class Session:
     """It has had a worker before: a new one has lost something, if only what a plan made last."""
 
     variables: dict[str, JSONValue] = field(default_factory=dict[str, JSONValue])
+    definitions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name → source: what a new worker defines again."""
+
     unsaved: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
-    """Those of `unsaved` that are functions, classes or modules, and not data."""
+    """The functions, classes and modules of the worker, with a source and without."""
 
     contents: Contents = field(default_factory=Contents)
     busy_with: str | None = None
@@ -87,7 +95,7 @@ class Session:
     @property
     def functions(self) -> tuple[str, ...]:
         """Names of the functions, classes and modules that the next plan can use."""
-        return self.code if self.worker is not None and self.worker.alive else ()
+        return self.code if self.worker is not None and self.worker.alive else tuple(self.definitions)
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what a plan left behind."""
@@ -97,17 +105,35 @@ class Session:
         for name in (*outcome.deleted, *changed, *outcome.functions):
             self.variables.pop(name, None)
         self.variables.update({name: value for name, value in changed.items() if name not in partial})
-        if outcome.worker_lost is None:
-            still = [name for name in self.unsaved if name not in (*outcome.deleted, *self.variables)]
-            self.unsaved = tuple(dict.fromkeys((*still, *outcome.functions, *partial)))
-            self.code = tuple(name for name in self.unsaved if name in {*self.code, *outcome.functions} - {*partial})
+        if outcome.definitions is not None:
+            self.definitions = outcome.definitions
+        # What a function has returned may be data, whatever its source says.
+        self.definitions = {name: text for name, text in self.definitions.items() if name not in self.variables}
+        gone = {*outcome.deleted, *self.variables, *self.definitions}
+        held = dict.fromkeys((*self.unsaved, *self.code, *outcome.functions, *partial))
+        self.unsaved = tuple(name for name in held if name not in gone)
+        named = dict.fromkeys((*self.code, *outcome.functions))
+        self.code = tuple(name for name in named if name not in {*outcome.deleted, *self.variables, *partial})
         self.used = time.monotonic()
 
     def saved(self) -> SavedSession:
         """Return what another process can go on with. Contents stay here, so their handles would lead nowhere."""
         variables = {name: value for name, value in self.variables.items() if not holds_handle(value)}
         unsaved = (*self.unsaved, *(name for name in self.variables if name not in variables))
-        return SavedSession(session=self.handle, client=self.client, variables=variables, unsaved=unsaved)
+        return SavedSession(
+            session=self.handle,
+            client=self.client,
+            variables=variables,
+            definitions=self.definitions,
+            unsaved=unsaved,
+        )
+
+    def put_back(self, lost: Collection[str]) -> Recovered:
+        """Note what a new worker has, where `lost` could not be defined again."""
+        self.definitions = {name: text for name, text in self.definitions.items() if name not in lost}
+        recovered = Recovered(kept=(*self.variables, *self.definitions), lost=(*self.unsaved, *lost))
+        self.unsaved, self.code = (), tuple(self.definitions)
+        return recovered
 
 
 def _holds_object(value: JSONValue) -> bool:
@@ -161,10 +187,8 @@ class Sessions:
         if not session.begun:
             session.begun = True
             return session.worker, None
-        await session.worker.restore(session.variables)
-        recovered = Recovered(kept=tuple(session.variables), lost=session.unsaved)
-        session.unsaved = session.code = ()
-        return session.worker, recovered
+        lost = await self._restore(session, session.worker)
+        return session.worker, session.put_back(lost)
 
     async def keep(self, session: Session) -> None:
         """Write the session's data to the store."""
@@ -201,6 +225,20 @@ class Sessions:
             await asyncio.sleep(min(60.0, self._idle_seconds / 4))
             await self.reap()
 
+    async def _restore(self, session: Session, worker: Worker) -> Collection[str]:
+        """Return the names of what could not be defined again. Raises EngineError."""
+        try:
+            return await worker.restore(session.variables, session.definitions)
+        except EngineError as error:
+            if not session.definitions:
+                raise
+            # One of them does not let go of the worker. Which one is unknown, and data alone do nothing.
+            logger.info("session %s goes on without its functions: %s", session.handle, error)
+        await self.drop_worker(session)
+        session.worker = await self._engine.worker()
+        await session.worker.restore(session.variables)
+        return tuple(session.definitions)
+
     async def _make_room(self) -> None:
         idle = sorted(self._idle(), key=lambda session: session.used)
         alive = sum(session.worker is not None for session in self._sessions.values())
@@ -222,7 +260,12 @@ class Sessions:
         if saved is None:
             return None
         session = Session(
-            handle=handle, client=saved.client, begun=True, variables=dict(saved.variables), unsaved=saved.unsaved
+            handle=handle,
+            client=saved.client,
+            begun=True,
+            variables=dict(saved.variables),
+            definitions=saved.definitions,
+            unsaved=saved.unsaved,
         )
         self._sessions[handle] = session
         return session

@@ -82,6 +82,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             identity TEXT NOT NULL, tool TEXT NOT NULL, definition_hash TEXT NOT NULL, verdict TEXT NOT NULL,
             saved REAL NOT NULL, PRIMARY KEY (identity, tool)) STRICT""",
     ),
+    ("ALTER TABLE sessions ADD COLUMN definitions TEXT NOT NULL DEFAULT '{}'",),
 )
 
 
@@ -167,16 +168,22 @@ class Store:
             self._clock(),
             json_text(dict(saved.variables)),
             json_text(list(saved.unsaved)),
+            json_text(dict(saved.definitions)),
         )
-        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", row))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)", row))
 
     def load_session(self, session: str) -> SavedSession | None:
-        rows = self._database.read("SELECT client, variables, unsaved FROM sessions WHERE session = ?", session)
+        sql = "SELECT client, variables, unsaved, definitions FROM sessions WHERE session = ?"
+        rows = self._database.read(sql, session)
         if not rows:
             return None
-        client, variables, unsaved = rows[0]
+        client, variables, unsaved, definitions = rows[0]
         return SavedSession(
-            session=session, client=client, variables=json.loads(variables), unsaved=tuple(json.loads(unsaved))
+            session=session,
+            client=client,
+            variables=json.loads(variables),
+            definitions=json.loads(definitions),
+            unsaved=tuple(json.loads(unsaved)),
         )
 
     def forget_session(self, session: str) -> bool:

@@ -54,8 +54,7 @@ async def test_a_lost_worker_is_replaced_and_the_data_comes_back() -> None:
         _, again = await run(sessions, session, "n")
     assert outcome.result == 2
     assert recovered is not None
-    assert recovered.kept == ("n", "rows")
-    assert sorted(recovered.lost) == ["f", "math", "raw"]
+    assert (recovered.kept, recovered.lost) == (("n", "rows", "f", "math"), ("raw",))
     assert again is None
 
 
@@ -74,9 +73,9 @@ async def test_a_deleted_function_is_not_missed() -> None:
     async with opened() as sessions:
         session = sessions.create("me")
         await run(sessions, session, "def f(): return 1\ndef g(): return 2\nimport math")
-        assert (session.functions, session.unsaved) == (("f", "g", "math"), ("f", "g", "math"))
+        assert (session.functions, list(session.definitions)) == (("f", "g", "math"), ["f", "g", "math"])
         await run(sessions, session, "del f\ng = 3")
-        assert (session.functions, session.unsaved) == (("math",), ("math",))
+        assert (session.functions, list(session.definitions)) == (("math",), ["math"])
         await run(sessions, session, "1 / 0")
         assert session.functions == ("math",)
 
@@ -88,7 +87,8 @@ async def test_a_name_that_became_a_function_does_not_come_back_as_data() -> Non
         await run(sessions, session, "def n(): return 2")
         await sessions.drop_worker(session)
         _, recovered = await run(sessions, session, "1")
-    assert recovered == Recovered(kept=(), lost=("n",))
+    assert recovered == Recovered(kept=("n",), lost=())
+    assert (session.variables, session.definitions) == ({}, {"n": "def n(): return 2"})
 
 
 async def test_a_loss_is_told_even_where_nothing_had_been_kept() -> None:

@@ -64,7 +64,13 @@ def test_an_answer_that_json_cannot_carry_is_kept_as_far_as_it_can(tmp_path: Pat
 
 
 def test_a_session_comes_back_until_it_is_forgotten(tmp_path: Path) -> None:
-    saved = SavedSession(session="s_1", client="local", variables={"x": [1, {"y": None}]}, unsaved=("helper",))
+    saved = SavedSession(
+        session="s_1",
+        client="local",
+        variables={"x": [1, {"y": None}]},
+        definitions={"f": "def f(): ..."},
+        unsaved=("helper",),
+    )
     with Store.open(tmp_path) as store:
         store.save_session(saved)
     with Store.open(tmp_path) as store:
@@ -221,7 +227,7 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / FILE_NAME)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StoreError, match=r"written by a newer Planact \(version 99; this one knows 1\)"):
+    with pytest.raises(StoreError, match=r"written by a newer Planact \(version 99; this one knows 2\)"):
         Store.open(tmp_path)
     assert list(tmp_path.glob("*.damaged-*")) == []
 

@@ -8,12 +8,15 @@ is hostile input.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+NO_DEFINITIONS: Mapping[str, str] = MappingProxyType({})
 
 OutcomeStatus: TypeAlias = Literal["ok", "error", "refused", "timeout", "limit", "cancelled"]
 
@@ -183,6 +186,9 @@ class Outcome:
     functions: tuple[str, ...] = ()
     """Functions, classes and modules that the session holds after this plan: what JSON cannot carry."""
 
+    definitions: Mapping[str, str] | None = None
+    """Name → source, in the order of their definition, of all code that another worker could have; None: as before."""
+
     bindings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     """Call number → names its result was bound to, as observed."""
 
@@ -222,8 +228,13 @@ class Worker(Protocol):
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         ...
 
-    async def restore(self, variables: Mapping[str, JSONValue]) -> None:
-        """Put data variables of an earlier worker into this one."""
+    async def restore(
+        self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
+    ) -> tuple[str, ...]:
+        """Put an earlier worker's data variables into this one, and what `definitions` can define again.
+
+        Returns the names of those that cannot. No tool is called. Raises EngineError when the worker is lost.
+        """
         ...
 
     async def checkpoint(self) -> Checkpoint:

@@ -4,7 +4,7 @@ Host → worker
     {"type": "run", "source": str, "seconds": float, "cpu_seconds": float,
                     "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int,
                     "outline"?: {"session": [name], "python": [name]}}      only read it; `result` is what was found
-    {"type": "restore", "variables": {name: value}}
+    {"type": "restore", "variables": {name: value}, "definitions": {name: source}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
     {"type": "answer", "id": int, "value": value}
     {"type": "answer", "id": int, "error": {"type", "message", "hint"?, "parameter"?,
@@ -13,7 +13,7 @@ Host → worker
 
 Worker → host
     {"type": "ready", "pid": int, "layers": {name: true | str}}
-    {"type": "restored"}
+    {"type": "restored", "lost": [int]}                    places of definitions that could not be made again
     {"type": "checkpointed", "taken": bool, "unsettled": [str]}
     {"type": "rolled_back", "done": bool} | {"type": "forgotten"}
     {"type": "resolve", "id": int, "names": [str]}         answered with {name: Resolution}, where
@@ -24,7 +24,8 @@ Worker → host
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
-    {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated"}
+    {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated",
+                     "definitions"?: {name: source}}       of all that the session can have again; left out: as before
 
 `id` is the worker's and counts up over its whole life; answers may come in any order. Several calls may be in
 flight. Handles in answer values are objects with the key "$planact":
@@ -40,6 +41,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
@@ -91,6 +93,19 @@ Flag: TypeAlias = Annotated[bool, Strict()]
 ToolName: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 Name: TypeAlias = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_identifier)]
 
+DEFINITIONS = 1_000
+DEFINITION_CHARS = 256 * 1024
+"""What a session keeps of its functions and classes: how many, and the length of all their sources."""
+
+
+def _bounded(sources: dict[str, str]) -> dict[str, str]:
+    if sum(map(len, sources.values())) > DEFINITION_CHARS:
+        raise ValueError(f"more than {DEFINITION_CHARS:,} characters of definitions")
+    return sources
+
+
+Sources: TypeAlias = Annotated[dict[Name, str], Field(max_length=DEFINITIONS), AfterValidator(_bounded)]
+
 _CLOSED = ConfigDict(extra="forbid")
 
 
@@ -104,6 +119,9 @@ class Ready:
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Restored:
     type: Literal["restored"]
+    lost: Annotated[list[Annotated[int, Strict(), Field(ge=0)]], Field(max_length=DEFINITIONS)] = field(
+        default_factory=list[int]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
@@ -174,6 +192,7 @@ class Done:
     deleted: list[Name]
     functions: list[Name]
     truncated: dict[Name, Annotated[int, Strict(), Field(ge=0)]]
+    definitions: Sources | None = None
     result: JSONValue = None
     has_result: bool = False
     """Whether `result` was in the frame: a plan's result may well be None. Filled in by `decode`."""
@@ -287,9 +306,9 @@ def run(source: str, limits: Limits, outline: Mapping[str, JSONValue] | None = N
     )
 
 
-def restore(variables: Mapping[str, JSONValue]) -> bytes:
-    """Tell a worker to take over the variables of an earlier one."""
-    return _encode({"type": "restore", "variables": dict(variables)})
+def restore(variables: Mapping[str, JSONValue], definitions: Mapping[str, str]) -> bytes:
+    """Tell a worker to take over the variables of an earlier one, and its functions and classes from their source."""
+    return _encode({"type": "restore", "variables": dict(variables), "definitions": dict(definitions)})
 
 
 def checkpoint() -> bytes:

@@ -54,6 +54,11 @@ Until then the stream is read even when no call may start: the plan's end comes 
 
 FAULT_CHARS = 10_000
 
+LOST_HINT = (
+    "Calls and output up to here are kept; what the plan did to variables is not. The session goes on from before it,"
+    " and its next answer names under `recovered` what was kept and what was lost."
+)
+
 
 class PlanRun:
     """Collects what a plan sends and answers its questions within `tasks`, several at a time."""
@@ -117,13 +122,12 @@ class PlanRun:
                 deleted=tuple(done.deleted),
                 functions=tuple(done.functions),
                 truncated=done.truncated,
+                definitions=done.definitions,
                 worker_lost=reason,
             )
         if lost is None:
             raise RuntimeError("A plan without an end, on a worker that is alive.")
-        error = PlanError(
-            type="WorkerLost", message=lost.reason, hint="Output and calls up to here are kept; variables are not."
-        )
+        error = PlanError(type="WorkerLost", message=lost.reason, hint=LOST_HINT)
         return replace(so_far, status=lost.status, errors=(error,), worker_lost=reason)
 
     def _charge(self, size: int) -> None:

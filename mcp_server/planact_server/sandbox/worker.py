@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from planact_server.sandbox import Checkpoint, EngineError, Limits, Outcome, PlanError, PlanHost, memory_watch
+from planact_server.sandbox import (
+    NO_DEFINITIONS,
+    Checkpoint,
+    EngineError,
+    Limits,
+    Outcome,
+    PlanError,
+    PlanHost,
+    memory_watch,
+)
 from planact_server.sandbox import frames as wire
 from planact_server.sandbox.cpu_watch import CPUClock, CPUWatch
 from planact_server.sandbox.frames import Checkpointed, Forgotten, Ready, Restored, RolledBack, WorkerFrame
@@ -124,10 +133,18 @@ class JailedWorker:
         grace = GRACE_SECONDS if self._process.can_interrupt else 0.0
         self._patience.deadline = min(self._patience.deadline, anyio.current_time() + grace)
 
-    async def restore(self, variables: Mapping[str, JSONValue]) -> None:
-        """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost."""
+    async def restore(
+        self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
+    ) -> tuple[str, ...]:
+        """Put an earlier worker's data variables into this one, and what `definitions` can define again.
+
+        Returns the names of those that cannot. Raises EngineError when the worker is lost.
+        """
         # Half restored is no state to go on from.
-        await self._order(wire.restore(variables), Restored, otherwise="The session's variables could not be put back.")
+        failed = "The session's variables could not be put back."
+        reply = await self._order(wire.restore(variables, definitions), Restored, otherwise=failed)
+        lost = set(reply.lost)
+        return tuple(name for number, name in enumerate(definitions) if number in lost)
 
     async def checkpoint(self) -> Checkpoint:
         """Note the session as it is, for `rollback`. Raises EngineError when the worker is lost."""

@@ -107,8 +107,8 @@ class PlanWorker:
         self._process.send_signal(signal.SIGUSR1)
 
     def restore(self, variables: dict[str, Any]) -> None:
-        self.send({"type": "restore", "variables": variables})
-        assert self._receive(5) == {"type": "restored"}
+        self.send({"type": "restore", "variables": variables, "definitions": {}})
+        assert self._receive(5) == {"type": "restored", "lost": []}
 
     def reply(self) -> dict[str, Any]:
         """Return the next frame, outside of a plan."""

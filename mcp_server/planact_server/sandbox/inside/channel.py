@@ -87,6 +87,8 @@ class Channel:
         self._output_sent = 0.0
         self._output_left = 0
         self._frame_bytes = 0
+        self.silent = False
+        """Whether nothing may be asked or told: a plan's own code runs, and no plan."""
 
     def begin_plan(self, *, output_bytes: int, frame_bytes: int) -> None:
         self._calls = itertools.count(1)
@@ -138,6 +140,8 @@ class Channel:
         self._faults[id(error)] = (error, Fault({"parameter": parameter}, call=None, function=function))
 
     def _request(self, frame: Frame, *, call: int | None = None, function: str | None = None) -> Future:
+        if self.silent:
+            raise RuntimeError(f"{function or 'the host'} cannot be reached while the session is put back")
         with self._interrupts:
             number = next(self._ids)
             body = encode({**frame, "id": number})
@@ -213,6 +217,8 @@ class Channel:
         """Add to the plan's output. Raises PlanStopped past the limit."""
         if type(text) is not str:
             text = str.__str__(text)
+        if self.silent:
+            return len(text)
         with self._interrupts:
             size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
             if size > self._output_left:

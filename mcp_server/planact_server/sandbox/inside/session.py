@@ -17,6 +17,7 @@ from planact_server.sandbox.inside import (
     attributes,
     bindings,
     checks,
+    definitions,
     export,
     failures,
     memory,
@@ -32,6 +33,7 @@ from planact_server.sandbox.inside.checkpoint import Checkpoint, TooLargeError
 from planact_server.sandbox.inside.expansions import Expansions, only_defines
 from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
+from planact_server.sandbox.inside.restoring import Restoring
 from planact_server.sandbox.inside.source import Problem, Refused, Text
 from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
 from planact_server.sandbox.inside.wire import Frame, HostGone, encode
@@ -65,6 +67,7 @@ class _Prepared:
     code: CodeType
     table: bindings.Table
     stores: tuple[assignments.Stores, ...]
+    found: tuple[definitions.Found, ...]
 
 
 class Session:
@@ -84,7 +87,9 @@ class Session:
         self._digests: dict[str, bytes] = {}
         self._prepared: _Prepared | None = None
         self._expansions = Expansions(self.channel, add=self._add, show=self._shown)
-        self._checkpoint: tuple[Checkpoint, dict[str, bytes]] | None = None
+        self._definitions = definitions.Definitions()
+        self._restoring = Restoring(self._globals, self._builtins, self.channel, self._interrupts)
+        self._checkpoint: tuple[Checkpoint, dict[str, bytes], definitions.State] | None = None
         self._result: Any = _NOTHING
         self._representer = export.Representer(self._interrupts)
         self._state_bytes = self._frame_bytes = 0
@@ -124,12 +129,15 @@ class Session:
         self.exhausted = self._interrupts.cpu_spent or (self._full and self._is_exhausted())
         return done
 
-    def restore(self, variables: Mapping[str, Any]) -> None:
-        """Put data of an earlier worker back."""
+    def restore(self, variables: Mapping[str, Any], sources: Mapping[str, str]) -> Frame:
+        """Put data of an earlier worker back, and what the sources can define again."""
         for name, value in variables.items():
             if name.isidentifier() and attributes.is_ordinary_name(name):
                 self._globals[name] = value
+        made = self._restoring.make(sources)
         self._digests = {name: one.digest for name, one in self._snapshots().items()}
+        self._definitions.put_back(made, self._digests)
+        return {"type": "restored", "lost": [number for number, name in enumerate(sources) if name not in made]}
 
     def checkpoint(self) -> Frame:
         """Note the session as it is, for `rollback`; what was noted before is forgotten."""
@@ -144,19 +152,20 @@ class Session:
             memory.release()
         if taken is None:
             return {"type": "checkpointed", "taken": False, "unsettled": []}
-        self._checkpoint = taken, dict(self._digests)
+        self._checkpoint = taken, dict(self._digests), self._definitions.state()
         return {"type": "checkpointed", "taken": True, "unsettled": taken.unsettled}
 
     def rollback(self) -> Frame:
         """Put the session back as it was at the checkpoint, which stays."""
         if self._checkpoint is None:
             return {"type": "rolled_back", "done": False}
-        checkpoint, digests = self._checkpoint
+        checkpoint, digests, defined = self._checkpoint
         try:
             self._interrupts.foreign(checkpoint.restore, seconds=_RESTORE_SECONDS)
         except (Exception, PlanStopped):  # noqa: BLE001 - a plan's own `__hash__` may do anything
             return {"type": "rolled_back", "done": False}
         self._digests = dict(digests)
+        self._definitions.go_back(defined)
         self._result = _NOTHING
         return {"type": "rolled_back", "done": True}
 
@@ -214,6 +223,7 @@ class Session:
         names = scopes.analyse(tree)
         table = bindings.collect(tree, may_be_tool=lambda callee: self._may_be_tool(callee, names))
         stores = tuple(assignments.stores(tree))
+        found = definitions.collect(tree, text, names)
         problems = list(checks.missing_imports(tree, text))
         try:
             code = policy.compile_plan(tree, text, statements=table.statements)
@@ -223,7 +233,7 @@ class Session:
             raise Refused(*problems)
         self._resolve(names, text, depth)
         self._texts[text.filename] = text
-        return _Prepared(text=text, code=code, table=table, stores=stores)
+        return _Prepared(text=text, code=code, table=table, stores=stores, found=found)
 
     def _add(self, text: Text, name: str, *, max_bytes: int, depth: int) -> Callable[..., Any]:
         """Define what was written while the plan runs. Raises Refused."""
@@ -241,6 +251,7 @@ class Session:
         own = [name for name in self._variables() if not self._expansions.may_rewrite(name)]
         known = {*own, *self._own_builtins}
         wanted = checks.outside_names(names, known)
+        wanted += [name for name in self._restoring.outside_names(known) if name not in wanted]
         resolved = self.channel.resolve(wanted) if wanted else {}
         problems = [
             *checks.undefined(names, resolved, text, self._variables(), self._own_builtins),
@@ -251,6 +262,7 @@ class Session:
         for name, resolution in resolved.items():
             if "." not in name:
                 self._offer(name, resolution, resolved, depth)
+        self._restoring.settle()
 
     def _offer(self, name: str, resolution: dict[str, Any], resolved: Mapping[str, Any], depth: int) -> None:
         """Put a tool or a server where variables of the same name hide it."""
@@ -357,8 +369,11 @@ class Session:
             or self._digests.get(name) != now.digest
         }
         self._digests = {name: now.digest for name, now in snapshots.items()}
+        found = self._prepared.found if self._prepared is not None else ()
+        told = self._definitions.told(found, variables, self._digests, max_bytes=self._frame_bytes // 16)
         return {
             **self._exported(changed, snapshots),
+            **({"definitions": told} if told is not None else {}),
             "deleted": [name for name in before if name not in variables],
             "functions": [name for name, value in variables.items() if export.is_code(value)],
         }

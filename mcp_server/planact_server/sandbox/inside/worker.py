@@ -44,8 +44,7 @@ def _answer(session: Session, wire: Wire, frame: Frame) -> None:
             if session.exhausted:
                 os._exit(0)  # nothing more can run here; the host brings the session back in a new worker
         case "restore":
-            session.restore(frame["variables"])
-            wire.send({"type": "restored"})
+            wire.send(session.restore(frame["variables"], frame["definitions"]))
         case "checkpoint":
             wire.send(session.checkpoint())
         case "rollback":
