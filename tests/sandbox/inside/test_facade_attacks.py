@@ -121,6 +121,44 @@ def test_what_all_plans_share_cannot_be_changed(session: PlanWorker, source: str
     assert session.run(source).status == "error"
 
 
+REAL_TYPE = {
+    "the class of a class, called": "import collections\nfound = collections.Counter.copy(Exception)",
+    "the class of a class, called for a new class": "import collections\n"
+    "class P:\n    maps = [0, (object,), {'__del__': print}]\n"
+    "found = collections.ChainMap.new_child(P, 'X')",
+    "the getter of a property": "import collections\n"
+    "class P:\n    maps = [0, Exception]\n"
+    "found = collections.ChainMap.parents.fget(P)",
+    "the same of what was told to be a kind of it": "import collections\n"
+    "class P:\n    maps = [0, Exception]\n"
+    "collections.ChainMap.register(P)\n"
+    "found = collections.ChainMap.parents.fget(P)",
+}
+
+
+@pytest.mark.parametrize("source", REAL_TYPE.values(), ids=REAL_TYPE)
+def test_no_method_of_a_library_calls_the_class_of_what_is_not_its_object(session: PlanWorker, source: str) -> None:
+    """It would be Python's own `type`, which makes classes with methods of any name."""
+    run = session.run(source)
+
+    assert (run.error["type"], "found" in run.variables) == ("TypeError", False)
+
+
+def test_a_method_of_the_worker_takes_no_object_of_the_plan(session: PlanWorker) -> None:
+    """`type(tool).later(x)` would call `x._start` with the frame of its caller."""
+    run = session.run(
+        "class Fake:\n"
+        "    def _start(self, *parts): print('ESCAPED', parts)\n"
+        "for method in (lambda: type(echo).later, lambda: type(call_tool).later, lambda: type(ask_model).later):\n"
+        "    try: method()(Fake(), 1)\n"
+        "    except AttributeError as error: print(error)",
+        {"demo.echo": lambda value: value},
+    )
+
+    assert run.output.count("call it on one of them") == 3
+    assert "ESCAPED" not in run.output
+
+
 def test_super_shows_nothing_of_the_workers_own_objects(session: PlanWorker) -> None:
     run = session.run(
         "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0))\nsuper(type(task), task)._settle",

@@ -39,7 +39,7 @@ def make(loop: Loop, later: Callable[[Any], Any]) -> tuple[Module, frozenset[Any
         "Task": Task,
         "Future": Future,
     }
-    schedulers = {names[name] for name in _SCHEDULING} | {classes["TaskGroup"].create_task}
+    schedulers: set[Any] = {names[name] for name in _SCHEDULING} | {vars(classes["TaskGroup"])["create_task"]}
     return make_module("asyncio", names | classes | constants | errors), frozenset(schedulers)
 
 

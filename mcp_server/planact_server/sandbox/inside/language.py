@@ -12,7 +12,7 @@ import types
 import typing
 from typing import Any, cast
 
-from planact_server.sandbox.inside import attributes, classes, timezones
+from planact_server.sandbox.inside import attributes, classes, facades, library, timezones
 from planact_server.sandbox.inside.attributes import (
     delattr_in_plan,
     dir_in_plan,
@@ -157,6 +157,7 @@ def _name_annotations() -> None:
 def prepare() -> None:
     """Set this process up for plans. Called once, before the jail closes."""
     timezones.preload()
+    library.insist_on_objects(sys.modules[name] for name in facades.MODULES)
     _guard_enum()
     _seal_copies()
     _name_annotations()

@@ -1,11 +1,13 @@
-"""Classes whose objects only the worker makes.
+"""The classes of objects that the worker makes and plans hold.
 
-`type(tool)` hands the class of a tool to a plan. A `Tool` that a plan made would hand its calls, and the frames that
-they come from, to whatever the plan gave it in place of the worker's own parts.
+`type(tool)` hands the class of a tool to a plan. A `Tool` that a plan made, and a method of `Tool` called with an
+object of the plan in place of a tool, would hand their calls, and the frames that they come from, to whatever the plan
+put in place of the worker's own parts.
 """
 
 from __future__ import annotations
 
+import types
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -15,8 +17,18 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Sealed(type):
-    """The metaclass of such a class: calling the class fails, `make` makes its objects."""
+class Bound(type):
+    """The metaclass of a class whose methods come with their object."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if type(value) is types.FunctionType and not name.startswith("_"):
+            raise AttributeError(f"{name!r} is a method of {cls.__name__!r} objects: call it on one of them.")
+        return value
+
+
+class Sealed(Bound):
+    """The metaclass of a class that a plan cannot call either; `make` makes its objects."""
 
     def __call__(cls, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(f"A plan cannot make {cls.__name__!r} objects.")

@@ -8,6 +8,7 @@ import collections
 import heapq
 from typing import Any
 
+from planact_server.sandbox.inside.sealed import Bound
 from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
 
 
@@ -22,7 +23,7 @@ class QueueFull(Exception):
 def classes(loop: Loop) -> dict[str, Any]:
     """The classes, each bound to the loop."""
 
-    class TaskGroup:
+    class TaskGroup(metaclass=Bound):
         def __init__(self) -> None:
             self._tasks: list[Future] = []
 
@@ -53,7 +54,7 @@ def classes(loop: Loop) -> dict[str, Any]:
             for task in self._tasks:
                 task.cancel()
 
-    class Event:
+    class Event(metaclass=Bound):
         def __init__(self) -> None:
             self._set = Future()
 
@@ -71,7 +72,7 @@ def classes(loop: Loop) -> dict[str, Any]:
             await self._set
             return True
 
-    class Semaphore:
+    class Semaphore(metaclass=Bound):
         def __init__(self, value: int = 1) -> None:
             if value < 0:
                 raise ValueError("Semaphore initial value must be >= 0")
@@ -124,7 +125,7 @@ def classes(loop: Loop) -> dict[str, Any]:
     }
 
 
-class Queue:
+class Queue(metaclass=Bound):
     """`asyncio.Queue`."""
 
     def __init__(self, maxsize: int = 0) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from planact_server.sandbox.inside import sealed
 from planact_server.sandbox.inside.interrupts import PlanStopped
-from planact_server.sandbox.inside.sealed import Sealed
+from planact_server.sandbox.inside.sealed import Bound, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -34,7 +34,7 @@ class Deadlock(RuntimeError):
     """Every task waits for another one."""
 
 
-class Future:
+class Future(metaclass=Bound):
     """A value that comes later. Awaiting it hands control to the loop."""
 
     def __init__(self) -> None:
