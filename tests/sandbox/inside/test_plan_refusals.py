@@ -45,8 +45,15 @@ NAMES = {
     "rest of a sequence": ("match 1:\n    case [*__x__]: pass", 2, 11, "'__x__'", "Choose a name"),
     "export list": ("__all__ = []", 1, 1, "'__all__'", "leave it out"),
     "annotated": ("__x__: int = 1", 1, 1, "'__x__'", "Choose a name"),
-    "deleted": ("del __name__", 1, 5, "'__name__'", "Choose a name"),
-    "class option": ("class A:\n    __slots__ = ('__dict__',)", 2, 5, "'__slots__'", "Choose a name"),
+    "deleted": ("del __name__", 1, 5, "'__name__'", "@functools.wraps"),
+    "class option": ("class A:\n    __slots__ = ('__dict__',)", 2, 5, "'__slots__'", "written out"),
+    "alias of another function": (
+        "class A:\n    __init_subclass__ = print",
+        2,
+        5,
+        "'__init_subclass__'",
+        "Choose a name",
+    ),
 }
 
 ATTRIBUTES = {

@@ -70,7 +70,7 @@ _ENUM_HOOKS = frozenset({"_missing_", "_generate_next_value_", "_ignore_"})
 _NAMED_TUPLE = frozenset({"_asdict", "_replace", "_make", "_fields", "_field_defaults"})
 _NAMES = frozenset({"__name__", "__qualname__", "__doc__"})
 _EXCEPTION = frozenset({"__cause__", "__context__", "__notes__", "__suppress_context__"})
-_PRIVATE = re.compile(r"_[A-Za-z][A-Za-z0-9_]*(?<!_)\Z|_+\Z|__[A-Za-z][A-Za-z0-9_]*(?<!_)\Z")
+_PRIVATE = re.compile(r"_+\Z|__?[^\W_](\w*[^\W_])?\Z")
 """`_name` and `__name` are data of the plan; `_name_` and `__name__` belong to Python and to libraries."""
 
 _OURS = "planact_server."

@@ -200,7 +200,7 @@ class Policy(RestrictingNodeTransformer):
     # ---- assignments -----------------------------------------------------------------------------------------------
 
     def visit_Assign(self, node: ast.Assign) -> Any:
-        if self._in_class_body and _is_class_option(node):
+        if self._in_class_body and (_is_class_option(node) or _is_method_alias(node)):
             return node
         return self._observed(node, self.node_contents_visit(node))
 
@@ -379,6 +379,13 @@ def _spelling(callee: ast.expr) -> str | None:
 def _is_settable(attribute: str) -> bool:
     # An Enum's `__new__` sets the value of the member that it makes.
     return attributes.is_ordinary_name(attribute) or attribute == "_value_"
+
+
+def _is_method_alias(node: ast.Assign) -> bool:
+    """`__radd__ = __add__`: a method that the class has, by another name that it might have defined."""
+    targets = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    is_method = isinstance(node.value, ast.Name) and node.value.id in attributes.MAGIC
+    return is_method and len(targets) == len(node.targets) and attributes.MAGIC.issuperset(targets)
 
 
 def _is_class_option(node: ast.Assign) -> bool:

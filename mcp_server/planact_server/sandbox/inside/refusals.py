@@ -19,6 +19,8 @@ _MODULE = "A plan is no module that others import; leave it out."
 _PROPERTY = "Use @property, with a setter where the value can be set."
 _CHECK = "Write a function that checks, or inherit from a class that the check can name."
 
+_ANOTHER_NAME = "Choose a name without underscores at both ends."
+
 _INSTEAD = {
     "__class__": "Use type(x).",
     "__dict__": "On instances of your own classes use vars(x) to read and setattr(x, name, value) to write.",
@@ -36,6 +38,11 @@ _INSTEAD = {
     "__delattr__": "Use @property with a deleter.",
     "__del__": "Write a context manager (__enter__ and __exit__), or try/finally.",
     "__prepare__": "Use a class decorator.",
+    "__slots__": "In a class body give it a tuple of names that are written out.",
+    "__match_args__": "In a class body give it a tuple of names that are written out.",
+    "__doc__": "Write a docstring, or hold the text in a variable.",
+    "__name__": "Use @functools.wraps(f) on what a decorator returns.",
+    "__qualname__": "Use @functools.wraps(f) on what a decorator returns.",
     "__debug__": "Leave it out; assert always checks.",
     **dict.fromkeys(str.split("__globals__ __code__ __closure__ __defaults__ __kwdefaults__"), _FUNCTION),
     **dict.fromkeys(str.split("__self__ __func__ __wrapped__ __text_signature__ __signature__"), _FUNCTION),
@@ -54,7 +61,7 @@ _CONSTRUCTS = {
 
 def name(spelled: str) -> tuple[str, str]:
     """Message and advice for a variable, parameter, function or class that cannot be called this."""
-    hint = _INSTEAD.get(spelled) or "Choose a name without underscores at both ends."
+    hint = _INSTEAD.get(spelled) or _ANOTHER_NAME
     return f"The name {spelled!r} is not available in a plan.", hint
 
 
@@ -78,7 +85,7 @@ def instead_of(attribute: str) -> str:
 
 def stored_attribute(spelled: str) -> tuple[str, str]:
     """Message and advice for `x.spelled = ...` and `del x.spelled`."""
-    hint = _INSTEAD.get(spelled) or "Choose a name without underscores at both ends."
+    hint = _INSTEAD.get(spelled) or _ANOTHER_NAME
     return f"Attribute {spelled!r} cannot be set in a plan.", hint
 
 
