@@ -28,8 +28,6 @@ from planact_server.sandbox import frames as wire
 from planact_server.sandbox.frames import Ask, Bound, Call, Done, FrameError, Output, Question, Resolve, WorkerFrame
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from planact_server.sandbox.connection import Connection
     from planact_server.sandbox.process import Loss
     from planact_tools import JSONValue
@@ -64,18 +62,20 @@ class PlanRun:
     """Collects what a plan sends and answers its questions within `tasks`, several at a time."""
 
     def __init__(
-        self, *, host: PlanHost, limits: Limits, connection: Connection, tasks: TaskGroup, last_id: int
+        self, *, host: PlanHost, limits: Limits, connection: Connection, tasks: asyncio.TaskGroup, last_id: int
     ) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.interrupted = False
         self.last_id = last_id
         """The worker's newest question. Ids are fresh for its whole life, so no late answer meets a new question."""
 
         self._host = host
-        self._limits = limits
+        self.limits = limits
         self._connection = connection
         self._tasks = tasks
+        self._open: set[asyncio.Task[None]] = set()
+        self._dropped = False
         self._done: Done | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._output: list[str] = []
         self._output_bytes = 0
         self._bindings: dict[int, dict[str, None]] = {}
@@ -97,9 +97,31 @@ class PlanRun:
             case Done():
                 self._done = frame
                 self._connection.ignore()
-                self.ended.set_result(None)
+                self.wake()
             case _:
                 raise FrameError(f"The worker sent a {frame.type!r} frame while a plan was running.")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the plan has ended, or can no longer be heard."""
+        return self._done is not None or self._connection.closed.done()
+
+    async def until_over(self) -> None:
+        """Wait for the end; `wake` has to be called when the worker is lost."""
+        if not self.is_over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def wake(self) -> None:
+        """Have whoever waits look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def drop_questions(self) -> None:
+        """Answer nothing any more: nobody waits for it."""
+        self._dropped = True
+        for task in self._open:
+            task.cancel()
 
     def so_far(self) -> Outcome:
         """Return what is known while the plan goes on."""
@@ -135,23 +157,23 @@ class PlanRun:
         self._traffic += size
         if self._frames > FRAMES:
             raise FrameError(f"The plan sent more than {FRAMES:,} messages.", status="limit")
-        if self._traffic > TRAFFIC_FRAMES * self._limits.frame_bytes:
+        if self._traffic > TRAFFIC_FRAMES * self.limits.frame_bytes:
             raise FrameError(f"The plan sent more than {self._traffic - size:,} bytes.", status="limit")
 
     def _print(self, text: str) -> None:
-        room = self._limits.output_bytes - self._output_bytes
+        room = self.limits.output_bytes - self._output_bytes
         body = text.encode("utf-8")
         self._output.append(text if len(body) <= room else body[: max(0, room)].decode("utf-8", "ignore"))
         self._output_bytes += len(body)
         # The worker stops the plan at the budget. It may have counted its last line differently, but not by much.
-        if self._output_bytes > 2 * self._limits.output_bytes:
-            raise FrameError(f"The plan printed more than {self._limits.output_bytes:,} bytes.", status="limit")
+        if self._output_bytes > 2 * self.limits.output_bytes:
+            raise FrameError(f"The plan printed more than {self.limits.output_bytes:,} bytes.", status="limit")
 
     def _bind(self, frame: Bound) -> None:
         if frame.call > self._calls:
             raise FrameError(f"The worker bound the result of call {frame.call}; it has made {self._calls}.")
         self._bound += len(frame.names)
-        if self._bound > 100 * self._limits.calls:
+        if self._bound > 100 * self.limits.calls:
             raise FrameError("The worker bound its calls to too many names.", status="limit")
         self._bindings.setdefault(frame.call, {}).update(dict.fromkeys(frame.names))
 
@@ -162,9 +184,12 @@ class PlanRun:
         refusal = self._count(frame, size)
         self._waiting += 1
         self._waiting_bytes += size
-        if self._waiting > WAITING or self._waiting_bytes > WAITING_FRAMES * self._limits.frame_bytes:
+        if self._waiting > WAITING or self._waiting_bytes > WAITING_FRAMES * self.limits.frame_bytes:
             self._connection.pause()
-        self._tasks.start_soon(self._answer, frame, size, refusal)
+        if not self._dropped:
+            task = self._tasks.create_task(self._answer(frame, size, refusal))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
 
     def _count(self, frame: Question, size: int) -> LimitReached | PlanFault | None:
         """Hold the question against the plan's budgets; what is over is answered without the host."""
@@ -173,7 +198,7 @@ class PlanRun:
                 self._calls += 1
                 if frame.call != self._calls:
                     raise FrameError(f"The worker sent call {frame.call} where {self._calls} was next.")
-                used, budget, what = self._calls, self._limits.calls, "tool calls"
+                used, budget, what = self._calls, self.limits.calls, "tool calls"
             case Ask():
                 self._asks += 1
                 used, budget, what = self._asks, ASKS, "questions to the host"
@@ -210,8 +235,8 @@ class PlanRun:
         except Exception:
             logger.exception("Answering %r for a plan failed", frame.type)
             return wire.fault(frame.id, PlanFault("internal error", type="ToolError", function=_asked(frame)))
-        if len(body) > self._limits.frame_bytes:
-            return wire.fault(frame.id, _too_large(frame, len(body), self._limits.frame_bytes))
+        if len(body) > self.limits.frame_bytes:
+            return wire.fault(frame.id, _too_large(frame, len(body), self.limits.frame_bytes))
         return body
 
     async def _ask_host(self, frame: Question) -> JSONValue:
@@ -237,7 +262,7 @@ class PlanRun:
         """A fault that cannot be sent whole goes without the arguments: the plan made those itself."""
         try:
             body = wire.fault(id, fault)
-            if len(body) <= self._limits.frame_bytes:
+            if len(body) <= self.limits.frame_bytes:
                 return body
         except (ValueError, RecursionError):
             logger.warning("The arguments of %r could not be sent back to the plan", fault.function, exc_info=True)

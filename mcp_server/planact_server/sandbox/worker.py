@@ -62,7 +62,7 @@ class JailedWorker:
         self._process = process
         self._memory_bytes = memory_bytes
         self._run: PlanRun | None = None
-        self._patience = anyio.CancelScope()
+        self._patience: asyncio.TimerHandle | None = None
         self._last_id = 0
         self._killed: Loss | None = None
         self._ready = self._next_frame()
@@ -101,22 +101,23 @@ class JailedWorker:
         if refused is not None:
             return refused
         lost: Loss | None = None
-        tasks = anyio.create_task_group()
-        run = PlanRun(host=host, limits=limits, connection=self._connection, tasks=tasks, last_id=self._last_id)
-        self._run = run
         watch, memory = self._watch(limits), self._watch_memory()
-        async with tasks:
+        async with asyncio.TaskGroup() as tasks:
+            run = PlanRun(host=host, limits=limits, connection=self._connection, tasks=tasks, last_id=self._last_id)
+            self._run = run
             self._connection.listen(run.receive, frame_bytes=limits.frame_bytes)
+            self._be_patient(run, limits.seconds + GRACE_SECONDS)
             try:
-                with anyio.move_on_after(limits.seconds + GRACE_SECONDS) as self._patience:
-                    await self._connection.send(wire.run(source, limits, outline))
-                    await self._until(run.ended)
+                await self._connection.send(wire.run(source, limits, outline))
+                await run.until_over()
             finally:
                 watch.cancel()
                 memory.cancel()
-                tasks.cancel_scope.cancel()  # calls that nobody waits for any more
-                with anyio.CancelScope(shield=True):
-                    lost = await self._settle(run, limits)
+                run.drop_questions()
+                if not run.is_over or self._connection.closed.done():
+                    with anyio.CancelScope(shield=True):
+                        lost = await self._settle(run)
+                self._part_with(run)
         return run.outcome(lost)
 
     def so_far(self) -> Outcome:
@@ -126,12 +127,11 @@ class JailedWorker:
     async def interrupt(self) -> None:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         run = self._run
-        if run is None or run.interrupted or run.ended.done():
+        if run is None or run.interrupted or run.is_over:
             return
         run.interrupted = True
         self._nudge(run)
-        grace = GRACE_SECONDS if self._process.can_interrupt else 0.0
-        self._patience.deadline = min(self._patience.deadline, anyio.current_time() + grace)
+        self._be_patient(run, GRACE_SECONDS if self._process.can_interrupt else 0.0)
 
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
@@ -214,30 +214,45 @@ class JailedWorker:
         if self._run is not None:
             raise RuntimeError("This worker is running a plan; a session runs one at a time.")
 
-    async def _settle(self, run: PlanRun, limits: Limits) -> Loss | None:
+    async def _settle(self, run: PlanRun) -> Loss | None:
         """Come to an end with the plan, or without it: afterwards it has ended or its worker is dead."""
-        if not self._over(run) and not run.interrupted and not self._patience.cancelled_caught:
+        if not run.is_over and not run.interrupted:
             await self._stop(run)  # whoever awaited the plan has gone
-        if not self._over(run):
-            self._kill(_patience_lost(run, limits))
+        if not run.is_over:
+            self._kill(_patience_lost(run))
         lost = await self._loss() if self._connection.closed.done() else None
-        self._last_id = run.last_id
-        self._run = None
         return dataclasses.replace(lost, status="cancelled") if lost is not None and run.interrupted else lost
 
-    def _over(self, run: PlanRun) -> bool:
-        return run.ended.done() or self._connection.closed.done()
+    def _part_with(self, run: PlanRun) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._last_id = run.last_id
+        self._run = None
+
+    def _be_patient(self, run: PlanRun, seconds: float) -> None:
+        """Kill the worker when it has not come to an end with its plan by then, or by the time that was set before."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        if self._patience is not None:
+            end = min(end, self._patience.when())
+            self._patience.cancel()
+        self._patience = loop.call_at(end, self._give_up, run)
+
+    def _give_up(self, run: PlanRun) -> None:
+        if not run.is_over:
+            self._kill(_patience_lost(run))
 
     async def _stop(self, run: PlanRun) -> None:
         run.interrupted = True
         if self._process.can_interrupt:
             self._nudge(run)
             with anyio.move_on_after(GRACE_SECONDS):
-                await self._until(run.ended)
+                await run.until_over()
 
     def _nudge(self, run: PlanRun) -> None:
         """Signal until the plan ends: a signal that comes before the worker has begun with it is lost."""
-        if not self._over(run):
+        if not run.is_over:
             self._process.interrupt()
             asyncio.get_running_loop().call_later(NUDGE_SECONDS, self._nudge, run)
 
@@ -260,7 +275,7 @@ class JailedWorker:
             raise EngineError((await self._loss()).reason)
         raise EngineError(f"The worker did not answer within {REPLY_SECONDS:g} s.")
 
-    async def _until(self, event: asyncio.Future[None] | asyncio.Future[WorkerFrame]) -> None:
+    async def _until(self, event: asyncio.Future[WorkerFrame]) -> None:
         """Wait for the event, or for the end of the connection."""
         if not event.done():
             await asyncio.wait([event, self._connection.closed], return_when=asyncio.FIRST_COMPLETED)
@@ -272,6 +287,8 @@ class JailedWorker:
         self._connection.close()
 
     def _hung_up(self) -> None:
+        if self._run is not None:
+            self._run.wake()
         if self._connection.broken is not None:
             self._process.kill()
         else:
@@ -309,9 +326,9 @@ def _refusal(source: str, limits: Limits) -> Outcome | None:
     )
 
 
-def _patience_lost(run: PlanRun, limits: Limits) -> Loss:
+def _patience_lost(run: PlanRun) -> Loss:
     if run.interrupted:
         what = f"The plan did not stop within {GRACE_SECONDS:g} s of being cancelled"
         return Loss(status="cancelled", reason=f"{what}; its worker was killed.")
-    what = f"The plan did not stop at its deadline of {limits.seconds:g} s"
+    what = f"The plan did not stop at its deadline of {run.limits.seconds:g} s"
     return Loss(status="timeout", reason=f"{what}; its worker was killed.")

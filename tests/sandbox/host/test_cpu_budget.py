@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells wha
 
 LIMITS = Limits(seconds=15, cpu_seconds=0.2)
 
+python_engines = pytest.mark.parametrize("engine", ["fork", "spawn"], indirect=True)
+
 SPINNING = {
     "a loop": "while True: pass",
     "a loop that swallows its end": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
@@ -26,6 +28,7 @@ SPINNING = {
 }
 
 
+@python_engines
 @pytest.mark.parametrize("source", SPINNING.values(), ids=SPINNING)
 async def test_a_plan_that_used_its_cpu_time_up_ends_with_status_limit_and_the_session_goes_on(
     engine: PooledEngine, host: ScriptedHost, source: str
@@ -49,6 +52,7 @@ async def test_waiting_costs_no_cpu_time(engine: PooledEngine, host: ScriptedHos
     assert (outcome.status, outcome.result) == ("ok", "slept")
 
 
+@python_engines
 @pytest.mark.usefixtures("short_grace")
 async def test_a_worker_that_is_deaf_to_the_end_of_its_cpu_time_is_killed(
     engine: PooledEngine, host: ScriptedHost
