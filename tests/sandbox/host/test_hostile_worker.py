@@ -9,6 +9,7 @@ import pytest
 from anyio import fail_after
 
 from planact_server.sandbox import Limits, Outcome, PlanError
+from planact_server.sandbox.plan_run import LOST_HINT
 
 if TYPE_CHECKING:
     from conftest import ScriptedHost
@@ -166,8 +167,7 @@ async def test_a_worker_that_ignores_its_deadline_is_killed(raw_worker: JailedWo
         outcome = await raw_worker.run(source, host=host, limits=Limits(seconds=0.1))
 
     lost = "The plan did not stop at its deadline of 0.1 s; its worker was killed."
-    hint = "Output and calls up to here are kept; variables are not."
-    error = PlanError(type="WorkerLost", message=lost, hint=hint)
+    error = PlanError(type="WorkerLost", message=lost, hint=LOST_HINT)
     assert outcome == Outcome(status="timeout", errors=(error,), output="before", worker_lost=lost)
 
 
