@@ -43,8 +43,7 @@ def _last_end(receive: Any) -> Any:
             receive(self, frame, size)
         else:
             self._done = frame
-            if not self.ended.done():
-                self.ended.set_result(None)
+            self.wake()
 
     return last_end
 
