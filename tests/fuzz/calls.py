@@ -8,7 +8,7 @@ import itertools
 import os
 import types
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fuzz.hostile import Hostile
 from fuzz.invariant import Invariant, readable
@@ -16,8 +16,9 @@ from planact_server.sandbox.inside import attributes, tools
 from planact_server.sandbox.inside.interrupts import PlanStopped
 
 if TYPE_CHECKING:
-    from fuzz.room import Room
     from collections.abc import Callable, Iterator, Sequence
+
+    from fuzz.room import Room
 
 _CALL_SECONDS = 0.5
 _MOST_OPERATORS = 10

@@ -7,13 +7,14 @@ was given.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside import attributes
 
 if TYPE_CHECKING:
-    from fuzz.room import Room
     from collections.abc import Callable, Iterator
+
+    from fuzz.room import Room
 
 _NOT_HOOKED = frozenset(str.split("__new__ __init__ __post_init__ __init_subclass__ __class_getitem__ __hash__"))
 _DUCK_METHODS = sorted(

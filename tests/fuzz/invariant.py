@@ -13,14 +13,15 @@ import itertools
 import operator
 import sys
 import types
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside import attributes
 from planact_server.sandbox.inside.interrupts import PlanStopped
 
 if TYPE_CHECKING:
-    from fuzz.room import Room
     from collections.abc import Iterable, Iterator
+
+    from fuzz.room import Room
 
 _MACHINERY = (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType, types.CellType)
 _FILES = (io.IOBase,)
@@ -62,7 +63,7 @@ class Invariant:
         exposed = room.exposed()
         self._listed = {id(value) for value in exposed.values()} | {id(value) for value in room.names.values()}
         self._kept = list(exposed.values())
-        self._kinds = set(_kinds_of_ours(exposed.values())) | set(_kinds_of_ours(_made(room)))
+        self._kinds = set(_kinds_of_ours(exposed.values())) | set(_kinds_of_ours(made_by_the_worker(room)))
         self._kinds.add(PlanStopped)  # an `__exit__` gets it
         own = (room.session._builtins, room.session._globals)
         modules = [module for module in sys.modules.values() if isinstance(module, types.ModuleType)]
@@ -213,13 +214,13 @@ def _kinds_of_ours(values: Iterable[Any]) -> Iterator[type]:
             yield kind
 
 
-def _made(room: Room) -> list[Any]:
-    """Objects of the worker that exposed functions return."""
+def made_by_the_worker(room: Room) -> list[Any]:
+    """One object of each kind that plans get and cannot make."""
     room.define(
         "import asyncio, functools, operator\n"
-        "made = [image(1), echo.later(1), asyncio.get_event_loop(), asyncio.timeout(1), asyncio.Future(),\n"
-        "        asyncio.create_task(asyncio.sleep(0)), '{0._x}'.format, asyncio, todo_fuzz]\n"
-        "made += made[0]"
+        "made = [*image(1), echo.later(1), asyncio.get_event_loop(), asyncio.timeout(1), asyncio.Future(),\n"
+        "        asyncio.create_task(asyncio.sleep(0)), '{0._x}'.format, asyncio, todo_fuzz, echo, demo, call_tool,\n"
+        "        ask_model, asyncio.Queue(), asyncio.Event(), asyncio.Lock(), asyncio.TaskGroup(), ToolError('x')]"
     )
     made: list[Any] = room.session._globals.pop("made")
     return made

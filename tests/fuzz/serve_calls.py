@@ -6,7 +6,7 @@ import operator
 import os
 import sys
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fuzz import child
 from fuzz.calls import Arguments, Sweep
@@ -33,7 +33,7 @@ PLANTED: dict[str, Callable[..., Any]] = {
     "string.capwords": lambda *_: iter([{"names": vars(operator)}]),
     "math.comb": lambda *_: type,
     "html.escape": lambda text="", *_: "{0.gi_frame}".format,
-    "heapq.merge": lambda *_: Path(os.devnull).open(),
+    "heapq.merge": lambda *_: Path(os.devnull).open(),  # noqa: SIM115 - the leak
 }
 """Leaks that a mistake in a facade might make, by the name that they take the place of."""
 

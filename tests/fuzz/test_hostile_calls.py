@@ -5,7 +5,7 @@ A counterexample names hostile values: `hostile.py` says what they are.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
