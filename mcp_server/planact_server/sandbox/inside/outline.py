@@ -6,6 +6,7 @@ The answer is JSON. Places are bytes of the source in UTF-8, from 0; lines count
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ def describe(tree: ast.Module, names: Names, text: Text) -> dict[str, Any]:
 
     `calls`: see `_calls`. `bound`: names of the session. `stores`: last line and names of each top-level assignment.
     `errors`: the place of the name where an attribute of a caught ToolError is read. `has_result`: it ends with an
-    expression. `coroutine`: where that begins, if it calls an `async def` of the plan.
+    expression. `coroutine`: where that begins, if it calls an `async def` of the plan. `definitions`: name, last line
+    and source of the functions, classes and imports at the top that nothing else in the plan binds.
     """
     last = tree.body[-1] if tree.body else None
     ending = last.value if isinstance(last, ast.Expr) else None
@@ -35,6 +37,7 @@ def describe(tree: ast.Module, names: Names, text: Text) -> dict[str, Any]:
         "calls": list(_calls(tree, places)),
         "bound": list(names.bound),
         "stores": [[line, sorted(stored)] for line, stored in assignments.stores(tree)],
+        "definitions": list(_definitions(tree, text)),
         "has_result": ending is not None,
         "errors": [places.span(name) for name in _error_reads(tree)],
         "coroutine": places.span(ending)[0] if ending is not None and _is_coroutine(ending, tree) else None,
@@ -51,6 +54,28 @@ class _Places:
     def span(self, node: ast.expr) -> list[int]:
         end = self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         return [self._starts[node.lineno - 1] + node.col_offset, end]
+
+
+def _definitions(tree: ast.Module, text: Text) -> Iterator[list[Any]]:
+    bound = Counter(name for node in ast.walk(tree) for name in _bound_by(node))
+    for node in tree.body:
+        names = [name for name in _bound_by(node) if bound[name] == 1]
+        plain = isinstance(node, ast.Import | ast.ImportFrom) or not getattr(node, "decorator_list", [None])
+        source = ast.get_source_segment(text.source, node) if names and plain else None
+        if source is not None and not isinstance(node, ast.Assign):
+            yield from ([name, node.end_lineno or node.lineno, source] for name in names)
+
+
+def _bound_by(node: ast.AST) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+        case ast.Name(id=name, ctx=ast.Store()):
+            return [name]
+        case _:
+            return []
 
 
 def _calls(tree: ast.Module, places: _Places) -> Iterator[list[Any]]:

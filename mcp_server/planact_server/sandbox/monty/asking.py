@@ -1,10 +1,11 @@
-"""The helpers of a plan: what their arguments are, and what the host is asked."""
+"""What a plan asks of its host: which arguments a helper takes, and how large an answer may be."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox import ToolRequest
+from planact_server.sandbox import PlanFault, ToolRequest
 from planact_server.sandbox.monty.values import argument
 
 if TYPE_CHECKING:
@@ -41,6 +42,24 @@ def call_tool_request(
     if not isinstance(sent, dict):
         raise TypeError(f"call_tool() takes the arguments as a dict, not {type(arguments).__name__}.")
     return ToolRequest(call=0, server=server, tool=name, raw=True, positional=[], keywords=sent, line=None)
+
+
+def refuse_too_large(request: ToolRequest, value: JSONValue, *, max_bytes: int) -> None:
+    """Raise PlanFault for an answer that is too large, RuntimeError for what is no JSON at all."""
+    asked = request.tool if request.server is None else f"{request.server}.{request.tool}"
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RuntimeError(f"{asked} answered with what is no JSON") from error
+    if size > max_bytes:
+        raise PlanFault(
+            f"The answer of {asked!r} is {size:,} bytes large; a plan can take {max_bytes:,} at once.",
+            type="ToolError",
+            hint="Ask for less: a filter, a range, a page, fewer fields.",
+            function=asked,
+            server=request.server,
+            tool=request.tool,
+        )
 
 
 def _search_tools(words: object = "", limit: object = 10) -> dict[str, JSONValue]:

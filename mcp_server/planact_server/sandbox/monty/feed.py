@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -31,11 +30,11 @@ from planact_server.sandbox import (
     ToolRequest,
     Unresolved,
 )
-from planact_server.sandbox.monty import language
-from planact_server.sandbox.monty.asking import call_tool_request, helper_question
+from planact_server.sandbox.monty import language, values
+from planact_server.sandbox.monty.asking import call_tool_request, helper_question, refuse_too_large
 from planact_server.sandbox.monty.failures import Faults
 from planact_server.sandbox.monty.outline import CAUGHT
-from planact_server.sandbox.monty.values import argument, sent
+from planact_server.sandbox.monty.standins import FailedCall, Server, function
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -63,20 +62,6 @@ _KINDS: dict[str, type[Exception]] = {
     "AttributeError": AttributeError,
     "LookupError": LookupError,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedCall:
-    """What a plan may read of a caught ToolError."""
-
-    message: str
-    server: str | None
-    tool: str | None
-    arguments: dict[str, JSONValue] | None
-
-
-class _Server:
-    """Stands for a server's namespace in a plan; its attributes are looked up here."""
 
 
 class PlanFeed:
@@ -161,7 +146,7 @@ class PlanFeed:
                 case AsyncFutureSnapshot():
                     turn = snapshot.resume(await self._settled(snapshot.pending_call_ids))
             snapshot = await self._turn(turn)
-        return snapshot.output
+        return values.taken(lambda: snapshot.output)
 
     async def _turn(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
         """Let the plan compute until it asks for something, within what is left of its CPU time."""
@@ -183,19 +168,19 @@ class PlanFeed:
             found = await self._resolve(f"{base}.{name}") if base is not None else Unresolved()
             name = f"{base}.{name}"
         elif name in language.HELPERS:
-            return snapshot.resume(value=_function(name))
+            return snapshot.resume(value=function(name))
         else:
             found = await self._resolve(name)
         match found:
             case ResolvedTool():
-                return snapshot.resume(value=_function(name))
+                return snapshot.resume(value=function(name))
             case ResolvedServer():
                 return snapshot.resume(value=self._namespace(name))
             case _:
                 return snapshot.resume()
 
     def _namespace(self, name: str) -> ClassInstance:
-        instance = ClassInstance(_Server(), lazy_attrs="all", allowed_methods="all")
+        instance = ClassInstance(Server(), lazy_attrs="all", allowed_methods="all")
         self._servers[instance.id] = name
         return instance
 
@@ -213,7 +198,11 @@ class PlanFeed:
     async def _answer(self, snapshot: AsyncFunctionSnapshot, tasks: TaskGroup) -> ExternalResult:
         if self.stopped is not None:
             return self._stopped()
-        name, positional, keywords = snapshot.function_name, snapshot.args, snapshot.kwargs
+        name = snapshot.function_name
+        given = values.taken(lambda: (snapshot.args, snapshot.kwargs))
+        if isinstance(given, values.Unreadable):
+            return {"exception": TypeError(f"{name}() was given something that cannot be sent: {given.why}")}
+        positional, keywords = given
         site, current = self._site(snapshot)
         if snapshot.is_os_function:
             work = self._system(name, positional)
@@ -294,9 +283,10 @@ class PlanFeed:
                 request = await self._request(name, positional, keywords)
                 call = self._count_call()
                 value = await self._tool(call, request, line)
+                refuse_too_large(request, value, max_bytes=self._limits.frame_bytes)
                 self._bind(call, site)
         except PlanFault as fault:
-            error = _KINDS[fault.type](fault.message[:FAULT_CHARS])
+            error = _KINDS[fault.type](values.text(fault.message[:FAULT_CHARS]))
             self.faults.add(error, fault, call)
             return {"exception": error}
         except LimitReached as reached:
@@ -309,7 +299,7 @@ class PlanFeed:
             fault = PlanFault("internal error", type="ToolError", function=name)
             self.faults.add(language.TOOL_ERROR("internal error"), fault, call)
             return {"exception": language.TOOL_ERROR("internal error")}
-        return {"return_value": sent(value)}
+        return {"return_value": values.sent(value)}
 
     async def _ask(self, helper: str, positional: tuple[Any, ...], keywords: dict[str, Any]) -> JSONValue:
         self._asks += 1
@@ -341,7 +331,7 @@ class PlanFeed:
 
     def _argument(self, tool: ResolvedTool, parameter: str, value: object) -> JSONValue:
         try:
-            return argument(value, parameter, max_bytes=self._limits.frame_bytes)
+            return values.argument(value, parameter, max_bytes=self._limits.frame_bytes)
         except (TypeError, ValueError) as error:
             kind: Literal["TypeError", "ValueError"] = "TypeError" if isinstance(error, TypeError) else "ValueError"
             raise PlanFault(str(error), type=kind, function=tool.tool, parameter=parameter) from None
@@ -400,12 +390,3 @@ class PlanFeed:
 
     def _stopped(self) -> ExternalSettledResult:
         return {"exception": KeyboardInterrupt(self.stopped[1] if self.stopped is not None else "")}
-
-
-def _function(name: str) -> Callable[[], None]:
-    """A function of the host, as Monty knows it: by its name."""
-
-    def stand_in() -> None: ...
-
-    stand_in.__name__ = name
-    return stand_in

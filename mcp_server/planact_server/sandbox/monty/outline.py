@@ -52,6 +52,7 @@ class Facts:
     has_result: bool
     errors: list[tuple[_Offset, _Offset]]
     coroutine: _Offset | None
+    definitions: list[tuple[str, int, str]]
 
 
 _FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
@@ -66,6 +67,9 @@ class Outline:
         self.text = Text(source, filename)
         self.bound: Collection[str] = found.bound
         self.has_result = found.has_result
+        self.definitions = found.definitions
+        """Name, last line and source of what the plan defines at its top, each name once."""
+
         self._stores = found.stores
         body = source.encode()
         self._starts = [0, *(index + 1 for index, byte in enumerate(body) if byte == 10)]

@@ -31,8 +31,6 @@ EXIT_SECONDS = 5.0
 _MANY = 2**31 - 1
 """Suspensions that Monty itself counts; ours are counted by what they ask for."""
 
-_RECURSION = 500
-
 
 class MontyProcess:
     """A pool of exactly one: a process that serves one session and is not used again."""
@@ -89,10 +87,10 @@ class MontyProcess:
                 script_name="plan.py",
                 limits={
                     "max_memory": self._memory_bytes,
-                    "max_recursion_depth": _RECURSION,
                     "max_suspensions": _MANY,
                 },
                 os_policy={"timezone": _local_zone()},
+                assert_message_annotations=False,
             )
             await session.__aenter__()
         except (MontyError, OSError, RuntimeError) as error:

@@ -31,6 +31,8 @@ class ReaderSource(Protocol):
 
     async def start(self) -> JailedWorker: ...
 
+    async def rest(self) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -76,6 +78,10 @@ class MontySource:
         worker = MontyWorker(process, reader)
         await worker.start()
         return worker
+
+    async def rest(self) -> None:
+        """Nobody has asked for a worker for a while."""
+        await self._readers.rest()
 
     async def aclose(self) -> None:
         """Let go of what starts workers; those that run are not its own."""

@@ -23,6 +23,25 @@ MAX_DEPTH = 100
 ALL_BYTES = 8 * 1024 * 1024
 _INT_BITS = 4096
 _ITEM_BYTES = 2
+_REPR_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """In place of a value that a plan can make and Python cannot, such as a set of what has no hash."""
+
+    why: str
+
+    def __repr__(self) -> str:
+        return f"<a value that cannot be shown: {self.why}>"
+
+
+def taken(take: Callable[[], Any]) -> Any:
+    """Return what Monty's client makes of a value that came, or an Unreadable."""
+    try:
+        return take()
+    except Exception as error:  # noqa: BLE001 - it builds Python objects of whatever the plan has made up
+        return Unreadable(str(error)[:200])
 
 
 def argument(value: object, parameter: str, *, max_bytes: int) -> JSONValue:
@@ -67,11 +86,18 @@ def sent(value: JSONValue) -> Any:
     if isinstance(value, dict):
         handle = _handle(value)
         return ClassInstance(handle, eager_attrs="all") if handle is not None else _each(value)
+    if isinstance(value, str):
+        return text(value)
     return [sent(item) for item in value] if isinstance(value, list) else value
 
 
+def text(value: str) -> str:
+    """Return text without half characters (lone surrogates), as the other engines write them."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
 def _each(value: dict[str, JSONValue]) -> dict[str, Any]:
-    return {key: sent(item) for key, item in value.items()}
+    return {text(key): sent(item) for key, item in value.items()}
 
 
 def _handle(value: dict[str, JSONValue]) -> Handle | None:
@@ -96,20 +122,6 @@ def _handed_back(value: Any) -> Any:
     return value
 
 
-class _Instance:
-    """An instance of a class that the plan made, which has no class here."""
-
-    def __init__(self, name: str, attributes: Mapping[str, Any], *, fields: bool) -> None:
-        self.name = name
-        self._attributes = attributes
-        self._fields = fields
-
-    def __repr__(self) -> str:
-        if not self._fields:
-            return f"<{self.name} object>"
-        return f"{self.name}({', '.join(f'{key}={_REPR.text(item, 80)}' for key, item in self._attributes.items())})"
-
-
 class _Representer(export.Representer):
     """Texts of values that have no code of a plan in them."""
 
@@ -121,19 +133,29 @@ class _Representer(export.Representer):
         return make_text()
 
     def text(self, value: Any, limit: int = 300) -> str:
-        return repr(value)[:limit] if isinstance(value, _Instance) else super().text(value, limit)
+        return _instance(value)[:limit] if isinstance(value, MontyClassProxy) else super().text(value, limit)
 
 
 _REPR = _Representer()
 
 
+def _instance(value: MontyClassProxy) -> str:
+    """The text of a plan's own instance. Not what is in its instances: that may unfold without an end."""
+    if not value.is_dataclass:
+        return f"<{value.name} object>"
+    fields = (
+        f"{key}={f'<{item.name} object>' if isinstance(item, MontyClassProxy) else _REPR.text(item, 80)}"
+        for key, item in value.attributes.items()
+    )
+    return f"{value.name}({', '.join(fields)})"
+
+
 def _shown(value: Any) -> Any:
-    """Put something with a name in place of a plan's own instance, at the top; deeper ones stay as they came."""
+    """Name a plan's own instance after its class, at the top; deeper ones stay as they came."""
     if isinstance(value, Handle):
         return value.wire()
     if isinstance(value, MontyClassProxy):
-        kind = type(str(value.name), (_Instance,), {})
-        return kind(str(value.name), value.attributes, fields=value.is_dataclass)
+        return {"$type": value.name, "repr": _instance(value)[:_REPR_CHARACTERS]}
     return value
 
 

@@ -7,36 +7,28 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from pydantic_monty import (
-    AsyncNameLookupSnapshot,
-    ClassInstance,
-    MontyComplete,
-    MontyCrashedError,
-    MontyError,
-    MontyRuntimeError,
-    MontySyntaxError,
-)
+from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
 from planact_server.sandbox import (
     NO_DEFINITIONS,
     Checkpoint,
     EngineError,
-    LimitReached,
     Limits,
     Outcome,
     PlanError,
     PlanHost,
     Resolution,
-    ToolRequest,
-    Unresolved,
 )
 from planact_server.sandbox.monty import failures, language, values
 from planact_server.sandbox.monty.feed import PlanFeed, Stop
+from planact_server.sandbox.monty.names import Names
 from planact_server.sandbox.monty.outline import Outline
+from planact_server.sandbox.monty.variables import State, Variables
+from planact_server.sandbox.plan_run import LOST_HINT
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from planact_server.sandbox.monty.process import MontyProcess
     from planact_server.sandbox.worker import JailedWorker
@@ -51,37 +43,6 @@ READ_BYTES = 8 * 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
-_CODE = ("function", "type", "module", "coroutine", "builtin_function_or_method", "method")
-
-
-class _Unbound:
-    """Stands for a name that has no value."""
-
-
-_UNBOUND = _Unbound()
-
-
-@dataclasses.dataclass(slots=True)
-class _State:
-    """What the host knows of the session besides what Monty holds."""
-
-    names: dict[str, None] = dataclasses.field(default_factory=dict[str, None])
-    """Names that plans may have bound."""
-
-    present: frozenset[str] = frozenset()
-    """Those that are bound."""
-
-    functions: tuple[str, ...] = ()
-    """Those that hold what is no data."""
-
-    digests: dict[str, bytes] = dataclasses.field(default_factory=dict[str, bytes])
-    outlines: dict[str, Outline] = dataclasses.field(default_factory=dict[str, Outline])
-    feeds: int = 0
-
-    def copy(self) -> _State:
-        return dataclasses.replace(
-            self, names=dict(self.names), digests=dict(self.digests), outlines=dict(self.outlines)
-        )
 
 
 class MontyWorker:
@@ -92,8 +53,8 @@ class MontyWorker:
         self.closed = False
         self._process = process
         self._reader = reader
-        self._state = _State()
-        self._checkpoint: tuple[bytes, _State] | None = None
+        self._variables = Variables(process, lose=self._lose)
+        self._checkpoint: tuple[bytes, State] | None = None
         self._servers: dict[object, str] = {}
         self._run: PlanFeed | None = None
         self._task: asyncio.Task[Outcome] | None = None
@@ -120,7 +81,7 @@ class MontyWorker:
     async def start(self) -> None:
         """Give the session what every session has. Raises EngineError, with the worker closed."""
         try:
-            await self._feed(language.PRELUDE)
+            await self._variables.feed(language.PRELUDE)
         except BaseException:
             await self.aclose()
             raise
@@ -154,27 +115,27 @@ class MontyWorker:
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
     ) -> tuple[str, ...]:
-        """Put data variables of an earlier worker into this one. Raises EngineError when the worker is lost.
+        """Put data variables of an earlier worker into this one, and what `definitions` can define again.
 
-        Returns the names of the definitions, none of which is made again here.
+        Returns the names of those that cannot. Raises EngineError when the worker is lost.
         """
         self._refuse_when_busy()
-        given = {name: value for name, value in variables.items() if _is_ordinary(name)}
-        await self._feed("None", inputs=given)
-        self._state.names |= dict.fromkeys(given)
-        kept, _ = await self._variables()
-        self._state.present = frozenset(kept)
-        self._state.digests = values.digests(values.exported(kept, max_bytes=values.ALL_BYTES).values)
-        return tuple(definitions)
+        await self._variables.put(variables)
+        lost = [name for name, source in definitions.items() if not await self._variables.define(name, source)]
+        kept, functions = await self._variables.read()
+        state = self._variables.state
+        state.present, state.functions = frozenset({*kept, *functions}), functions
+        state.digests = values.digests(values.exported(kept, max_bytes=values.ALL_BYTES).values)
+        return tuple(lost)
 
     async def checkpoint(self) -> Checkpoint:
         """Note the session as it is, for `rollback`. Raises EngineError when the worker is lost."""
         self._refuse_when_busy()
         self._checkpoint = None
-        noted = await self._ask(self._process.session.dump(), "The session could not be noted.")
+        noted = await self._variables.ask(self._process.session.dump(), "The session could not be noted.")
         if len(noted) > CHECKPOINT_BYTES:
             return Checkpoint(taken=False)
-        self._checkpoint = noted, self._state.copy()
+        self._checkpoint = noted, self._variables.state.copy()
         return Checkpoint(taken=True)
 
     async def rollback(self) -> None:
@@ -187,11 +148,11 @@ class MontyWorker:
         noted, state = self._checkpoint
         try:
             await self._process.renew()
-            await self._ask(self._process.session.load_session(noted), failed)
+            await self._variables.ask(self._process.session.load_session(noted), failed)
         except EngineError:
             self._lose(Loss(status="error", reason=failed))
             raise
-        self._state = state.copy()
+        self._variables.state = state.copy()
         self._servers.clear()
 
     async def forget(self) -> None:
@@ -226,7 +187,7 @@ class MontyWorker:
                 host=host,
                 limits=limits,
                 resolved=resolved,
-                earlier=self._state.outlines,
+                earlier=self._variables.state.outlines,
                 servers=self._servers,
                 computed_too_long=lambda: self._stop(
                     "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
@@ -243,22 +204,22 @@ class MontyWorker:
         """Have the plan read. Returns an outcome where it cannot be run."""
         plan = source.replace("\r\n", "\n").replace("\r", "\n")  # Monty counts bytes of what it is given
         names = Names(host)
-        known: dict[str, JSONValue] = {"session": list(self._state.present), "python": list(language.KNOWN)}
+        known: dict[str, JSONValue] = {"session": list(self._variables.state.present), "python": list(language.KNOWN)}
         within = dataclasses.replace(limits, seconds=min(limits.seconds, READ_SECONDS), state_bytes=READ_BYTES)
         read = await self._reader.run(plan, host=names, limits=within, outline=known)
         if read.worker_lost is not None:
             self._lose(Loss(status="error", reason=read.worker_lost))
         if read.status != "ok":
-            return dataclasses.replace(read, functions=self._state.functions)
+            return dataclasses.replace(read, functions=self._variables.state.functions)
         if read.truncated:
             large = PlanError(type="LimitReached", message="The plan has too many calls.", hint="Split it.")
-            return Outcome(status="limit", errors=(large,), functions=self._state.functions)
-        return Outline(plan, f"<python-input-{self._state.feeds}>", read.result), names.found
+            return Outcome(status="limit", errors=(large,), functions=self._variables.state.functions)
+        return Outline(plan, f"<python-input-{self._variables.state.feeds}>", read.result), names.found
 
     async def _outcome(self, run: PlanFeed, outline: Outline, limits: Limits) -> Outcome:
         if run.stopped is not None:
-            return Outcome(status=run.stopped[0], errors=_errors(run, None, self._state, {}))
-        self._state.feeds += 1
+            return Outcome(status=run.stopped[0], errors=_errors(run, None, self._variables.state, {}))
+        self._variables.state.feeds += 1
         try:
             result = await run.run()
         except MontyCrashedError as crash:
@@ -267,8 +228,11 @@ class MontyWorker:
         except (MontySyntaxError, MontyRuntimeError) as error:
             if isinstance(error, MontySyntaxError) or failures.is_unknown_syntax(error):
                 problem = failures.unknown_syntax(error, outline)
-                return Outcome(status="refused", errors=(problem,), functions=self._state.functions)
+                return Outcome(status="refused", errors=(problem,), functions=self._variables.state.functions)
             return await self._failed(run, error, outline, limits)
+        except (MontyError, RuntimeError) as error:
+            self._lose(Loss(status="error", reason=f"The worker does not keep to its protocol: {error}"))
+            return self._gone(_observed(run))
         run.settle_bindings(set())
         return await self._left(run, outline, limits, result=result)
 
@@ -289,14 +253,16 @@ class MontyWorker:
         before: int | None = None,
     ) -> Outcome:
         """What the plan left in its session."""
-        state = self._state
+        state = self._variables.state
         state.outlines[outline.text.filename] = outline
         state.names |= dict.fromkeys(outline.bound)
         observed = _observed(run)
         try:
-            kept, functions = await self._variables()
+            kept, functions = await self._variables.read()
         except EngineError:
-            return self._gone(dataclasses.replace(observed, errors=_errors(run, failure, state, {})))
+            gone = self._gone(dataclasses.replace(observed, errors=_errors(run, failure, state, {})))
+            full = failure is not None and failures.is_full(failure)
+            return dataclasses.replace(gone, status="limit") if full else gone
         has_result = failure is None and outline.has_result
         given = {**kept, _RESULT: result} if has_result else kept
         exported = values.exported(given, max_bytes=limits.state_bytes)
@@ -310,6 +276,10 @@ class MontyWorker:
         deleted = tuple(name for name in state.present if name not in kept and name not in functions)
         state.digests = digests
         state.present, state.functions = frozenset({*kept, *functions}), functions
+        for name, line, source in outline.definitions:
+            if (before is None or line < before) and state.has_room_for(source):
+                state.definitions[name] = source
+        state.definitions = {name: source for name, source in state.definitions.items() if name in functions}
         status = run.stopped[0] if run.stopped is not None else "ok" if failure is None else "error"
         if status == "error" and failure is not None and failures.is_full(failure):
             status = "limit"
@@ -322,6 +292,7 @@ class MontyWorker:
             variables=changed,
             deleted=deleted,
             functions=functions,
+            definitions=dict(state.definitions),
             truncated={
                 ("result" if name == _RESULT else name): size
                 for name, size in exported.truncated.items()
@@ -329,48 +300,7 @@ class MontyWorker:
             },
         )
 
-    async def _variables(self) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return the session's data, and the names of its functions, classes and modules. Raises EngineError."""
-        names = [name for name in self._state.names if _is_ordinary(name)]
-        if not names:
-            return {}, ()
-        kind = "''" if "type" in self._state.names else "type({0}).__name__"
-        wanted = ", ".join(f"({kind.format(name)}, {name})" for name in names)
-        found: list[tuple[str, Any]] = await self._feed(f"[{wanted}]")
-        bound = {name: each for name, each in zip(names, found, strict=True) if each[1] is not _UNBOUND}
-        functions = tuple(name for name, (kind, _) in bound.items() if kind in _CODE)
-        return {name: value for name, (_, value) in bound.items() if name not in functions}, functions
-
     # ---- the process -----------------------------------------------------------------------------------------------
-
-    async def _feed(self, code: str, *, inputs: dict[str, JSONValue] | None = None) -> Any:
-        """Run code of our own. Raises EngineError, with the worker lost, when it fails."""
-        self._state.feeds += 1
-        return await self._ask(self._evaluate(code, inputs), "The session does not answer any more.")
-
-    async def _evaluate(self, code: str, inputs: dict[str, JSONValue] | None) -> Any:
-        snapshot = await self._process.session.feed_start(code, inputs=inputs, print_callback=_ignore)
-        while not isinstance(snapshot, MontyComplete):
-            if not isinstance(snapshot, AsyncNameLookupSnapshot):
-                raise EngineError("The session asks for something while it is looked at.")
-            snapshot = await snapshot.resume(value=ClassInstance(_UNBOUND))
-        return snapshot.output
-
-    async def _ask(self, work: Any, otherwise: str) -> Any:
-        """Await an answer of the process. Raises EngineError, with the worker lost, when there is none."""
-        try:
-            with anyio.fail_after(self._process.reply_seconds):
-                return await work
-        except MontyError as error:
-            status = "limit" if isinstance(error.exception(), MemoryError) else "error"
-            self._lose(Loss(status=status, reason=f"{otherwise} {error}"))
-            raise EngineError(f"{otherwise} {error}") from error
-        except (TimeoutError, RuntimeError) as error:
-            self._lose(Loss(status="error", reason=otherwise))
-            raise EngineError(otherwise) from error
-        except asyncio.CancelledError:
-            self._lose(Loss(status="cancelled", reason=otherwise))  # it would answer something nobody waits for
-            raise
 
     def _stop(self, status: Stop, message: str) -> None:
         if self._task is None or self._stopped is not None:
@@ -415,9 +345,7 @@ class MontyWorker:
 
     def _gone(self, observed: Outcome) -> Outcome:
         lost = self._lost or Loss(status="error", reason="The worker is gone.")
-        error = PlanError(
-            type="WorkerLost", message=lost.reason, hint="Output and calls up to here are kept; variables are not."
-        )
+        error = PlanError(type="WorkerLost", message=lost.reason, hint=LOST_HINT)
         return dataclasses.replace(
             observed, status=lost.status, errors=(*observed.errors, error), worker_lost=lost.reason
         )
@@ -436,7 +364,7 @@ def _observed(run: PlanFeed) -> Outcome:
 
 
 def _errors(
-    run: PlanFeed, failure: MontyRuntimeError | None, state: _State, kept: Mapping[str, Any]
+    run: PlanFeed, failure: MontyRuntimeError | None, state: State, kept: Mapping[str, Any]
 ) -> tuple[PlanError, ...]:
     if failure is None:
         return () if run.stopped is None else (PlanError(type=_STOP_TYPES[run.stopped[0]], message=run.stopped[1]),)
@@ -447,31 +375,3 @@ def _errors(
     elif failures.is_full(failure):
         described = dataclasses.replace(described, message="The plan ran out of memory.")
     return (described,)
-
-
-def _ignore(_stream: str, _text: str) -> None:
-    """Nothing of ours prints."""
-
-
-class Names:
-    """A host that is asked for names only, and remembers what it said."""
-
-    def __init__(self, host: PlanHost) -> None:
-        self.found: dict[str, Resolution] = {}
-        self._host = host
-
-    async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
-        answered = await self._host.resolve(names)
-        self.found |= {name: answered.get(name, Unresolved()) for name in names}
-        return self.found
-
-    async def call(self, request: ToolRequest) -> JSONValue:
-        raise LimitReached(f"A plan that is read called {request.tool!r}.")
-
-    async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
-        del arguments
-        raise LimitReached(f"A plan that is read asked for {helper!r}.")
-
-
-def _is_ordinary(name: str) -> bool:
-    return name.isidentifier() and not name.startswith("__") and name not in language.OWN_NAMES
