@@ -121,6 +121,7 @@ async def open_app(
             config.sandbox.engine,
             limits=config.sandbox.limits,
             warm_workers=config.sandbox.warm_workers,
+            idle_seconds=config.sandbox.pool_idle_seconds,
             allow_weaker=config.sandbox.allow_weaker,
         )
         stack.push_async_callback(engine.aclose)

@@ -184,6 +184,11 @@ class SandboxSettings(Section):
     idle_seconds: Seconds = 900.0
     """A session's worker that was not used for so long is let go; the session stays."""
 
+    pool_idle_seconds: Seconds = 600.0
+    """When no session has begun for so long, the workers kept ready go; after three times as long the process that
+    they are forked from goes too. The next session starts both again.
+    """
+
     @property
     def limits(self) -> Limits:
         return Limits(

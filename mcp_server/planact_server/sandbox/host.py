@@ -7,7 +7,7 @@ import logging
 import sys
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import anyio
 
@@ -22,7 +22,7 @@ if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONObject
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EngineChoice: TypeAlias = Literal["auto", "fork", "spawn", "monty"]
+
+POOL_IDLE_SECONDS = 600.0
+REST_FACTOR = 3
 
 CPU_SECONDS = 3600
 """A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
@@ -60,6 +63,8 @@ class PythonSource(Protocol):
 
     async def start(self) -> JailedWorker: ...
 
+    async def rest(self) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -73,14 +78,29 @@ class WorkerSource(Protocol):
         """Return a worker that serves. Raises EngineError."""
         ...
 
+    async def rest(self) -> None:
+        """Nobody has asked for a worker for a while: keep only what the living workers need."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
 class PooledEngine:
-    """Gives out workers, each to one session only, and keeps `warm` of them ready."""
+    """Gives out workers, each to one session only, and keeps `warm` of them ready while there is something to do."""
 
-    def __init__(self, source: WorkerSource, *, warm: int, allow_weaker: bool = False) -> None:
-        """`allow_weaker`: give out workers also where the jail lacks what it has to have."""
+    def __init__(
+        self,
+        source: WorkerSource,
+        *,
+        warm: int,
+        idle_seconds: float = POOL_IDLE_SECONDS,
+        allow_weaker: bool = False,
+    ) -> None:
+        """`allow_weaker`: give out workers also where the jail lacks what it has to have.
+
+        When nobody has asked for a worker for `idle_seconds`, those that are ready go; after `REST_FACTOR` times as
+        long, so does what they come from.
+        """
         self._source = source
         self._warm = warm
         self._allow_weaker = allow_weaker
@@ -89,6 +109,9 @@ class PooledEngine:
         self._layers: JSONObject = {}
         self._missing: dict[str, str] = {}
         self._filling: asyncio.Task[None] | None = None
+        self._idle_seconds = idle_seconds
+        self._timers: list[asyncio.TimerHandle] = []
+        self._letting_go: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -114,16 +137,21 @@ class PooledEngine:
 
     def warm_up(self) -> None:
         """Fill the pool in the background. Worth a call early on: the first worker is the slow one."""
-        if not self._closed and self._warm > len(self._ready) and (self._filling is None or self._filling.done()):
-            self._filling = asyncio.create_task(self._fill())
+        if self._closed:
+            return
+        self._begin_to_idle()
+        if self._warm > len(self._ready) and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._fill(), name="warm workers")
 
     async def aclose(self) -> None:
         """End every worker and whatever they came from. May be called twice."""
         self._closed = True
         with anyio.CancelScope(shield=True):
-            if self._filling is not None:
-                self._filling.cancel()
-                await asyncio.wait([self._filling])
+            self._stop_idling()
+            for task in (self._filling, self._letting_go):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait([task])
             for worker in [*self._ready, *self._given]:
                 await worker.aclose()
             self._ready.clear()
@@ -146,6 +174,29 @@ class PooledEngine:
             await worker.aclose()
         return None
 
+    def _begin_to_idle(self) -> None:
+        self._stop_idling()
+        later = asyncio.get_running_loop().call_later
+        self._timers = [
+            later(self._idle_seconds, self._let_go, self._drop_ready),
+            later(REST_FACTOR * self._idle_seconds, self._let_go, self._rest),
+        ]
+
+    def _stop_idling(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    def _let_go(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._letting_go = asyncio.create_task(work(), name="idle workers")
+
+    async def _drop_ready(self) -> None:
+        while self._ready:
+            await self._ready.popleft().aclose()
+
+    async def _rest(self) -> None:
+        await self._drop_ready()
+        await self._source.rest()
+
     async def _fill(self) -> None:
         while len(self._ready) < self._warm:
             try:
@@ -161,6 +212,7 @@ def open_engine(
     *,
     limits: Limits,
     warm_workers: int = 1,
+    idle_seconds: float = POOL_IDLE_SECONDS,
     cpu_seconds: int = CPU_SECONDS,
     allow_weaker: bool = False,
 ) -> PooledEngine:
@@ -168,9 +220,15 @@ def open_engine(
 
     "auto" is fork where the system has it, elsewhere monty where that is installed, else spawn. `limits.memory_bytes`
     holds for every worker; the other limits are given with each plan. `warm_workers` are kept ready, so that a new
-    session costs nothing. `allow_weaker` runs plans also where the system lacks a layer that the jail has to have.
+    session costs nothing, until nobody has asked for one for `idle_seconds`. `allow_weaker` runs plans also where the
+    system lacks a layer that the jail has to have.
     """
-    return PooledEngine(_source(choice, limits.memory_bytes, cpu_seconds), warm=warm_workers, allow_weaker=allow_weaker)
+    return PooledEngine(
+        _source(choice, limits.memory_bytes, cpu_seconds),
+        warm=warm_workers,
+        idle_seconds=idle_seconds,
+        allow_weaker=allow_weaker,
+    )
 
 
 def _source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> WorkerSource:

@@ -54,6 +54,9 @@ class SpawnSource:
         await worker.start()
         return worker
 
+    async def rest(self) -> None:
+        """Nothing is kept between workers."""
+
     async def aclose(self) -> None:
         """Each worker is a process of its own: there is nothing else to close."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import anyio
 
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.connection import Connection
@@ -30,12 +33,25 @@ if TYPE_CHECKING:
 if sys.platform == "win32":
     raise ImportError("Windows cannot fork.")
 
+logger = logging.getLogger(__name__)
+
+FORK_SECONDS = 5.0
+"""A zygote that serves and has not forked by then hangs, or was stopped: it goes, and another one takes over."""
+
+MOST_FORKS = 2_000
+MOST_AGE_SECONDS = 6 * 3600.0
+MOST_GROWTH_BYTES = 32 * 2**20
+"""Past any of these a zygote is worn: another one is started beside it and forks from then on."""
+
 LAST_WORDS_SECONDS = 0.5
 """How long a dead zygote's standard error is waited for."""
 
 
 class ZygoteSource:
-    """Keeps one zygote, started for the first worker and again when it has died."""
+    """Keeps one zygote, started for the first worker, and again when it has died, hangs or is worn.
+
+    A zygote that was replaced goes when its last worker has gone.
+    """
 
     name = "zygote"
 
@@ -43,7 +59,9 @@ class ZygoteSource:
         self._rights = rights
         self._memory_bytes = memory_bytes
         self._zygote: Zygote | None = None
+        self._earlier: list[Zygote] = []
         self._starting = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
 
     @property
     def zygote_pid(self) -> int | None:
@@ -52,6 +70,23 @@ class ZygoteSource:
     async def start(self) -> JailedWorker:
         """Return a worker that serves. Raises EngineError."""
         zygote = await self._living()
+        served = zygote.ready.done()
+        try:
+            return await self._start(zygote)
+        except EngineError:
+            if not (served and zygote.dead):
+                raise
+            logger.warning("A zygote was lost; another one takes over", exc_info=True)
+        return await self._start(await self._living())
+
+    async def rest(self) -> None:
+        """Let the zygote go, as soon as it has no workers; the next worker gets another one."""
+        async with self._starting:
+            if self._zygote is not None:
+                self._retire(self._zygote)
+                self._zygote = None
+
+    async def _start(self, zygote: Zygote) -> JailedWorker:
         ours, theirs = socket.socketpair()
         with theirs:
             ours.setblocking(False)
@@ -72,9 +107,12 @@ class ZygoteSource:
         return worker
 
     async def aclose(self) -> None:
-        """End the zygote, and with it whatever worker is left. May be called twice."""
-        if self._zygote is not None:
-            await self._zygote.aclose()
+        """End every zygote, and with it whatever worker is left. May be called twice."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+        for zygote in (*self._earlier, *([] if self._zygote is None else [self._zygote])):
+            await zygote.aclose()
 
     async def _living(self) -> Zygote:
         async with self._starting:
@@ -82,7 +120,30 @@ class ZygoteSource:
                 if self._zygote is not None:
                     await self._zygote.aclose()
                 self._zygote = await Zygote.start(self._rights)
+            elif self._zygote.worn and (self._renewal is None or self._renewal.done()):
+                self._renewal = asyncio.create_task(self._renew(self._zygote), name="zygote renewal")
             return self._zygote
+
+    async def _renew(self, worn: Zygote) -> None:
+        """Have another zygote serve before the worn one stops."""
+        fresh = None
+        try:
+            fresh = await Zygote.start(self._rights)
+            await asyncio.wait([fresh.ready], timeout=REPLY_SECONDS)
+            async with self._starting:
+                if fresh.ready.done() and not fresh.dead and self._zygote is worn:
+                    self._zygote, fresh = fresh, None
+                    self._retire(worn)
+        except EngineError:
+            logger.warning("A worn zygote could not be replaced; it goes on", exc_info=True)
+        finally:
+            if fresh is not None:
+                with anyio.CancelScope(shield=True):
+                    await fresh.aclose()
+
+    def _retire(self, zygote: Zygote) -> None:
+        self._earlier = [*(earlier for earlier in self._earlier if not earlier.gone), zygote]
+        zygote.retire()
 
 
 class ForkedProcess:
@@ -127,7 +188,13 @@ class Zygote(asyncio.SubprocessProtocol):
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._transport: asyncio.SubprocessTransport | None = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once it serves. Never await it bare."""
+
         self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._born = asyncio.get_running_loop().time()
+        self._count = self._first_bytes = self._held_bytes = 0
+        self._retired = False
         self._errors = Tail()
         self._silent = False
         """True once its standard error is closed."""
@@ -171,6 +238,22 @@ class Zygote(asyncio.SubprocessProtocol):
     def dead(self) -> bool:
         return self._exited.done() or self._control.fileno() < 0
 
+    @property
+    def gone(self) -> bool:
+        return self._exited.done()
+
+    @property
+    def worn(self) -> bool:
+        """Whether it has forked often, lived long or grown large enough to be replaced."""
+        age = asyncio.get_running_loop().time() - self._born
+        grown = self._held_bytes - self._first_bytes
+        return self._count >= MOST_FORKS or age > MOST_AGE_SECONDS or grown > MOST_GROWTH_BYTES
+
+    def retire(self) -> None:
+        """Go as soon as no worker is left."""
+        self._retired = True
+        self._go_if_done()
+
     async def fork(self, stream: socket.socket) -> ForkedProcess:
         """Return a new worker that has the other end of `stream`. Raises EngineError."""
         async with self._forking:
@@ -180,14 +263,15 @@ class Zygote(asyncio.SubprocessProtocol):
             self._forks.append(forked)
             try:
                 self._ask({"fork": True}, stream)
-                await asyncio.wait([forked], timeout=REPLY_SECONDS)
+                patience = FORK_SECONDS if self.ready.done() else REPLY_SECONDS
+                await asyncio.wait([forked], timeout=patience)
             except asyncio.CancelledError:
                 forked.add_done_callback(_discard)
                 raise
         if not forked.done():
             forked.add_done_callback(_discard)
             self._hang_up()
-            raise EngineError(f"The process that forks workers did not answer within {REPLY_SECONDS:g} s.")
+            raise EngineError(f"The process that forks workers did not answer within {patience:g} s.")
         return forked.result()
 
     def signal(self, pid: int, number: signal.Signals) -> None:
@@ -258,11 +342,15 @@ class Zygote(asyncio.SubprocessProtocol):
                 self._take(json.loads(line))
 
     def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self.ready.set_result(None)
+            return
         if "exited" in message:
             worker = self._workers.pop(message["exited"])
             worker.exited.set_result(
                 Exit(signal=message["signal"], code=message["code"], peak_bytes=message["peak_bytes"])
             )
+            self._go_if_done()
             return
         forked = self._forks.popleft()
         if "failed" in message:
@@ -271,7 +359,14 @@ class Zygote(asyncio.SubprocessProtocol):
         pidfd = self._passed.popleft() if message["pidfd"] else None
         worker = ForkedProcess(self, message["forked"], pidfd)
         self._workers[message["forked"]] = worker
+        self._count += 1
+        self._held_bytes = message["held_bytes"]
+        self._first_bytes = self._first_bytes or self._held_bytes
         forked.set_result(worker)
+
+    def _go_if_done(self) -> None:
+        if self._retired and not self._workers and not self._forks:
+            self._stop_hearing()  # which it takes as the word to go
 
     def _hang_up(self) -> None:
         """It does not answer any more, or has closed its end: make sure that it goes."""

@@ -4,8 +4,9 @@ The control socket carries lines of JSON. The host asks with
     {"fork": true}             and the worker's end of a socket as a passed descriptor
     {"signal": n, "pid": pid}  where the system has no pidfd
 and hears, in the order of its requests,
-    {"forked": pid, "pidfd": bool} with the pidfd passed along where the system has them, or {"failed": why}
-and at any time
+    {"forked": pid, "pidfd": bool, "held_bytes": n} with the pidfd passed along where the system has them,
+    or {"failed": why}
+and first of all {"ready": true}, and at any time
     {"exited": pid, "signal": n | null, "code": n | null, "peak_bytes": n}
 When the host closes its end, workers and zygote go.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -27,6 +29,8 @@ from planact_server.sandbox.inside import bootstrap, confined
 
 if sys.platform == "win32":
     raise ImportError("Windows cannot fork.")
+
+_RSS_UNIT = 1024 if sys.platform == "linux" else 1
 
 
 def main(*, control: int, parent: int, rights: dict[str, Any]) -> NoReturn:
@@ -56,6 +60,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def serve(self) -> NoReturn:
+        self._say({"ready": True})
         while True:
             ready, _, _ = select.select([self._control, self._woken], [], [])
             if self._woken in ready:
@@ -94,7 +99,7 @@ class Zygote:
         os.close(stream)
         self._workers.add(pid)
         pidfd = _pidfd(pid)
-        self._say({"forked": pid, "pidfd": pidfd is not None}, pidfd)
+        self._say({"forked": pid, "pidfd": pidfd is not None, "held_bytes": _held_bytes()}, pidfd)
 
     def _become_worker(self, stream: int, zygote: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
@@ -114,7 +119,7 @@ class Zygote:
                     "exited": pid,
                     "signal": -code if code < 0 else None,
                     "code": code if code >= 0 else None,
-                    "peak_bytes": usage.ru_maxrss * (1024 if sys.platform == "linux" else 1),
+                    "peak_bytes": usage.ru_maxrss * _RSS_UNIT,
                 }
             )
 
@@ -133,6 +138,11 @@ class Zygote:
         for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _held_bytes() -> int:
+    """The most that this process has held; nothing in it is ever given back."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 def _pidfd(pid: int) -> int | None:
