@@ -24,6 +24,9 @@ pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 LONG = 3000
 """Tokens that take the tiny model seconds to write; whoever asks for so many ends it before."""
 
+HELD = Grammar(text="root ::= forty{50}\nforty ::= [a-z]{40}")
+"""Left alone, random weights may end any time; so a text that is to be interrupted is held to a length."""
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,10 +57,8 @@ async def test_pieces_make_up_the_text_of_each_candidate_and_a_watcher_may_end_i
         assert texts(completion) == [pieces[0], pieces[1], pieces[2]]
         assert {candidate.tokens for candidate in completion.candidates} <= set(range(1, 13))
         counted = await engine.count_tokens([Message(role="user", content="hello")])
-        # Left alone, random weights may end any time; so the text is held to a length.
-        long = Grammar(text="root ::= forty{50}\nforty ::= [a-z]{40}")
         (ended,) = (
-            await engine.generate(order("hello", max_tokens=LONG, grammar=long), watch=lambda *_: True)
+            await engine.generate(order("hello", max_tokens=LONG, grammar=HELD), watch=lambda *_: True)
         ).candidates
     assert completion.usage.prompt_tokens == counted
     assert (ended.stop, ended.tokens < 2000) == ("watched", True)
@@ -67,7 +68,7 @@ async def test_a_killed_child_fails_its_request_and_the_next_one_is_served(engin
     with fail_after(30):
         before = texts(await engine.generate(order("hello", max_tokens=4)))
         kill = partial(os.kill, engine.status.pid or 0, signal.SIGKILL)
-        error = await failure(engine, order("hello", max_tokens=LONG), kill)
+        error = await failure(engine, order("hello", max_tokens=LONG, grammar=HELD), kill)
         assert error.fault == "crashed"
         assert "was ended by SIGKILL" in error.message
         assert texts(await engine.generate(order("hello", max_tokens=4))) == before
@@ -79,7 +80,7 @@ async def test_another_task_can_cancel_and_the_model_stays(engine: Engine) -> No
         await engine.start()
         pid = engine.status.pid
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: engine.generate(order("hello", max_tokens=LONG), watch=beginning))
+            group.start_soon(lambda: engine.generate(order("hello", max_tokens=LONG, grammar=HELD), watch=beginning))
             await beginning.event.wait()
             group.cancel_scope.cancel()
             started = anyio.current_time()
@@ -150,7 +151,9 @@ async def test_a_file_that_is_cut_short_under_the_model_ends_the_child_alone(wei
     model.write_bytes(weights.read_bytes())
     with fail_after(30):
         async with llama(model) as engine:
-            error = await failure(engine, order("hello", max_tokens=LONG), partial(os.truncate, model, 4096))
+            error = await failure(
+                engine, order("hello", max_tokens=LONG, grammar=HELD), partial(os.truncate, model, 4096)
+            )
             assert re.search(r"was ended by SIG(BUS|SEGV)", error.message)
             with pytest.raises(BackendError) as caught:
                 await engine.start()
