@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,3 +213,15 @@ def test_what_turns_out_while_running_comes_with_advice_too(
     assert (run.status, run.error["line"]) == ("error", len(source.splitlines()))
     assert message in run.error["message"]
     assert hint is None or hint in run.error["hint"]
+
+
+@pytest.mark.check
+def test_whatever_python_contains_is_compiled_or_refused_with_advice() -> None:
+    """Every twentieth file of the standard library and of its tests."""
+    files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))[::20]
+    texts = [Text(file.read_text(encoding="utf-8", errors="replace"), "plan") for file in files]
+    problems = [problem for text in texts for problem in _problems((text.source,))]
+
+    assert len(files) > 50
+    assert len(problems) > 100
+    assert [problem for problem in problems if not problem.hint or problem.line is None] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, TypeAlias
 
+from planact_server.sandbox.inside import trees
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,7 +21,7 @@ def stores(tree: ast.Module) -> list[Stores]:
         if isinstance(statement, ast.Assign | ast.AugAssign) or (
             isinstance(statement, ast.AnnAssign) and statement.value is not None
         ):
-            stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+            stored = (node for node in trees.walk(statement) if isinstance(node, ast.Name))
             names = frozenset(node.id for node in stored if isinstance(node.ctx, ast.Store))
             found.append((statement.end_lineno or 0, names))
     return found

@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from planact_server.sandbox.inside import trees
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -42,10 +44,15 @@ class Table:
     statements: dict[ast.AST, int] = field(default_factory=dict[ast.AST, int])
 
 
+_ASSIGNMENTS = {ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr}
+
+
 def collect(tree: ast.Module, *, may_be_tool: Callable[[ast.expr], bool]) -> Table:
     """Build the table. Statements whose calls cannot be tools get no marker: they stay as fast as they were."""
     table = Table()
-    for node in ast.walk(tree):
+    for node in trees.walk(tree):
+        if type(node) not in _ASSIGNMENTS:
+            continue
         match node:
             case ast.Assign(targets=targets, value=value):
                 _Collector(table, node, may_be_tool).collect(value, targets)

@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import facades, hints, language
+from planact_server.sandbox.inside import facades, hints, language, trees
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator, Mapping
@@ -30,9 +30,13 @@ def outside_names(names: Names, known: Container[str]) -> list[str]:
 
 def missing_imports(tree: ast.Module, text: Text) -> Iterator[Problem]:
     """Imports that cannot work, unless the plan is prepared for that (`try: … except ImportError`)."""
-    prepared = {inner for node in ast.walk(tree) if _expects_import_error(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if node in prepared or not isinstance(node, ast.Import | ast.ImportFrom):
+    nodes = trees.walk(tree)
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    if not imports:
+        return
+    prepared = {inner for node in nodes if _expects_import_error(node) for inner in trees.walk(node)}
+    for node in imports:
+        if node in prepared:
             continue
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -113,4 +117,4 @@ def _expects_import_error(node: ast.AST) -> bool:
 
 
 def _names_in(expression: ast.expr | None) -> list[ast.Name]:
-    return [] if expression is None else [node for node in ast.walk(expression) if isinstance(node, ast.Name)]
+    return [] if expression is None else [node for node in trees.walk(expression) if isinstance(node, ast.Name)]

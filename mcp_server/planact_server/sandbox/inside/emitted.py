@@ -16,7 +16,10 @@ Helper names have a dot in them: no plan can spell, bind or shadow them.
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GETATTR = "getattr."
 FORMAT = "format."
@@ -34,21 +37,25 @@ RESULT = "result."
 CLASS_NAME = "class-name."
 
 
-def call(helper: str, arguments: list[Any], *, at: ast.AST) -> ast.Call:
-    node = ast.Call(ast.Name(helper, ast.Load()), arguments, [])
-    ast.copy_location(node, at)
-    ast.copy_location(node.func, at)
-    return node
+# Every node gets its place here: to look for those without one would be a walk through the whole plan.
+
+
+def call(helper: str, arguments: Sequence[ast.expr], *, at: ast.AST) -> ast.Call:
+    return ast.copy_location(ast.Call(_name(helper, at), [*arguments], []), at)
+
+
+def constant(value: str | int | bool, *, at: ast.AST) -> ast.Constant:
+    return ast.copy_location(ast.Constant(value), at)
 
 
 def assign(target: str, value: ast.Call) -> ast.stmt:
-    node = ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], value), value)
-    return ast.fix_missing_locations(node)
+    name = ast.copy_location(ast.Name(target, ast.Store()), value)
+    return ast.copy_location(ast.Assign([name], value), value)
 
 
 def private_read(node: ast.Attribute, mangled: str) -> ast.expr:
     """`x._name`: asks the guard unless x is an object of a plan's own class."""
-    guarded = call(GETATTR, [node.value, ast.Constant(mangled)], at=node)
+    guarded = call(GETATTR, [node.value, constant(mangled, at=node)], at=node)
     return _for_own_objects(node.value, node, guarded) if isinstance(node.value, ast.Name) else guarded
 
 
@@ -61,7 +68,7 @@ def writable(target: ast.expr) -> ast.expr:
 def _for_own_objects(name: ast.Name, plain: ast.expr, guarded: ast.expr) -> ast.expr:
     """`plain if type(name) in own_classes else guarded`. Reading a name twice does nothing twice."""
     kind = call(TYPE, [name], at=name)
-    is_own = ast.Compare(kind, [ast.In()], [ast.Name(OWN_CLASSES, ast.Load())])
+    is_own = ast.copy_location(ast.Compare(kind, [ast.In()], [_name(OWN_CLASSES, name)]), name)
     return ast.copy_location(ast.IfExp(is_own, plain, guarded), plain)
 
 
@@ -71,11 +78,15 @@ def observed(statement: ast.stmt, number: int) -> list[ast.stmt]:
 
 
 def _when_open(marker: str, number: int, statement: ast.stmt) -> ast.stmt:
-    mark = ast.Expr(call(marker, [ast.Constant(number)], at=statement))
-    return ast.copy_location(ast.If(ast.Name(OPEN, ast.Load()), [mark], []), statement)
+    mark = ast.copy_location(ast.Expr(call(marker, [constant(number, at=statement)], at=statement)), statement)
+    return ast.copy_location(ast.If(_name(OPEN, statement), [mark], []), statement)
 
 
 def observed_value(value: ast.expr, number: int) -> ast.expr:
     """The value of a walrus between the same markers."""
-    begin = call(BEGIN, [ast.Constant(number)], at=value)
-    return call(COMMIT, [ast.Constant(number), begin, value], at=value)
+    begin = call(BEGIN, [constant(number, at=value)], at=value)
+    return call(COMMIT, [constant(number, at=value), begin, value], at=value)
+
+
+def _name(helper: str, at: ast.AST) -> ast.Name:
+    return ast.copy_location(ast.Name(helper, ast.Load()), at)

@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from planact_server.sandbox.inside import attributes, emitted, formatting, refusals
+from planact_server.sandbox.inside import attributes, deferring, emitted, formatting, refusals, trees
 from planact_server.sandbox.inside.source import Problem, Refused, Text, syntax_problem
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from types import CodeType
-
-_SCHEDULERS = frozenset(str.split("gather create_task ensure_future wait_for wait as_completed shield run parallel"))
-"""Spellings whose direct arguments may be tool calls that start now and are awaited later."""
 
 _COMPILER_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | 0x1000000  # CO_FUTURE_ANNOTATIONS: annotations stay text
 _COMPILER_DEPTH = 20_000
@@ -45,7 +42,6 @@ def compile_plan(tree: ast.Module, text: Text, *, statements: Mapping[ast.AST, i
         checked = policy.visit(tree)
         if policy.problems:
             raise Refused(*policy.problems[:20])
-        ast.fix_missing_locations(checked)
         return compile(checked, text.filename, "exec", flags=_COMPILER_FLAGS, dont_inherit=True)
     except SyntaxError as error:
         raise Refused(syntax_problem(error, text)) from None
@@ -68,6 +64,28 @@ class Policy(RestrictingNodeTransformer):
         self._deferred: dict[ast.AST, ast.expr | None] = {}
         self._in_class_body = False
         self._class_name = ""
+
+    def node_contents_visit(self, node: _Node) -> _Node:
+        """Visit what a node is made of. As RestrictedPython's, without a visit to what needs none."""
+        for field in node._fields:
+            value: Any = getattr(node, field, None)
+            if type(value) is list:
+                items = cast("list[Any]", value)
+                items[:] = [new for item in items for new in self._in_place_of(item)]
+            elif type(value) not in trees.LEAVES and isinstance(value, ast.AST):
+                setattr(node, field, self.visit(value))
+        return node
+
+    def _in_place_of(self, item: Any) -> list[Any]:
+        if type(item) in trees.LEAVES or not isinstance(item, ast.AST):
+            return [item]
+        new: Any = self.visit(item)
+        return cast("list[Any]", new) if isinstance(new, list) else [new]
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Refuse syntax that nobody has looked at yet."""
+        self.not_allowed(node)
+        return node
 
     # ---- saying no -------------------------------------------------------------------------------------------------
 
@@ -93,8 +111,9 @@ class Policy(RestrictingNodeTransformer):
             self.refuse(node, *refusals.name(name))
 
     def check_function_argument_names(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        for argument in ast.walk(node.args):
-            if isinstance(argument, ast.arg):
+        given = node.args
+        for argument in (*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg):
+            if argument is not None:
                 self.check_name(argument, argument.arg)
 
     def _check_attribute(self, node: ast.AST, name: str) -> attributes.Verdict:
@@ -142,7 +161,7 @@ class Policy(RestrictingNodeTransformer):
             return emitted.private_read(node, name)
         if node.attr == "format":
             return emitted.call(emitted.FORMAT, [node.value], at=node)
-        return emitted.call(emitted.GETATTR, [node.value, ast.Constant(name)], at=node)
+        return emitted.call(emitted.GETATTR, [node.value, emitted.constant(name, at=node)], at=node)
 
     def _is_harmless_template(self, template: ast.expr) -> bool:
         """True for `"...".format` when the guard lets pass every attribute that the text reads."""
@@ -162,9 +181,8 @@ class Policy(RestrictingNodeTransformer):
     # ---- calls -----------------------------------------------------------------------------------------------------
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if _spelling(node.func) in _SCHEDULERS:
-            for argument in node.args:
-                self._defer_within(argument, node.func)
+        for inner in deferring.calls(node):
+            self._deferred[inner] = node.func
         deferred = node in self._deferred
         scheduler = self._deferred.get(node)
         visited = self.node_contents_visit(node)
@@ -172,23 +190,6 @@ class Policy(RestrictingNodeTransformer):
             who = [] if scheduler is None else [copy.deepcopy(scheduler)]
             visited.func = emitted.call(emitted.DEFER, [visited.func, *who], at=visited.func)
         return visited
-
-    def _defer_within(self, argument: ast.expr, scheduler: ast.expr) -> None:
-        """Mark the calls that a scheduling function receives directly: they start, and do not wait."""
-        match argument:
-            case ast.Call():
-                self._deferred[argument] = scheduler
-            case ast.Starred(value=inner):
-                self._defer_within(inner, scheduler)
-            case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
-                for element in elements:
-                    self._defer_within(element, scheduler)
-            case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element) | ast.SetComp(elt=element):
-                self._defer_within(element, scheduler)
-            case ast.Lambda(body=body) if _spelling(scheduler) == "parallel":
-                self._defer_within(body, scheduler)
-            case _:
-                pass
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         if isinstance(node.value, ast.Call):
@@ -269,7 +270,8 @@ class Policy(RestrictingNodeTransformer):
         for alias in node.names:
             target = alias.asname or alias.name.partition(".")[0]
             self.check_name(alias, target)
-            arguments = [ast.Constant(alias.name), ast.Constant(alias.asname is not None)]
+            parts = (alias.name, alias.asname is not None)
+            arguments = [emitted.constant(part, at=node) for part in parts]
             assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT, arguments, at=node)))
         return assignments
 
@@ -286,7 +288,7 @@ class Policy(RestrictingNodeTransformer):
                 self.refuse(node, "`import *` is not available in a plan.", "Import the names that you use.")
                 continue
             self.check_name(alias, target)
-            arguments = [ast.Constant(node.module), ast.Constant(alias.name)]
+            arguments = [emitted.constant(part, at=node) for part in (node.module, alias.name)]
             assignments.append(emitted.assign(target, emitted.call(emitted.IMPORT_FROM, arguments, at=node)))
         return assignments
 
@@ -365,15 +367,6 @@ class Policy(RestrictingNodeTransformer):
             if attributes.judge(name) != "plain":  # a pattern reads attributes without asking the guard
                 self.refuse(node, f"Attribute {name!r} is not available in a pattern.", "Read it in the case's body.")
         return self.node_contents_visit(node)
-
-
-def _spelling(callee: ast.expr) -> str | None:
-    """The last word of `gather` or `asyncio.gather`; nothing for what would have to be evaluated twice."""
-    match callee:
-        case ast.Name(id=name) | ast.Attribute(value=ast.Name(), attr=name):
-            return name
-        case _:
-            return None
 
 
 def _is_settable(attribute: str) -> bool:

@@ -10,6 +10,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from planact_server.sandbox.inside import trees
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -17,6 +19,13 @@ Position: TypeAlias = "tuple[int, int]"
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_BINDING = frozenset(
+    {
+        *(ast.Name, ast.NamedExpr, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.alias, ast.ExceptHandler),
+        *(ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.Global, ast.Nonlocal),
+    }
+)
+"""Nodes that say something about a scope's names."""
 
 
 @dataclass(slots=True)
@@ -92,17 +101,19 @@ def _collect(body: Iterable[ast.AST], scope: _Scope, names: Names) -> None:
     """Find what the statements bind in their own scope, without entering nested scopes."""
     for statement in body:
         for node, end in _own_nodes(statement, _end(statement)):
-            for name, is_definition in _bindings(node):
-                (scope.definitions if is_definition else scope.assignments).add(name)
-                scope.bound.add(name)
-                if scope.kind == "module" or name in scope.globals:
-                    names.bound[name] = min(names.bound.get(name, end), end)
+            if type(node) not in _BINDING:
+                continue
             if isinstance(node, ast.Global):
                 scope.globals.update(node.names)
                 for name in node.names:
                     names.bound.setdefault(name, end)
             elif isinstance(node, ast.Nonlocal):
                 scope.nonlocals.update(node.names)
+            for name, is_definition in _bindings(node):
+                (scope.definitions if is_definition else scope.assignments).add(name)
+                scope.bound.add(name)
+                if scope.kind == "module" or name in scope.globals:
+                    names.bound[name] = min(names.bound.get(name, end), end)
     scope.bound -= scope.globals | scope.nonlocals
 
 
@@ -111,18 +122,20 @@ def _own_nodes(node: ast.AST, end: Position) -> Iterator[tuple[ast.AST, Position
 
     With each node comes the place from which on a name that it binds is bound.
     """
-    if isinstance(node, ast.stmt | ast.ExceptHandler | ast.pattern):
-        end = _end(node)
-    yield node, end
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-        for outer in _evaluated_outside(node):
-            yield from _own_nodes(outer, end)
-        return
-    for child in ast.iter_child_nodes(node):
-        if isinstance(node, _COMPREHENSIONS):
-            yield from ((inner, end) for inner in ast.walk(child) if isinstance(inner, ast.NamedExpr))
+    waiting = [(node, end)]
+    while waiting:
+        node, end = waiting.pop()
+        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.pattern):
+            end = _end(node)
+        yield node, end
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            waiting += [(outer, end) for outer in _evaluated_outside(node)]
+        elif isinstance(node, _COMPREHENSIONS):
+            yield from ((inner, end) for inner in trees.walk(node) if isinstance(inner, ast.NamedExpr))
+        elif isinstance(node, ast.withitem):
+            waiting += [(child, _end(node.context_expr)) for child in trees.children(node)]
         else:
-            yield from _own_nodes(child, _end(node.context_expr) if isinstance(node, ast.withitem) else end)
+            waiting += [(child, end) for child in trees.children(node)]
 
 
 def _end(node: ast.AST) -> Position:
@@ -184,6 +197,9 @@ class _Reader(ast.NodeVisitor):
     def __init__(self, names: Names, scope: _Scope) -> None:
         self._names = names
         self._scope = scope
+
+    def generic_visit(self, node: ast.AST) -> None:
+        self.visit_all(trees.children(node))
 
     def visit_all(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
@@ -269,7 +285,7 @@ class _Reader(ast.NodeVisitor):
         self.visit(generators[0].iter)
         scope = _Scope(self._scope, "comprehension")
         for generator in generators:
-            targets = (node for node in ast.walk(generator.target) if isinstance(node, ast.Name))
+            targets = (node for node in trees.walk(generator.target) if isinstance(node, ast.Name))
             scope.bound.update(name.id for name in targets if isinstance(name.ctx, ast.Store))
         inner = _Reader(self._names, scope)
         for index, generator in enumerate(generators):

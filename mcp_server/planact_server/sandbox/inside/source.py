@@ -9,7 +9,7 @@ import ast
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from planact_server.sandbox.inside import refusals
+from planact_server.sandbox.inside import refusals, trees
 
 MAX_NODES = 200_000
 MAX_DEPTH = 300
@@ -122,14 +122,11 @@ def _syntax(message: str, hint: str, *, line: int | None = None) -> Refused:
 def _bound_size(tree: ast.Module) -> None:
     """Refuse what would overflow the compiler's stack. Iterative: it must not overflow itself."""
     count = 0
-    level: list[ast.AST] = [tree]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    for depth, level in enumerate(trees.levels(tree)):
         count += len(level)
-        if not level:
-            return
         if count > MAX_NODES:
             hint = "Make large data with code, or get it from a tool."
             raise _syntax(f"The plan has more than {MAX_NODES} syntax nodes.", hint)
-    line: int | None = getattr(level[0], "lineno", None)
-    raise _syntax(f"The plan is nested more than {MAX_DEPTH} levels deep.", _TOO_DEEP, line=line)
+        if level and depth >= MAX_DEPTH:
+            line: int | None = getattr(level[0], "lineno", None)
+            raise _syntax(f"The plan is nested more than {MAX_DEPTH} levels deep.", _TOO_DEEP, line=line)
