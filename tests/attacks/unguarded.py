@@ -187,6 +187,7 @@ RULES = {
         set_method("_is_harmless_template", lambda self, template: True),
     ),
     "objects of exceptions": take_off("attributes", "_watched", getattr),
+    "reads of augmented targets": allow_message("`x."),
     # Classes and patterns.
     "keyword patterns": set_method("visit_MatchClass", lambda self, node: self.node_contents_visit(node)),
     "class options": take_off("policy", "_is_class_option", is_class_option),
@@ -194,6 +195,7 @@ RULES = {
         take_off("classes", "_claims_others", lambda kind: False),
         take_off("classes", "_are_plain", lambda names: True),
     ),
+    "methods of their class": set_name("foreign", "insisting", lambda kind, name, function: function),
     "base classes": take_off("classes", "check_base", lambda base: None),
     "field names": everything(
         take_off("classes", "_check_names", lambda names, parents: None),
@@ -209,6 +211,8 @@ RULES = {
     # What stops a plan.
     "BaseException": everything(real_builtins("BaseException"), set_method("visit_ExceptHandler", visit_handler)),
     "size of the tree": take_off("source", "_bound_size", lambda tree: None),
+    "depth of calls": lambda _: sys.setrecursionlimit(10**9),
+    "digits of integers": lambda _: sys.set_int_max_str_digits(0),
 }
 """Name of a rule → what takes it away from a session."""
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from enum import EnumMeta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from planact_server.sandbox.inside import formatting, sealed
+from planact_server.sandbox.inside import foreign, formatting, sealed
 from planact_server.sandbox.inside.sealed import Sealed
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ _PRIVATE = re.compile(r"_+\Z|__?[^\W_](\w*[^\W_])?\Z")
 _OURS = "planact_server."
 PLAN_MODULE = "__main__"
 _SELF = cast("Any", super).__self__  # what super() stands for
-_MADE_ONCE: tuple[Any, ...] = tuple(
-    cast("Any", kind).__init__ for kind in (property, staticmethod, classmethod, functools.cached_property, super)
-)
-"""Called once more, they would change what a library keeps."""
+_MADE_ONCE: tuple[Any, ...] = (property, staticmethod, classmethod, functools.cached_property, super)
+"""Their `__init__`, called once more, would change what a library keeps."""
 _NEVER = (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType)
 _WRITABLE = (BaseException, decimal.Context, textwrap.TextWrapper, calendar.Calendar)
 
@@ -139,7 +137,10 @@ def guarded_getattr(target: Any, name: str) -> Any:
     if name == "__setattr__":
         return setattr_in_plan
     value = getattr(target, name)
-    if isinstance(value, _NEVER) or (name == "__init__" and any(value is each for each in _MADE_ONCE)):
+    is_refused = issubclass(kind_of(value), _NEVER) or (name == "__init__" and _is_made_once(target, value))
+    if name in MAGIC and kind_of(value) is types.FunctionType and not foreign.is_of_plan(value):
+        value = foreign.insisting(_described(target), name, value)
+    if is_refused or value is foreign.NOWHERE:
         raise PolicyError(f"Attribute {name!r} of {_kind(target)} is not available in a plan.")
     if name == "__members__":  # comparing it would hand out the dict behind it
         return types.MappingProxyType(dict(value))
@@ -180,6 +181,8 @@ def _may_read_private(target: Any, name: str) -> bool:
         return _may_read_private(_SELF.__get__(target), name)
     if _is_own_kind(kind) or target_is_plan_class(target):
         return True
+    if issubclass(kind, foreign.ALIASES):
+        return name in _NAMES
     is_class = isinstance(target, type)
     described: Any = target if is_class else kind
     if name in _NAMES:
@@ -197,9 +200,21 @@ def _may_read_private(target: Any, name: str) -> bool:
     return name in MAGIC
 
 
+def _described(target: Any) -> type:
+    """The class that has the attributes of an object, of a class, or of what `super()` stands for."""
+    seen = _SELF.__get__(target) if kind_of(target) is super else target
+    return seen if isinstance(seen, type) else kind_of(seen)
+
+
+def _is_made_once(target: Any, value: Any) -> bool:
+    kind = kind_of(target)
+    is_one = kind is not super and issubclass(kind, _MADE_ONCE) and not _is_own_kind(kind)
+    return is_one or any(value is each.__init__ for each in _MADE_ONCE)
+
+
 def _watched(target: Any, name: str) -> Any:
     if name == "obj":
-        if isinstance(target, BaseException):
+        if issubclass(_described(target), (BaseException, *foreign.FORWARDING)):
             raise PolicyError("Attribute 'obj' of an exception is not available in a plan.")
         return getattr(target, name)
     value = getattr(target, name)

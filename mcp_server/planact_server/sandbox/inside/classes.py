@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import enum
 import functools
 import itertools
 import keyword
 import types
+import typing
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox.inside import attributes
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 
 _NEVER_INHERITED = (
     BaseExceptionGroup,  # one with a method `split` of its own confuses `except*` in CPython 3.11 and 3.12
+    super,  # it reads as if it were another object
     dataclasses.Field,  # its `name` becomes source code that `dataclass` executes
     type,
 )
+_MADE_BY_PLANS = (Exception, tuple, dict, enum.Enum)
+"""Plans make classes of these without a class statement, or get them to see without a name."""
+
 _CLASS_VARIABLE: Any = getattr(dataclasses, "_FIELD_CLASSVAR")  # noqa: B009 - private, and known to no stub
 
 
@@ -45,6 +51,17 @@ def build_class(body: Any, name: str, /, *bases: Any, **options: Any) -> Any:
     return made
 
 
+_offered: set[Any] = set(types.resolve_bases(cast("Any", (typing.NamedTuple, typing.TypedDict))))
+
+
+def offer(values: Iterable[Any]) -> None:
+    """Let plans inherit from what they know by name.
+
+    Whatever else `type(x)` shows them stays out: many of those classes pass questions on to other objects.
+    """
+    _offered.update(value for value in values if isinstance(value, type))
+
+
 def check_base(base: Any) -> None:
     """Raise TypeError for what a class of a plan may not inherit from."""
     if not isinstance(base, type):
@@ -52,7 +69,8 @@ def check_base(base: Any) -> None:
     if base in plan_classes:
         return
     ours = base.__module__.startswith("planact_server.") and not issubclass(base, Exception)
-    if ours or issubclass(base, _NEVER_INHERITED):
+    known = base in _offered or issubclass(base, _MADE_BY_PLANS)
+    if ours or issubclass(base, _NEVER_INHERITED) or not known:
         raise TypeError(f"A class in a plan cannot inherit from {base!r}.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import aio, attributes, emitted, facades, hints, language, tools
+from planact_server.sandbox.inside import aio, attributes, classes, emitted, facades, hints, language, tools
 from planact_server.sandbox.inside.channel import ToolError
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
     def defer(function: Any, scheduler: Any = None) -> Any:
         return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
 
+    names = language.plan_builtins()
+    for table in (names, *map(vars, modules.values())):
+        classes.offer(table.values())
     return {
-        **language.plan_builtins(),
+        **names,
         **helpers,
         "print": link.channel.print,
         "ToolError": ToolError,

@@ -206,6 +206,10 @@ class Policy(RestrictingNodeTransformer):
         return self._observed(node, self.node_contents_visit(node))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        if isinstance(node.target, ast.Attribute) and node.target.attr in attributes.WATCHED:
+            name = node.target.attr
+            # It reads, and no guard is asked.
+            self.refuse(node, f"`x.{name} += ...` is not available in a plan.", f"Write `x.{name} = x.{name} + ...`.")
         return self._observed(node, self.node_contents_visit(node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
