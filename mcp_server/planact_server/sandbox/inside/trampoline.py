@@ -168,6 +168,10 @@ class Task(Future, metaclass=Sealed):
             self._coroutine.close()
 
 
+_MANY_TASKS = 1_000
+"""From how many on those that are done are let go of."""
+
+
 class Loop:
     """Runs tasks. `pump(seconds)` waits for frames at most that long; `expects_frames` says if any may come."""
 
@@ -180,6 +184,7 @@ class Loop:
         self._timers: list[tuple[float, int, Future]] = []
         self._timer_numbers = itertools.count()
         self._tasks: list[Task] = []
+        self._many = _MANY_TASKS
 
     def start(self, awaitable: Any, name: str | None = None) -> Future:
         """Make a task of a coroutine. A future is one already; a plain value is finished at once."""
@@ -220,6 +225,7 @@ class Loop:
             if not task.done():
                 task.close()
         self._tasks.clear()
+        self._many = _MANY_TASKS
         self.ready.clear()
         self._timers.clear()
         self.current = None
@@ -228,8 +234,9 @@ class Loop:
         return (task for task in self._tasks if not task.done())
 
     def _keep(self, task: Task) -> Task:
-        if len(self._tasks) > 1000:
+        if len(self._tasks) > self._many:
             self._tasks = [known for known in self._tasks if not known.done()]
+            self._many = max(_MANY_TASKS, 2 * len(self._tasks))  # looked through at each doubling, not at each task
         self._tasks.append(task)
         return task
 
