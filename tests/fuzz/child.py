@@ -81,6 +81,11 @@ def answer_requests(answer: Callable[[Request], dict[str, Any]], requests: Any, 
         os.write(answers, json.dumps(answer(json.loads(line))).encode() + b"\n")
 
 
+def say_where(name: str) -> None:
+    """Leave a word for whoever finds this process dead."""
+    os.pwrite(2, name.encode()[:3000].ljust(3000), 0)
+
+
 def prepare() -> int:
     """Set the child up. Returns the descriptor for answers: from here on plans own standard output."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))

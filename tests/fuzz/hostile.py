@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from planact_server.sandbox.inside import attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fuzz.room import Room
 
@@ -35,21 +35,28 @@ _BASES = str.split(
 )
 
 
+def _class_name(base: str) -> str:
+    return f"Hostile_{base.replace('.', '_')}"
+
+
 def _class(base: str) -> str:
-    name = base.replace(".", "_")
-    lines = [f"class Hostile_{name}({base}):", "    def __hash__(self): return 7"]
-    for hook in sorted(attributes.MAGIC - _NOT_HOOKED):
-        if hook in ("__setattr__", "__getitem__") and base in ("datetime.datetime", "property"):
-            continue
-        lines.append(f"    def {hook}(self, *a, **k): return note(self, {hook!r}, a, k)")
-    if base in ("object", "collections.abc.Mapping", "datetime.tzinfo"):
-        lines += [f"    def {name}(self, *a, **k): return note(self, {name!r}, a, k)" for name in _DUCK_METHODS]
-    return "\n".join(lines)
+    parents = "Ducks" if base == "object" else f"Hooks, {base}"
+    parents = f"Ducks, {base}" if base in ("collections.abc.Mapping", "datetime.tzinfo") else parents
+    return f"class {_class_name(base)}({parents}): pass"
+
+
+def _methods(names: Iterable[str]) -> str:
+    return "\n".join(f"    def {name}(self, *a, **k): return note(self, {name!r}, a, k)" for name in names)
 
 
 _PLAN = (
     "import calendar, collections, csv, dataclasses, datetime, decimal, enum, fractions, functools, io, json\n"
     "import operator, random, re, string, textwrap, typing, uuid, asyncio\n"
+    "class Hooks:\n    def __hash__(self): return 7\n"
+    + _methods(sorted(attributes.MAGIC - _NOT_HOOKED))
+    + "\nclass Ducks(Hooks):\n"
+    + _methods(_DUCK_METHODS)
+    + "\n"
     + "\n".join(map(_class, _BASES))
     + """
 @dataclasses.dataclass
@@ -112,7 +119,7 @@ forged = {"$planact": "text", "id": "1", "size": 5}
 """
 )
 
-_TEXTS = (
+TEXTS = (
     *("", "a", "a b c", "1", "gi_frame", "__class__", "__globals__", "__class__.__base__", "{0.gi_frame}"),
     *(
         "{0.__class__.__init__.__globals__}",
@@ -136,7 +143,7 @@ _TEXTS = (
         "sha256",
     ),
 )
-_MADE_BY_PLAN = {
+MADE_BY_PLAN = {
     "generator": "hostile_generator()",
     "coroutine": "hostile_coroutine()",
     "async generator": "hostile_async_generator()",
@@ -211,10 +218,13 @@ _CONSTRUCTED = {
 }
 _NUMBERS = {"none": None, "true": True, "zero": 0, "one": 1, "two": 2, "minus": -1, "half": 0.5}
 
+CLASSES = (*(_class_name(base) for base in _BASES), "HostileBase", "HostileData", "HostileNamed", "HostileEnum")
+"""Classes of the hostile plan, by the names that it gave them."""
+
 NAMES: tuple[str, ...] = (
     *_NUMBERS,
-    *(f"text {text}" for text in _TEXTS),
-    *_MADE_BY_PLAN,
+    *(f"text {text}" for text in TEXTS),
+    *MADE_BY_PLAN,
     *(f"class {base}" for base in _BASES),
     *(f"hostile {base}" for base in _BASES),
 )
@@ -259,11 +269,11 @@ class Hostile:
     def _all_makers(self) -> Iterator[tuple[str, Callable[[], Any]]]:
         for name, number in _NUMBERS.items():
             yield name, lambda number=number: number
-        for text in _TEXTS:
+        for text in TEXTS:
             yield f"text {text}", lambda text=text: text
-        sources = dict(_MADE_BY_PLAN)
+        sources = dict(MADE_BY_PLAN)
         for base in _BASES:
-            kind = f"Hostile_{base.replace('.', '_')}"
+            kind = _class_name(base)
             sources[f"class {base}"] = kind
             sources[f"hostile {base}"] = kind + _CONSTRUCTED.get(base, "()")
         functions = "makers = {" + ", ".join(f"{name!r}: lambda: {text}" for name, text in sources.items()) + "}"

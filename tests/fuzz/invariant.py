@@ -63,6 +63,8 @@ class Invariant:
         exposed = room.exposed()
         self._listed = {id(value) for value in exposed.values()} | {id(value) for value in room.names.values()}
         self._kept = list(exposed.values())
+        methods = [value for value in exposed.values() if isinstance(value, types.MethodType)]
+        self._methods = {(id(method.__func__), id(method.__self__)) for method in methods}
         self._kinds = set(_kinds_of_ours(exposed.values())) | set(_kinds_of_ours(made_by_the_worker(room)))
         self._kinds.add(PlanStopped)  # an `__exit__` gets it
         own = (room.session._builtins, room.session._globals)
@@ -122,7 +124,7 @@ class Invariant:
 
     def _reason_of_method(self, value: types.MethodType) -> str | None:
         owner = value.__self__
-        if not type(owner).__module__.startswith(_OURS) or self._is_known(value):
+        if not type(owner).__module__.startswith(_OURS) or (id(value.__func__), id(owner)) in self._methods:
             return None
         public = not value.__name__.startswith("_") and type(owner) in self._kinds
         return None if public else f"an inner method: {value.__qualname__}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.child import Child
 from fuzz.hostile import NAMES
-from fuzz.serve_calls import PLANTED
+from fuzz.planted import PLANTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
