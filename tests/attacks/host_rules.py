@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from pydantic import ValidationError
 
-from planact_server.sandbox import connection, frames, plan_run
+from planact_server.sandbox import connection, frame_json, frames, plan_run
 from planact_server.sandbox.frames import Bound, Call, Done, FrameError, Output, WorkerFrame
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ def _empty(field: Any) -> Any:
 
 
 SMALLER = {
-    (plan_run, "FRAMES"): 3_000,
+    (plan_run, "FRAMES"): 1_200,
     (plan_run, "ASKS"): 100,
-    (plan_run, "RESOLVED_NAMES"): 1_000,
+    (plan_run, "RESOLVED_NAMES"): 200,
     (plan_run, "ASK_BYTES"): 10_000,
     (plan_run, "TRAFFIC_FRAMES"): 4,
     (plan_run, "WAITING"): 50,
-    (frames, "MAX_NODES"): 50_000,
+    (frame_json, "MAX_NODES"): 300_000,
 }
 """The host's own budgets, small enough for an attack on them to be quick."""
 
@@ -141,10 +141,10 @@ def small_budgets() -> Iterator[None]:
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "frames that can be read": lambda: patch.object(connection, "decode", _any_frame(connection.decode)),
     "size of a frame": _method(connection.Connection, "listen", _any_size),
-    "values in a frame": lambda: patch.object(frames, "_refuse_too_many_values", lambda body: None),
-    "nesting of a frame": lambda: patch.object(frames, "_refuse_too_deep", lambda value: None),
-    "finite numbers": lambda: patch.object(frames, "_DECODER", json.JSONDecoder()),
-    "whole characters": lambda: patch.object(frames, "_SURROGATE", re.compile(rb"(?!)")),
+    "values in a frame": lambda: patch.object(frame_json, "_refuse_too_many_values", lambda body: None),
+    "nesting of a frame": lambda: patch.object(frame_json, "_refuse_too_deep", lambda value: None),
+    "finite numbers": lambda: patch.object(frame_json, "_DECODER", json.JSONDecoder()),
+    "whole characters": lambda: patch.object(frame_json, "_SURROGATE", re.compile(rb"(?!)")),
     "shape of a frame": lambda: patch.object(frames, "_WORKER_FRAME", _AnyShape(frames._WORKER_FRAME)),
     "fresh ids": _method(plan_run.PlanRun, "_take", _any_id),
     "numbers of calls": _method(plan_run.PlanRun, "_count", _any_number),

@@ -38,21 +38,16 @@ and has no other keys than these. A worker that sends anything else is killed: a
 """
 
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
-from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json
 
 from planact_server.sandbox import (
     Limits,
     OutcomeStatus,
-    PlanError,
     PlanFault,
     Resolution,
     ResolvedPlaceholder,
@@ -60,53 +55,28 @@ from planact_server.sandbox import (
     ResolvedTool,
     Unresolved,
 )
+from planact_server.sandbox.frame_fields import (
+    Count,
+    Errors,
+    Flag,
+    Layers,
+    Names,
+    Places,
+    Sizes,
+    Sources,
+    ToolName,
+    ToolNames,
+    Variables,
+)
+from planact_server.sandbox.frame_json import FrameError, parse
 
 if TYPE_CHECKING:
     from planact_tools import JSONValue
 else:
-    JSONValue = Any  # Pydantic would walk through every value; `_parse` has looked at the whole frame already
-
-MAX_DEPTH = 120
-"""How deep a worker's frame may nest, its own object included."""
-
-MAX_NODES = 1_000_000
-"""How many values a worker's frame may hold: 16 MB of `[[],[],…` would become half a gigabyte here."""
+    JSONValue = Any  # Pydantic would walk through every value; `parse` has looked at the whole frame already
 
 CONTROL_BYTES = 64 * 1024
 """Largest frame that a worker may send while no plan runs."""
-
-
-class FrameError(Exception):
-    """The worker broke the protocol (`error`) or flooded it (`limit`), and has to go."""
-
-    def __init__(self, message: str, *, status: Literal["error", "limit"] = "error") -> None:
-        super().__init__(message)
-        self.status: Literal["error", "limit"] = status
-
-
-def _identifier(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError("not a Python name")
-    return name
-
-
-Count: TypeAlias = Annotated[int, Strict(), Field(ge=1, lt=2**53)]
-Flag: TypeAlias = Annotated[bool, Strict()]
-ToolName: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
-Name: TypeAlias = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_identifier)]
-
-DEFINITIONS = 1_000
-DEFINITION_CHARS = 256 * 1024
-"""What a session keeps of its functions and classes: how many, and the length of all their sources."""
-
-
-def _bounded(sources: dict[str, str]) -> dict[str, str]:
-    if sum(map(len, sources.values())) > DEFINITION_CHARS:
-        raise ValueError(f"more than {DEFINITION_CHARS:,} characters of definitions")
-    return sources
-
-
-Sources: TypeAlias = Annotated[dict[Name, str], Field(max_length=DEFINITIONS), AfterValidator(_bounded)]
 
 _CLOSED = ConfigDict(extra="forbid")
 
@@ -115,22 +85,20 @@ _CLOSED = ConfigDict(extra="forbid")
 class Ready:
     type: Literal["ready"]
     pid: Count
-    layers: dict[str, Flag | str]
+    layers: Layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Restored:
     type: Literal["restored"]
-    lost: Annotated[list[Annotated[int, Strict(), Field(ge=0)]], Field(max_length=DEFINITIONS)] = field(
-        default_factory=list[int]
-    )
+    lost: Places = field(default_factory=list[int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Checkpointed:
     type: Literal["checkpointed"]
     taken: Flag
-    unsettled: Annotated[list[Name], Field(max_length=100)]
+    unsettled: Annotated[Names, Field(max_length=100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
@@ -148,7 +116,7 @@ class Forgotten:
 class Resolve:
     type: Literal["resolve"]
     id: Count
-    names: list[ToolName]
+    names: ToolNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
@@ -182,18 +150,18 @@ class Output:
 class Bound:
     type: Literal["bound"]
     call: Count
-    names: Annotated[list[Name], Field(min_length=1)]
+    names: Annotated[Names, Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Done:
     type: Literal["done"]
     status: OutcomeStatus
-    errors: list[PlanError]
-    variables: dict[Name, JSONValue]
-    deleted: list[Name]
-    functions: list[Name]
-    truncated: dict[Name, Annotated[int, Strict(), Field(ge=0)]]
+    errors: Errors
+    variables: Variables
+    deleted: Names
+    functions: Names
+    truncated: Sizes
     definitions: Sources | None = None
     result: JSONValue = None
     has_result: bool = False
@@ -212,9 +180,11 @@ _WORKER_FRAME: TypeAdapter[WorkerFrame] = TypeAdapter(Annotated[WorkerFrame, Fie
 
 def decode(body: bytes) -> WorkerFrame:
     """Parse one frame of a worker. Raises FrameError on everything that an honest worker never sends."""
-    raw = _parse(body)
+    raw = parse(body)
     if not isinstance(raw, dict):
         raise FrameError("The worker sent a frame that is no object.")
+    if len(raw) > _MOST_KEYS:
+        raise FrameError(f"The worker sent a malformed frame: it has {len(raw):,} keys.")
     if "has_result" in raw:
         raise FrameError("The worker sent a frame with the unknown key 'has_result'.")
     if raw.get("type") == "done":
@@ -227,87 +197,8 @@ def decode(body: bytes) -> WorkerFrame:
         raise FrameError(f"The worker sent a malformed frame: {place}: {first['msg'][:200]}.") from None
 
 
-_SAME_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
-_MUCH = (b"e000", b"e+000", b"0" * 309)
-"""Where a number may be too large to be finite, once all digits are the same."""
-
-_STRING = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+"')
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-def _parse(body: bytes) -> JSONValue:
-    _refuse_too_many_values(body)
-    flat = body.translate(_SAME_DIGITS)
-    try:
-        # Refuses broken text, half characters, NaN and deep nesting as well, but says less about them.
-        value = None if any(much in flat for much in _MUCH) else from_json(body, allow_inf_nan=False)
-    except ValueError:
-        value = None
-    if value is None:
-        value = _parse_exactly(body)
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _refuse_too_deep(value)
-    return value
-
-
-def _parse_exactly(body: bytes) -> JSONValue:
-    try:
-        text = body.decode("utf-8")
-        value = _DECODER.decode(text)
-        if _SURROGATE.search(body):
-            # Only an exact look tells half a character from an escaped backslash before "ud83d".
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeError:
-        raise FrameError("The worker sent a frame that is no UTF-8 text.") from None
-    except RecursionError:
-        raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.") from None
-    except ValueError as error:
-        raise FrameError(f"The worker sent a frame that is no JSON: {str(error)[:200]}") from None
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is too large for a number")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
-def _refuse_too_many_values(body: bytes) -> None:
-    """Count before parsing: afterwards the memory is spent. Commas inside of strings are not values."""
-    if len(body) <= MAX_NODES or _separators(body) <= MAX_NODES:
-        return
-    if _separators(_STRING.sub(b"", body)) > MAX_NODES:
-        raise FrameError(f"The worker sent a frame of more than {MAX_NODES:,} values.", status="limit")
-
-
-def _separators(body: bytes) -> int:
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
-
-
-def _refuse_too_deep(value: JSONValue) -> None:
-    level = _containers([value])
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
-        level = _containers(chain.from_iterable(part.values() if type(part) is dict else part for part in level))
-    if level:
-        raise FrameError(f"The worker sent a frame nested deeper than {MAX_DEPTH} levels.")
-
-
-_NESTING = frozenset({list, dict})
-
-
-def _containers(values: Iterable[JSONValue]) -> list[list[JSONValue] | dict[str, JSONValue]]:
-    # The parser makes no subclasses; isinstance would take three times as long.
-    return cast("list[list[JSONValue] | dict[str, JSONValue]]", [each for each in values if type(each) in _NESTING])
+_MOST_KEYS = 20
+"""More than any frame has."""
 
 
 def run(source: str, limits: Limits, outline: Mapping[str, JSONValue] | None = None) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
 from planact_server.sandbox import PlanError
-from planact_server.sandbox.frames import MAX_DEPTH, MAX_NODES, Call, Done, FrameError, decode
+from planact_server.sandbox.frame_json import MAX_DEPTH, MAX_NODES, FrameError
+from planact_server.sandbox.frames import Call, Done, decode
 
 CALL = {
     "type": "call",
@@ -122,3 +124,31 @@ def test_a_call_without_one_of_its_facts_is_refused(key: str) -> None:
 def test_what_is_no_json_object_in_utf8_is_refused(body: bytes) -> None:
     with pytest.raises(FrameError):
         decode(body)
+
+
+MANY = 90_000
+
+COSTLY = {
+    "names that are none": {"deleted": [" "] * MANY},
+    "variables with such names": {"variables": {f"a {number}": 1 for number in range(MANY)}},
+    "sizes that are none": {"truncated": {f"a{number}": "x" for number in range(MANY)}},
+    "errors that are none": {"errors": [{}] * MANY},
+    "too many errors": {"errors": [{"type": "E", "message": "m"}] * MANY},
+    "definitions of nothing": {"definitions": {f"a{number}": 1 for number in range(MANY)}},
+    "unknown keys": {f"key{number}": 1 for number in range(MANY)},
+}
+
+
+@pytest.mark.parametrize("facts", COSTLY.values(), ids=COSTLY)
+def test_a_frame_that_is_wrong_in_many_places_is_refused_for_the_first(facts: dict[str, object]) -> None:
+    """Complaining about each takes gigabytes: what one refusal allocates is bounded."""
+    empty = {"status": "ok", "errors": [], "variables": {}, "deleted": [], "functions": [], "truncated": {}}
+    body = json.dumps({"type": "done", **empty, **facts}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameError, match="malformed frame"):
+            decode(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * 2**20

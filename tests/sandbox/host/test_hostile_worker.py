@@ -66,7 +66,7 @@ FLOODS = {
     "calls": ("for number in range(1, 9): call(number)", "went on after its 3 tool calls"),
     "names": ("for n in range(9): send(type='resolve', id=n + 1, names=['x'] * 9000)", "20,000 names"),
     "bindings": ("call(1)\nwhile True: send(type='bound', call=1, names=['x'] * 90)", "too many names"),
-    "values": ("send_body(b'[' + b'0,' * 1_000_001 + b'0]')", "more than 1,000,000 values"),
+    "values": ("send_body(b'[' + b'0,' * 400_001 + b'0]')", "more than 400,000 values"),
     "bytes": ("while True: ask('progress', text='x' * 90_000)", "more than 6,"),
 }
 

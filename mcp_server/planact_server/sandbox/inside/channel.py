@@ -47,8 +47,8 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 
 
-_MOST_VALUES = 900_000
-"""The host takes no frame with a million values or more."""
+_MOST_VALUES = 350_000
+"""The host takes no frame with 400,000 values or more."""
 
 
 def _values(value: Any) -> int:
