@@ -40,6 +40,9 @@ __all__ = ["PlanCalls", "PlanRights", "facts_of"]
 Report = Callable[[str, float | None], Awaitable[None]]
 
 
+_REPORTED_CHARS = 1_000
+
+
 class PlanCalls:
     """The host side of one running plan: a `PlanHost`."""
 
@@ -104,7 +107,9 @@ class PlanCalls:
             case "describe":
                 return await self._helpers.describe(arguments)
             case "progress":
-                await self._report(str(arguments.get("text", "")), _fraction(arguments.get("fraction")))
+                await self._report(
+                    str(arguments.get("text", ""))[:_REPORTED_CHARS], _fraction(arguments.get("fraction"))
+                )
                 return None
             case "read_resource":
                 return await self._helpers.read_resource(arguments)
@@ -232,4 +237,4 @@ class PlanCalls:
 def _fraction(value: JSONValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return min(1.0, max(0.0, float(value)))
+    return float(min(1, max(0, value)))

@@ -13,7 +13,7 @@ from planact_server.catalog.search import rank
 from planact_server.catalog.signatures import describe, one_line, signature
 from planact_server.content import SLICE_CHARS, ContentError, Contents
 from planact_server.policy import ToolFacts
-from planact_server.sandbox import PlanFault
+from planact_server.sandbox import LimitReached, PlanFault
 from planact_tools import JSONValue, ToolError
 
 if TYPE_CHECKING:
@@ -26,25 +26,36 @@ MOST_FOUND = 100
 """Largest `limit` of `search_tools`."""
 
 
+LOOK_UPS = 500
+"""How often one plan may search, ask for descriptions and read resources."""
+
+_MOST_WORDS = 1_000
+"""Characters of a search."""
+
+
 class PlanHelpers:
-    """Answers for one plan. Every method may raise PlanFault."""
+    """Answers for one plan. Every method may raise PlanFault, and LimitReached."""
 
     def __init__(self, rights: PlanRights, catalog: PlanCatalog, contents: Contents) -> None:
         self._rights = rights
         self._catalog = catalog
         self._contents = contents
+        self._look_ups = 0
 
     async def search(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         """Return the signatures of the tools that fit some words, the best first."""
+        self._count()
+        words = str(arguments.get("words", ""))[:_MOST_WORDS]
         await self._catalog.settle()
         limit = arguments.get("limit")
         limit = min(limit, MOST_FOUND) if isinstance(limit, int) and limit > 0 else 10
         # The first search of a catalog builds its index, which takes a third of a second with its imports.
-        found = await asyncio.to_thread(rank, self._catalog.current, str(arguments.get("words", "")), limit=limit)
+        found = await asyncio.to_thread(rank, self._catalog.current, words, limit=limit)
         return [_line(tool) for tool in found]
 
     async def describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         """Return what there is to know of a tool, or the tools of a server."""
+        self._count()
         name = str(arguments.get("name", ""))
         await self._catalog.await_owners_of([name])
         match self._catalog.current.resolve(name):
@@ -57,6 +68,7 @@ class PlanHelpers:
 
     async def read_resource(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         """Read a resource of the server that is named, or of whichever has it."""
+        self._count()
         uri, server = str(arguments.get("uri", "")), arguments.get("server")
         return await self._read_resource(uri, str(server) if server else None)
 
@@ -70,6 +82,11 @@ class PlanHelpers:
         if not isinstance(start, int) or not isinstance(stop, int):
             raise PlanFault("A slice of a text needs two whole numbers.", type="TypeError")
         return text[start : min(stop, start + SLICE_CHARS)]
+
+    def _count(self) -> None:
+        self._look_ups += 1
+        if self._look_ups > LOOK_UPS:
+            raise LimitReached(f"The plan has looked up tools and resources more than {LOOK_UPS:,} times.")
 
     async def _read_resource(self, uri: str, server: str | None) -> JSONValue:
         await self._catalog.settle()

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_SUGGESTIONS = 100
+"""How many unknown names of one plan are compared with all others: each comparison takes milliseconds."""
+
+_LONGEST_NAME = 200
+
+
 class PlanCatalog:
     """Looks names up, and waits for the servers that they may belong to."""
 
@@ -30,6 +36,7 @@ class PlanCatalog:
         """`pinned` is the generation to begin with; the newest one where there is none."""
         self._rights = rights
         self.current: Catalog = pinned or rights.toolbox.catalog
+        self._suggestions = _SUGGESTIONS
 
     async def await_owners_of(self, names: Iterable[str]) -> None:
         """Wait for the servers that those of the names may belong to that nobody has yet."""
@@ -59,7 +66,10 @@ class PlanCatalog:
         """Return what may help where nothing has this name."""
         if reason := self._why_without_tools(name.partition(".")[0]):
             return reason
-        closest = self.current.closest(name)
+        closest = None
+        if self._suggestions > 0 and len(name) <= _LONGEST_NAME:
+            self._suggestions -= 1
+            closest = self.current.closest(name)
         return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
 
     async def _find_raw(self, tool: str, server: str | None) -> CatalogTool:

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
-from planact_server.sandbox.frames import CONTROL_BYTES, FrameError, WorkerFrame, decode
+from planact_server.sandbox.frame_json import FrameError
+from planact_server.sandbox.frames import CONTROL_BYTES, WorkerFrame, decode
 
 Listener: TypeAlias = Callable[[WorkerFrame, int], None]
 """Takes a frame and its size in bytes. Raises FrameError when the worker has to go."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,8 @@ from planact_server.sandbox import (
     Unresolved,
 )
 from planact_server.sandbox import frames as wire
-from planact_server.sandbox.frames import Ask, Bound, Call, Done, FrameError, Output, Question, Resolve, WorkerFrame
+from planact_server.sandbox.frame_json import FrameError
+from planact_server.sandbox.frames import Ask, Bound, Call, Done, Output, Question, Resolve, WorkerFrame
 
 if TYPE_CHECKING:
     from planact_server.sandbox.connection import Connection
@@ -49,6 +49,12 @@ WAITING_FRAMES = 4
 
 Until then the stream is read even when no call may start: the plan's end comes the same way.
 """
+
+HELP_IN_FLIGHT = 8
+"""Questions other than calls that are answered at the same time; each answer may be as large as a frame."""
+
+BOUND_CHARS = 10_000_000
+"""Length of all names that results of calls were bound to."""
 
 FAULT_CHARS = 10_000
 
@@ -79,10 +85,11 @@ class PlanRun:
         self._output: list[str] = []
         self._output_bytes = 0
         self._bindings: dict[int, dict[str, None]] = {}
-        self._bound = 0
+        self._bound = self._bound_chars = 0
         self._frames = self._traffic = self._calls = self._asks = self._names = 0
         self._waiting = self._waiting_bytes = 0
         self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
+        self._help = anyio.Semaphore(HELP_IN_FLIGHT, fast_acquire=True)
 
     def receive(self, frame: WorkerFrame, size: int) -> None:
         """Take one frame. Raises FrameError when the worker has to be killed."""
@@ -173,7 +180,8 @@ class PlanRun:
         if frame.call > self._calls:
             raise FrameError(f"The worker bound the result of call {frame.call}; it has made {self._calls}.")
         self._bound += len(frame.names)
-        if self._bound > 100 * self.limits.calls:
+        self._bound_chars += sum(map(len, frame.names))
+        if self._bound > 100 * self.limits.calls or self._bound_chars > BOUND_CHARS:
             raise FrameError("The worker bound its calls to too many names.", status="limit")
         self._bindings.setdefault(frame.call, {}).update(dict.fromkeys(frame.names))
 
@@ -215,8 +223,8 @@ class PlanRun:
 
     async def _answer(self, frame: Question, size: int, refusal: LimitReached | PlanFault | None) -> None:
         try:
-            # A call keeps its turn until its answer is out: values that nobody reads must not pile up here.
-            async with self._turns if isinstance(frame, Call) else nullcontext():
+            # A question keeps its turn until its answer is out: values that nobody reads must not pile up here.
+            async with self._turns if isinstance(frame, Call) else self._help:
                 await self._connection.send(await self._answer_frame(frame, refusal))
         finally:
             self._waiting -= 1
