@@ -73,6 +73,7 @@ ATTRIBUTES = {
     "set, unknown": ("x = 1\nx.__y__ = 2", 2, 1, "'__y__' cannot be set", "Choose a name"),
     "deleted": ("x = 1\ndel x.gi_frame", 2, 5, "'gi_frame' cannot be set", "Choose a name"),
     "augmented": ("x = 1\nx.__y__ += 2", 2, 1, "'__y__' cannot be set", "Choose a name"),
+    "augmented, read without a guard": ("e = 1\ne.obj += 2", 2, 1, "`x.obj += ...`", "x.obj = x.obj + ..."),
     "in a pattern": ("match '':\n    case str(format=f): pass", 2, 10, "'format'", "case's body"),
     "in a template": ("x = '{0.__class__}'.format(1)", 1, 5, "'__class__'", "type(x)"),
 }

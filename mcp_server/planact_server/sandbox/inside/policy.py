@@ -103,11 +103,10 @@ class Policy(RestrictingNodeTransformer):
     def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
         if name is None:
             return
-        if attributes.is_ordinary_name(name):
-            if name.startswith("_tmp") and name[4:].isdigit():  # RestrictedPython's own variables
-                self.refuse(node, f"The name {name!r} is reserved.", "Choose another name.")
-            return
-        if not (allow_magic_methods and attributes.is_method_name(name)):
+        if name.startswith("_tmp") and name[4:].isdigit():  # RestrictedPython's own variables
+            self.refuse(node, f"The name {name!r} is reserved.", "Choose another name.")
+        may_be = attributes.is_method_name if allow_magic_methods else attributes.is_ordinary_name
+        if not may_be(name):
             self.refuse(node, *refusals.name(name))
 
     def check_function_argument_names(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
@@ -207,9 +206,8 @@ class Policy(RestrictingNodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         if isinstance(node.target, ast.Attribute) and node.target.attr in attributes.WATCHED:
-            name = node.target.attr
             # It reads, and no guard is asked.
-            self.refuse(node, f"`x.{name} += ...` is not available in a plan.", f"Write `x.{name} = x.{name} + ...`.")
+            self.refuse(node, *refusals.augmented_attribute(node.target.attr))
         return self._observed(node, self.node_contents_visit(node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:

@@ -89,6 +89,12 @@ def stored_attribute(spelled: str) -> tuple[str, str]:
     return f"Attribute {spelled!r} cannot be set in a plan.", hint
 
 
+def augmented_attribute(spelled: str) -> tuple[str, str]:
+    """Message and advice for `x.spelled += ...`."""
+    hint = f"Write `x.{spelled} = x.{spelled} + ...`."
+    return f"`x.{spelled} += ...` is not available in a plan.", hint
+
+
 def construct(node: ast.AST) -> tuple[str, str]:
     """Message and advice for syntax that plans do not have: what a newer Python may bring."""
     kind = type(node).__name__
