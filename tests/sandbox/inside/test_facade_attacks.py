@@ -144,6 +144,27 @@ def test_no_method_of_a_library_calls_the_class_of_what_is_not_its_object(sessio
     assert (run.error["type"], "found" in run.variables) == ("TypeError", False)
 
 
+def test_no_option_of_a_class_changes_its_name_between_check_and_use(session: PlanWorker) -> None:
+    run = session.run(
+        "def meta(*parts, **options): print('ESCAPED', parts)\n"
+        "class Option(str):\n"
+        "    asked = 0\n"
+        "    def __hash__(self):\n"
+        "        Option.asked += 1\n"
+        "        return hash('metaclass') if Option.asked > 2 else 5\n"
+        "class X(**{Option('metaclass'): meta}): pass"
+    )
+
+    assert (run.error["type"], run.output) == ("TypeError", "")
+
+
+def test_an_alias_cannot_be_made_to_stand_for_something_else(session: PlanWorker) -> None:
+    """What a base stands for is asked twice: once by the check, once by Python."""
+    run = session.run("import typing\nalias = typing.List[int]\ntype(alias).__init__(alias, ExceptionGroup, ())")
+
+    assert run.error["type"] == "PolicyError"
+
+
 def test_a_method_of_the_worker_takes_no_object_of_the_plan(session: PlanWorker) -> None:
     """`type(tool).later(x)` would call `x._start` with the frame of its caller."""
     run = session.run(

@@ -78,6 +78,7 @@ PLAN_MODULE = "__main__"
 _SELF = cast("Any", super).__self__  # what super() stands for
 _MADE_ONCE: tuple[Any, ...] = (property, staticmethod, classmethod, functools.cached_property, super)
 """Their `__init__`, called once more, would change what a library keeps."""
+_MODULES_OF_MADE_ONCE = frozenset({"typing", "dataclasses", "functools"})
 _NEVER = (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType)
 _WRITABLE = (BaseException, decimal.Context, textwrap.TextWrapper, calendar.Calendar)
 
@@ -209,7 +210,8 @@ def _described(target: Any) -> type:
 def _is_made_once(target: Any, value: Any) -> bool:
     kind = kind_of(target)
     is_one = kind is not super and issubclass(kind, _MADE_ONCE) and not _is_own_kind(kind)
-    return is_one or any(value is each.__init__ for each in _MADE_ONCE)
+    is_written = kind_of(value) is types.FunctionType and value.__module__ in _MODULES_OF_MADE_ONCE
+    return is_one or is_written or any(value is each.__init__ for each in _MADE_ONCE)
 
 
 def _watched(target: Any, name: str) -> Any:

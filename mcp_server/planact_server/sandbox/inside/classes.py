@@ -38,7 +38,8 @@ _CLASS_VARIABLE: Any = getattr(dataclasses, "_FIELD_CLASSVAR")  # noqa: B009 - p
 
 def build_class(body: Any, name: str, /, *bases: Any, **options: Any) -> Any:
     """What a `class` statement calls."""
-    if "metaclass" in options:
+    # A text of a plan's own class may say one name now and another one later.
+    if any(type(option) is not str or option == "metaclass" for option in options):
         raise TypeError("metaclass= is not available in a plan.")
     # What really becomes a base: `Generic[T]` and `Annotated[T, ...]` stand for other classes.
     true_bases = types.resolve_bases(bases)
@@ -80,6 +81,8 @@ def adopt(made: type) -> None:
     Its positional patterns are well on true instances; an abstract class or a protocol may claim any object
     (`register`), so it keeps the plain names only.
     """
+    for base in made.__bases__:  # once more: what an alias stands for could have changed
+        check_base(base)
     plan_classes.add(made)
     names: tuple[str, ...] = getattr(made, "__match_args__", ())
     if _claims_others(made) and not _are_plain(names):

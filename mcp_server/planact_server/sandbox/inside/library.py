@@ -53,4 +53,5 @@ def _checked(owner: type, method: Callable[..., Any]) -> Callable[..., Any]:
             raise TypeError(f"{method.__qualname__} needs a {owner.__name__!r} object, not {type(self).__name__!r}.")
         return method(self, *args, **options)
 
+    del checked.__wrapped__
     return checked
