@@ -179,6 +179,7 @@ RULES = {
     "vars and dir": real_builtins("vars", "dir"),
     "attrgetter": original_of("operator", "operator", "attrgetter", "methodcaller"),
     "wraps": original_of("functools", "functools", "wraps", "update_wrapper"),
+    "caches": original_of("functools", "functools", "lru_cache", "cache"),
     # Strings that read attributes.
     "format strings": everything(
         take_off("attributes", "_is_harmless", lambda template: True),

@@ -88,3 +88,27 @@ def test_an_object_may_have_an_attribute_obj(session: PlanWorker) -> None:
     run = session.run("class Holder:\n    def __init__(self): self.obj = 4\nHolder().obj")
 
     assert run.result == 4
+
+
+def test_functions_methods_and_classes_can_be_cached(session: PlanWorker) -> None:
+    run = session.run(
+        """
+import functools, math
+calls = []
+class Slow:
+    @functools.lru_cache(maxsize=None)
+    def double(self, x):
+        calls.append(x)
+        return 2 * x
+@functools.cache
+def fibonacci(n): return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+@functools.lru_cache
+def same(n): return n
+slow = Slow()
+doubled = [slow.double(1), slow.double(1)]
+[doubled, calls, fibonacci(50), same(1), same.cache_info().misses, fibonacci.__name__,
+ functools.cache(math.factorial)(5), functools.lru_cache(10)(int)("5")]
+"""
+    )
+
+    assert run.result == [[2, 2], [1], 12586269025, 1, 1, "fibonacci", 120, 5]

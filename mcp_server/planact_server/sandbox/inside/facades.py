@@ -116,6 +116,33 @@ def _wraps(wrapped: Any, assigned: object = (), updated: object = ()) -> Callabl
     return dress
 
 
+def _lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
+    """`functools.lru_cache`."""
+    if callable(maxsize):
+        return functools.lru_cache(128, typed)(_without_parts(maxsize))
+
+    def decorate(function: Any) -> Any:
+        return functools.lru_cache(maxsize, typed)(_without_parts(function))
+
+    return decorate
+
+
+def _cache(function: Any, /) -> Any:
+    return functools.lru_cache(None)(_without_parts(function))
+
+
+def _without_parts(function: Any) -> Any:
+    """A function to be cached: the cache copies the dict of what it is given, which of a class are its methods."""
+    if attributes.is_plan_function(function):
+        return function
+
+    def call(*args: Any, **options: Any) -> Any:
+        return function(*args, **options)
+
+    call.__name__ = str(getattr(function, "__name__", call.__name__))
+    return call
+
+
 def _update_wrapper(wrapper: Any, wrapped: Any, assigned: object = (), updated: object = ()) -> Any:  # noqa: ARG001
     return _wraps(wrapped)(wrapper)
 
@@ -258,7 +285,9 @@ def _modules() -> dict[str, Module]:
             _pick(textwrap, "TextWrapper wrap fill dedent indent shorten"),
             _pick(
                 functools,
-                "reduce partial lru_cache cache cmp_to_key cached_property",
+                "reduce partial cmp_to_key cached_property",
+                lru_cache=_lru_cache,
+                cache=_cache,
                 total_ordering=classes.total_ordering,
                 wraps=_wraps,
                 update_wrapper=_update_wrapper,
