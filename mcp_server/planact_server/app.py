@@ -14,6 +14,7 @@ from planact_bridge import Deadlines, Downstream, Eras, McpProblem, ServerSpec, 
 from planact_server.catalog.naming import server_names
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
+from planact_server.heap import return_large_blocks
 from planact_server.late_planner import LatePlanner
 from planact_server.plans.rights import PlanRights, facts_of
 from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
@@ -109,6 +110,7 @@ async def open_app(
     `planner` stands in for the one that is configured. What cannot be used (a broken pack, a server without its
     variable) is left out and listed in `problems`.
     """
+    return_large_blocks()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(config.state))
         packs, shipped, pack_problems = _packs(config)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 200
-REMEMBERED_BYTES = 64 * 1024 * 1024
+REMEMBERED_BYTES = 16 * 1024 * 1024
 """Finished runs kept in memory: how many, and what they may take together; the store keeps more."""
 
 CANCEL_SECONDS = 5.0

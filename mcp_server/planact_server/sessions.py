@@ -182,6 +182,7 @@ class Sessions:
         """Return the session's worker, a new one where it has none. Raises EngineError."""
         if session.worker is not None and session.worker.alive:
             return session.worker, None
+        await self.drop_worker(session)  # it died between two plans
         await self._make_room()
         session.worker = await self._engine.worker()
         if not session.begun:

@@ -1,5 +1,8 @@
 """Sessions outlive their workers: what comes back, what does not, and that the answer says so."""
 
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from planact_server.sandbox import Limits, Outcome, Resolution, ToolRequest, Unresolved
 from planact_server.sandbox.host import open_engine
+from planact_server.sandbox.worker import JailedWorker
 from planact_server.sessions import Recovered, Session, SessionError, Sessions
 from planact_server.store import Store
 from planact_tools import Attachment, JSONValue, ToolResult
@@ -151,3 +155,19 @@ async def test_the_least_used_session_gives_its_worker_up() -> None:
             await run(sessions, session, "n = 1")
         workers = [session.worker is not None for session in (first, second, third)]
     assert workers == [False, True, True]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+async def test_a_worker_that_died_between_two_plans_is_closed() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "n = 1")
+        dead = session.worker
+        assert isinstance(dead, JailedWorker)
+        os.kill(dead.pid, signal.SIGKILL)
+        with anyio.fail_after(20):
+            while dead.alive:
+                await anyio.sleep(0.01)
+        outcome, recovered = await run(sessions, session, "n")
+    assert (outcome.result, recovered) == (1, Recovered(kept=("n",), lost=()))
+    assert dead.closed

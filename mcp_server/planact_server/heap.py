@@ -1,0 +1,24 @@
+"""How the C library's heap of this process treats large blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+_M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 128 * 1024
+
+
+def return_large_blocks() -> None:
+    """Have each large block be memory of its own, which goes back to the system when it is freed.
+
+    glibc begins like that, but raises its threshold with every large block that is freed, up to 32 MB: from then on
+    the answers and frames of a long-lived server leave holes in one heap for each thread, and tens of MB are never
+    returned. Setting the threshold keeps it where it is. Elsewhere than on Linux with glibc this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes  # noqa: PLC0415 - only here, and not needed for the first answer
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
