@@ -2,8 +2,7 @@
 
 Host → worker
     {"type": "run", "source": str, "seconds": float, "cpu_seconds": float,
-                    "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int,
-                    "outline"?: {"session": [name], "python": [name]}}      only read it; `result` is what was found
+                    "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
     {"type": "restore", "variables": {name: value}, "definitions": {name: source}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
     {"type": "answer", "id": int, "value": value}
@@ -201,12 +200,10 @@ _MOST_KEYS = 20
 """More than any frame has."""
 
 
-def run(source: str, limits: Limits, outline: Mapping[str, JSONValue] | None = None) -> bytes:
-    """Tell a worker to run a plan; with `outline` only to read it, for somebody else to run."""
-    reading = {} if outline is None else {"outline": dict(outline)}
+def run(source: str, limits: Limits) -> bytes:
+    """Tell a worker to run a plan."""
     return _encode(
         {
-            **reading,
             "type": "run",
             "source": source,
             "seconds": limits.seconds,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import anyio
 
-from planact_server.sandbox import EngineError, Limits, Worker, requirements
+from planact_server.sandbox import EngineError, Limits, requirements
 from planact_server.sandbox.job_object import JobObject
 from planact_server.sandbox.launching import command
 from planact_server.sandbox.monty.source import MontySource, is_installed
@@ -22,7 +22,7 @@ if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
     from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONObject
@@ -38,43 +38,13 @@ CPU_SECONDS = 3600
 """A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
 
 
-class PooledWorker(Worker, Protocol):
-    """A worker as the pool sees it."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def layers(self) -> Mapping[str, bool | str]:
-        """Which isolation took. Known once it has started."""
-        ...
-
-    @property
-    def closed(self) -> bool:
-        """Whether `aclose` is through, and nothing is left of it."""
-        ...
-
-
-class PythonSource(Protocol):
-    """Starts workers whose plans run in Python."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def start(self) -> JailedWorker: ...
-
-    async def rest(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-
 class WorkerSource(Protocol):
     """Starts workers; knows nothing of pools."""
 
     @property
     def name(self) -> str: ...
 
-    async def start(self) -> PooledWorker:
+    async def start(self) -> JailedWorker:
         """Return a worker that serves. Raises EngineError."""
         ...
 
@@ -104,8 +74,8 @@ class PooledEngine:
         self._source = source
         self._warm = warm
         self._allow_weaker = allow_weaker
-        self._ready: deque[PooledWorker] = deque()
-        self._given: list[PooledWorker] = []
+        self._ready: deque[JailedWorker] = deque()
+        self._given: list[JailedWorker] = []
         self._layers: JSONObject = {}
         self._missing: dict[str, str] = {}
         self._filling: asyncio.Task[None] | None = None
@@ -126,7 +96,7 @@ class PooledEngine:
     def warning(self) -> str | None:
         return requirements.warning(self._missing) if self._missing else None
 
-    async def worker(self) -> PooledWorker:
+    async def worker(self) -> JailedWorker:
         """Return a fresh worker. Raises EngineError when none can be started, or the jail is too weak."""
         if self._closed:
             raise EngineError("The engine is closed.")
@@ -157,7 +127,7 @@ class PooledEngine:
             self._ready.clear()
             await self._source.aclose()
 
-    async def _start(self) -> PooledWorker:
+    async def _start(self) -> JailedWorker:
         worker = await self._source.start()
         self._layers = dict(worker.layers)
         self._missing = requirements.missing(worker.layers)
@@ -166,7 +136,7 @@ class PooledEngine:
             raise EngineError(requirements.refusal(self._missing))
         return worker
 
-    async def _ready_worker(self) -> PooledWorker | None:
+    async def _ready_worker(self) -> JailedWorker | None:
         while self._ready:
             worker = self._ready.popleft()
             if worker.alive:
@@ -233,16 +203,7 @@ def open_engine(
 
 def _source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> WorkerSource:
     if choice == "monty" or (choice == "auto" and sys.platform == "win32" and is_installed()):
-        return MontySource(
-            _python_source("auto", memory_bytes, cpu_seconds),
-            memory_bytes=memory_bytes,
-            cpu_seconds=cpu_seconds,
-            enclose=_enclosure(memory_bytes, cpu_seconds),
-        )
-    return _python_source(choice, memory_bytes, cpu_seconds)
-
-
-def _python_source(choice: EngineChoice, memory_bytes: int, cpu_seconds: int) -> PythonSource:
+        return MontySource(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
     rights: JSONObject = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
     if choice == "spawn" or (choice == "auto" and sys.platform == "win32"):
         return SpawnSource(

@@ -88,14 +88,8 @@ class JailedWorker:
             await self.aclose()
             raise
 
-    async def run(
-        self, source: str, *, host: PlanHost, limits: Limits, outline: Mapping[str, JSONValue] | None = None
-    ) -> Outcome:
-        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan.
-
-        With `outline` it is only read: `session` and `python` are the names that it has where it will be run, and the
-        result is what `inside.outline` found.
-        """
+    async def run(self, source: str, *, host: PlanHost, limits: Limits) -> Outcome:
+        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan."""
         self._refuse_when_busy()
         refused = _refusal(source, limits)
         if refused is not None:
@@ -108,7 +102,7 @@ class JailedWorker:
             self._connection.listen(run.receive, frame_bytes=limits.frame_bytes)
             self._be_patient(run, limits.seconds + GRACE_SECONDS)
             try:
-                await self._connection.send(wire.run(source, limits, outline))
+                await self._connection.send(wire.run(source, limits))
                 await run.until_over()
             finally:
                 watch.cancel()

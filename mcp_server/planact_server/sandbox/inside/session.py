@@ -21,7 +21,6 @@ from planact_server.sandbox.inside import (
     export,
     failures,
     memory,
-    outline,
     plan_builtins,
     policy,
     scopes,
@@ -93,9 +92,6 @@ class Session:
         self._result: Any = _NOTHING
         self._representer = export.Representer(self._interrupts)
         self._state_bytes = self._frame_bytes = 0
-        self._reading: Frame | None = None
-        """What is known where the plan runs, when it is only to be read."""
-
         self._full = False
         """True when the plan has used up its memory bit by bit."""
 
@@ -109,7 +105,6 @@ class Session:
         text = Text(frame["source"], f"<plan {len(self._texts) + 1}>")
         self._state_bytes, self._frame_bytes = frame["state_bytes"], frame["frame_bytes"]
         self._result = _NOTHING
-        self._reading = frame.get("outline")
         before = self._variables()
         self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
         self._prepared = None
@@ -179,12 +174,9 @@ class Session:
         failure: BaseException | None = None
         try:
             try:
-                if self._reading is not None:
-                    self._result = self._read(text, self._reading, max_bytes=max_bytes)
-                else:
-                    self._prepared = self._prepare(text, max_bytes=max_bytes)
-                    self._observer.begin_plan(text.filename, self._prepared.table)
-                    self._execute(self._prepared.code)
+                self._prepared = self._prepare(text, max_bytes=max_bytes)
+                self._observer.begin_plan(text.filename, self._prepared.table)
+                self._execute(self._prepared.code)
             except HostGone:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a plan raises is a result
@@ -198,22 +190,6 @@ class Session:
             self._interrupts.end()
             return failure or stop
         return failure
-
-    def _read(self, text: Text, wanted: Frame, *, max_bytes: int) -> dict[str, Any]:
-        """Read a plan that runs elsewhere. Raises Refused where it could not work there."""
-        tree = source.parse(text, max_bytes=max_bytes)
-        names = scopes.analyse(tree)
-        session, python = set(wanted["session"]), set(wanted["python"])
-        outside = checks.outside_names(names, session | python)
-        resolved = self.channel.resolve(outside) if outside else {}
-        problems = [
-            *checks.missing_imports(tree, text),
-            *checks.undefined(names, resolved, text, session, python),
-            *checks.wrong_uses(names, resolved, text, session | python),
-        ]
-        if problems:
-            raise Refused(*problems)
-        return outline.describe(tree, names, text)
 
     # ---- prepare ---------------------------------------------------------------------------------------------------
 

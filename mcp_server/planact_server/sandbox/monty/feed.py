@@ -77,12 +77,11 @@ class PlanFeed:
         resolved: Mapping[str, Resolution],
         earlier: Mapping[str, Outline],
         servers: dict[object, str],
+        told: Callable[[dict[str, Any]], object],
         computed_too_long: Callable[[], None],
     ) -> None:
         self.faults = Faults()
         self.stopped: tuple[Stop, str] | None = None
-        self.output: list[str] = []
-        self.bindings: dict[int, dict[str, None]] = {}
         self.unsure: list[tuple[int, CallSite]] = []
         """Calls whose names are bound only if the rest of their statement works, in order."""
 
@@ -93,13 +92,13 @@ class PlanFeed:
         self._limits = limits
         self._resolved = dict(resolved)
         self._servers = servers
+        self._told = told
         self._computed_too_long = computed_too_long
         self._computed = 0.0
         """Seconds between suspensions: all of them the plan's, as its process has nothing else to do."""
 
         self._output_bytes = 0
         self._calls = self._asks = self._names = 0
-        self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
         self._waits: set[anyio.CancelScope] = set()
         self._futures: dict[int, asyncio.Future[ExternalSettledResult]] = {}
 
@@ -190,7 +189,10 @@ class PlanFeed:
             if self._names > NAMES:
                 self.stop("limit", f"The plan has used up its {NAMES:,} names.")
                 return Unresolved()
-            self._resolved |= await self._host.resolve([name])
+            try:
+                self._resolved |= await self._host.resolve([name])
+            except LimitReached as reached:
+                self.stop("limit", str(reached))
         return self._resolved.get(name, Unresolved())
 
     # ---- calls -----------------------------------------------------------------------------------------------------
@@ -352,8 +354,7 @@ class PlanFeed:
             keywords=request.keywords,
             line=line,
         )
-        async with self._turns:
-            return await self._host.call(made)
+        return await self._host.call(made)
 
     # ---- what is observed ------------------------------------------------------------------------------------------
 
@@ -368,7 +369,7 @@ class PlanFeed:
         if site is None or not site.names:
             return
         if site.last_line is None:
-            self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
+            self._told({"type": "bound", "call": call, "names": list(site.names)})
         else:
             self.unsure.append((call, site))
 
@@ -376,13 +377,15 @@ class PlanFeed:
         """The plan is over: what stood in a statement that failed was not bound."""
         for call, site in self.unsure:
             if not any(site.line <= line <= (site.last_line or site.line) for line in failed_lines):
-                self.bindings.setdefault(call, {}).update(dict.fromkeys(site.names))
+                self._told({"type": "bound", "call": call, "names": list(site.names)})
         self.unsure.clear()
 
     def _print(self, _stream: str, text: str) -> None:
         room = self._limits.output_bytes - self._output_bytes
         body = text.encode("utf-8", "replace")
-        self.output.append(text if len(body) <= room else body[: max(0, room)].decode("utf-8", "ignore"))
+        kept = text if len(body) <= room else body[: max(0, room)].decode("utf-8", "ignore")
+        if kept:
+            self._told({"type": "output", "text": kept})
         self._output_bytes += len(body)
         if len(body) > room:
             self.stopped = self.stopped or ("limit", f"The plan printed more than {self._limits.output_bytes:,} bytes.")

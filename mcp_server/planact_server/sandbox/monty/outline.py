@@ -1,15 +1,13 @@
 """A plan's text, as it was read before it runs in Monty: where its calls are, what they bind, what it defines.
 
-The reading is done by a jailed Python worker that runs nothing: a plan's text alone can keep a parser busy for minutes.
+A plan's text alone can keep a parser busy for minutes, so it is read where the host can put an end to it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import ConfigDict, Field, Strict, TypeAdapter
-from pydantic.dataclasses import dataclass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside.source import Text
 
@@ -22,9 +20,6 @@ Span = tuple[int, int]
 AWAIT = "await "
 CAUGHT = "planact_caught"
 """The helper that is put around a caught ToolError, to have its facts."""
-
-_Offset = Annotated[int, Strict(), Field(ge=0)]
-_Call = tuple[_Offset, _Offset, bool, list[str], int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,28 +37,24 @@ class CallSite:
     """Where a statement ends that has to work before they are bound; None where nothing can go wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What `inside.outline` tells."""
 
-    calls: list[_Call]
+    calls: list[tuple[int, int, bool, list[str], int | None]]
     bound: list[str]
     stores: list[tuple[int, list[str]]]
     has_result: bool
-    errors: list[tuple[_Offset, _Offset]]
-    coroutine: _Offset | None
+    errors: list[tuple[int, int]]
+    coroutine: int | None
     definitions: list[tuple[str, int, str]]
-
-
-_FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
 
 
 class Outline:
     """One plan, read."""
 
-    def __init__(self, source: str, filename: str, facts: Any) -> None:
-        """Raises ValueError for facts that nobody honest tells."""
-        found = _FACTS.validate_python(facts)
+    def __init__(self, source: str, filename: str, facts: dict[str, Any]) -> None:
+        found = Facts(**facts)
         self.text = Text(source, filename)
         self.bound: Collection[str] = found.bound
         self.has_result = found.has_result

@@ -13,62 +13,61 @@ from planact_server.sandbox import (
     NO_DEFINITIONS,
     Checkpoint,
     EngineError,
+    LimitReached,
     Limits,
     Outcome,
     PlanError,
     PlanHost,
-    Resolution,
 )
-from planact_server.sandbox.monty import failures, language, values
+from planact_server.sandbox.inside.source import Refused
+from planact_server.sandbox.monty import failures, language, reading, values
 from planact_server.sandbox.monty.feed import PlanFeed, Stop
-from planact_server.sandbox.monty.names import Names
-from planact_server.sandbox.monty.outline import Outline
 from planact_server.sandbox.monty.variables import State, Variables
-from planact_server.sandbox.plan_run import LOST_HINT
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from planact_server.sandbox.monty.outline import Outline
     from planact_server.sandbox.monty.process import MontyProcess
-    from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONValue
 
-GRACE_SECONDS = 2.0
-"""Between asking a plan to stop and ending its process. Only a plan that asks for something notices the first."""
-
-READ_SECONDS = 10.0
-READ_BYTES = 8 * 1024 * 1024
+GRACE_SECONDS = 1.0
+"""Between the end of a plan's CPU time and that of its Monty: only a plan that asks for something stops sooner."""
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 
+_LOST_HINT = (
+    "Calls and output up to here are kept; what the plan did to variables is not. The session goes on from before it,"
+    " and its next answer names under `recovered` what was kept and what was lost."
+)
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
 
 
 class MontyWorker:
     """One session in a process of its own. Whoever started the process hands it over; `aclose` ends it."""
 
-    def __init__(self, process: MontyProcess, reader: JailedWorker) -> None:
-        """`reader` reads plans and runs none."""
+    def __init__(self, process: MontyProcess) -> None:
         self.closed = False
         self._process = process
-        self._reader = reader
         self._variables = Variables(process, lose=self._lose)
         self._checkpoint: tuple[bytes, State] | None = None
         self._servers: dict[object, str] = {}
         self._run: PlanFeed | None = None
         self._task: asyncio.Task[Outcome] | None = None
         self._stopped: tuple[Stop, str] | None = None
-        self._interrupting: asyncio.Task[None] | None = None
         self._lost: Loss | None = None
         process.when_ended(self._wake)
 
     @property
     def layers(self) -> Mapping[str, bool | str]:
-        """Those of both processes: a layer that the reader lacks is lacking."""
-        lacking = {name: f"of the reader: {why}" for name, why in self._reader.layers.items() if why is not True}
-        own = self._process.layers
-        return {**own, **{name: why for name, why in lacking.items() if own.get(name) is True}}
+        """Which isolation took."""
+        return self._process.layers
+
+    @property
+    def lost(self) -> Loss:
+        """Why the worker is gone."""
+        return self._lost or Loss(status="error", reason="The worker is gone.")
 
     @property
     def pid(self) -> int:
@@ -76,7 +75,7 @@ class MontyWorker:
 
     @property
     def alive(self) -> bool:
-        return self._lost is None and not self.closed and self._process.alive and self._reader.alive
+        return self._lost is None and not self.closed and self._process.alive
 
     async def start(self) -> None:
         """Give the session what every session has. Raises EngineError, with the worker closed."""
@@ -86,13 +85,15 @@ class MontyWorker:
             await self.aclose()
             raise
 
-    async def run(self, source: str, *, host: PlanHost, limits: Limits) -> Outcome:
-        """Run one plan. `limits.memory_bytes` was fixed when the worker started; the rest holds for this plan."""
+    async def run(
+        self, source: str, *, host: PlanHost, limits: Limits, told: Callable[[dict[str, Any]], object]
+    ) -> Outcome:
+        """Run one plan; `told` gets a frame for what it prints and binds, as soon as that is known."""
         self._refuse_when_busy()
         if not self.alive:
             return self._gone(Outcome(status="error"))
         self._stopped = None
-        task = self._task = asyncio.create_task(self._run_plan(source, host, limits))
+        task = self._task = asyncio.create_task(self._run_plan(source, host, limits, told))
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -103,10 +104,6 @@ class MontyWorker:
         finally:
             self._task = self._run = None
         return task.result()
-
-    def so_far(self) -> Outcome:
-        """Return what is known of the running plan."""
-        return _observed(self._run) if self._run is not None else Outcome(status="ok")
 
     async def interrupt(self) -> None:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
@@ -167,20 +164,24 @@ class MontyWorker:
             if self._task is not None:
                 await asyncio.wait([self._task])
             await self._process.aclose()
-            await self._reader.aclose()
         self.closed = True
 
     # ---- a plan ----------------------------------------------------------------------------------------------------
 
-    async def _run_plan(self, source: str, host: PlanHost, limits: Limits) -> Outcome:
+    async def _run_plan(
+        self, source: str, host: PlanHost, limits: Limits, told: Callable[[dict[str, Any]], object]
+    ) -> Outcome:
         clock = asyncio.get_running_loop().call_later(
             limits.seconds, self._stop, "timeout", f"The plan ran longer than {limits.seconds:g} seconds."
         )
         try:
-            read = await self._read(source, host, limits)
-            if isinstance(read, Outcome):
-                return read
-            outline, resolved = read
+            outline, resolved = await reading.read(
+                source,
+                f"<python-input-{self._variables.state.feeds}>",
+                host=host,
+                session=self._variables.state.present,
+                max_bytes=limits.source_bytes,
+            )
             run = self._run = PlanFeed(
                 self._process.session,
                 outline,
@@ -189,32 +190,22 @@ class MontyWorker:
                 resolved=resolved,
                 earlier=self._variables.state.outlines,
                 servers=self._servers,
+                told=told,
                 computed_too_long=lambda: self._stop(
                     "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
                 ),
             )
             run.stopped = self._stopped  # maybe before it could begin
             return await self._outcome(run, outline, limits)
+        except Refused as refused:
+            errors = tuple(PlanError(**problem.as_json()) for problem in refused.problems)
+            status = "limit" if refused.status == "limit" else "refused"
+            return Outcome(status=status, errors=errors, functions=self._variables.state.functions)
+        except LimitReached as reached:
+            error = PlanError(type="LimitReached", message=str(reached))
+            return Outcome(status="limit", errors=(error,), functions=self._variables.state.functions)
         finally:
             clock.cancel()
-
-    async def _read(
-        self, source: str, host: PlanHost, limits: Limits
-    ) -> tuple[Outline, Mapping[str, Resolution]] | Outcome:
-        """Have the plan read. Returns an outcome where it cannot be run."""
-        plan = source.replace("\r\n", "\n").replace("\r", "\n")  # Monty counts bytes of what it is given
-        names = Names(host)
-        known: dict[str, JSONValue] = {"session": list(self._variables.state.present), "python": list(language.KNOWN)}
-        within = dataclasses.replace(limits, seconds=min(limits.seconds, READ_SECONDS), state_bytes=READ_BYTES)
-        read = await self._reader.run(plan, host=names, limits=within, outline=known)
-        if read.worker_lost is not None:
-            self._lose(Loss(status="error", reason=read.worker_lost))
-        if read.status != "ok":
-            return dataclasses.replace(read, functions=self._variables.state.functions)
-        if read.truncated:
-            large = PlanError(type="LimitReached", message="The plan has too many calls.", hint="Split it.")
-            return Outcome(status="limit", errors=(large,), functions=self._variables.state.functions)
-        return Outline(plan, f"<python-input-{self._variables.state.feeds}>", read.result), names.found
 
     async def _outcome(self, run: PlanFeed, outline: Outline, limits: Limits) -> Outcome:
         if run.stopped is not None:
@@ -223,8 +214,8 @@ class MontyWorker:
         try:
             result = await run.run()
         except MontyCrashedError as crash:
-            self._lose(self._why(run, crash, limits))
-            return self._gone(_observed(run))
+            self._lose(self._why(run, crash))
+            return self._gone(Outcome(status="ok"))
         except (MontySyntaxError, MontyRuntimeError) as error:
             if isinstance(error, MontySyntaxError) or failures.is_unknown_syntax(error):
                 problem = failures.unknown_syntax(error, outline)
@@ -232,7 +223,7 @@ class MontyWorker:
             return await self._failed(run, error, outline, limits)
         except (MontyError, RuntimeError) as error:
             self._lose(Loss(status="error", reason=f"The worker does not keep to its protocol: {error}"))
-            return self._gone(_observed(run))
+            return self._gone(Outcome(status="ok"))
         run.settle_bindings(set())
         return await self._left(run, outline, limits, result=result)
 
@@ -256,7 +247,7 @@ class MontyWorker:
         state = self._variables.state
         state.outlines[outline.text.filename] = outline
         state.names |= dict.fromkeys(outline.bound)
-        observed = _observed(run)
+        observed = Outcome(status="ok")
         try:
             kept, functions = await self._variables.read()
         except EngineError:
@@ -308,10 +299,11 @@ class MontyWorker:
         self._stopped = status, message
         run = self._run
         if run is None:
-            self._interrupting = asyncio.create_task(self._reader.interrupt())
             return
         run.stop(status, message)
-        asyncio.get_running_loop().call_later(GRACE_SECONDS if status == "cancelled" else 0.1, self._end, run)
+        if status == "limit":
+            # The host ends what is deaf to its deadline or to being cancelled; it does not see Monty's CPU time.
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._end, run)
 
     def _wake(self) -> None:
         """The process has ended: who waits for something outside would never notice."""
@@ -322,21 +314,12 @@ class MontyWorker:
         if self._run is run:
             self._process.kill()
 
-    def _why(self, run: PlanFeed, crash: MontyCrashedError, limits: Limits) -> Loss:
+    def _why(self, run: PlanFeed, crash: MontyCrashedError) -> Loss:
         if self._lost is not None:
             return self._lost
-        match run.stopped:
-            case ("timeout", _):
-                what = f"The plan did not stop at its deadline of {limits.seconds:g} s"
-                return Loss(status="timeout", reason=f"{what}; its worker was killed.")
-            case ("limit", _):
-                what = f"The plan did not stop after {limits.cpu_seconds:g} s of CPU time"
-                return Loss(status="limit", reason=f"{what}; its worker was killed.")
-            case ("cancelled", _):
-                what = f"The plan did not stop within {GRACE_SECONDS:g} s of being cancelled"
-                return Loss(status="cancelled", reason=f"{what}; its worker was killed.")
-            case _:
-                return self._process.loss(str(crash))
+        if run.stopped is not None and run.stopped[0] == "limit":
+            return Loss(status="limit", reason=run.stopped[1])
+        return self._process.loss(str(crash))
 
     def _lose(self, why: Loss) -> None:
         if self._lost is None:
@@ -344,8 +327,8 @@ class MontyWorker:
         self._process.kill()
 
     def _gone(self, observed: Outcome) -> Outcome:
-        lost = self._lost or Loss(status="error", reason="The worker is gone.")
-        error = PlanError(type="WorkerLost", message=lost.reason, hint=LOST_HINT)
+        lost = self.lost
+        error = PlanError(type="WorkerLost", message=lost.reason, hint=_LOST_HINT)
         return dataclasses.replace(
             observed, status=lost.status, errors=(*observed.errors, error), worker_lost=lost.reason
         )
@@ -356,11 +339,6 @@ class MontyWorker:
 
 
 _RESULT = "result."
-
-
-def _observed(run: PlanFeed) -> Outcome:
-    bindings = {call: tuple(names) for call, names in run.bindings.items()}
-    return Outcome(status="ok", output="".join(run.output), bindings=bindings)
 
 
 def _errors(
