@@ -59,6 +59,12 @@ LIFTED = {
 """What a limit is without it: enough for an attack to show what it would have. Of seconds it gets `PATIENCE` times
 as many."""
 
+SECONDS_TO_ARRIVE = 30.0
+"""For attacks that are about something else than time."""
+
+OWN_PROCESS = "a process of its own"
+"""What holds an attack that breaks its interpreter whatever the rules are: nobody else is in there."""
+
 SLACK_SECONDS = 10.0
 """On top of the deadline and its grace: these tests share their machine."""
 
@@ -275,6 +281,8 @@ async def _miss(attack: Attack, engines: Engines) -> str | None:
     lifted = {guard: LIFTED[guard] for guard in attack.guards if guard in LIFTED}
     if "seconds" in lifted:
         lifted |= {"seconds": PATIENCE * limits.seconds, "cpu_seconds": PATIENCE * limits.seconds}
+    if lifted and attack.reaches == "marker":
+        lifted |= {"seconds": SECONDS_TO_ARRIVE, "cpu_seconds": SECONDS_TO_ARRIVE}
     limits = replace(limits, **lifted)
     inside = [guard for guard in attack.guards if guard in RULES]
     source = f"{FIRST_LINE}{'; '.join(inside)}\n{attack.code}" if inside else attack.code

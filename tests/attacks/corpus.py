@@ -32,6 +32,9 @@ class Attack:
     """The class, which is the name of its file."""
 
     code: str
+    written: str
+    """The code as it stands in its file: for a text of 200 kB an expression that makes it."""
+
     guards: tuple[str, ...]
     """The rules that stop it. Without them it reaches its target; several where one stands behind another."""
 
@@ -61,14 +64,16 @@ def everything() -> list[Attack]:
 
 
 def _attack(name: str, kind: str, entry: dict[str, Any]) -> Attack:
-    unknown = entry.keys() - {"code", "guard", "reaches", "expectation", "monty", "native"}
+    unknown = entry.keys() - {"code", "source", "guard", "reaches", "expectation", "monty", "native"}
     if unknown:
         raise ValueError(f"The attack {name!r} in {kind!r} has the unknown fields {sorted(unknown)}.")
     guard: str | list[str] = entry.get("guard", [])
+    written: str = (entry.get("code") or entry["source"]).lstrip("\n")
     return Attack(
         id=name,
         kind=kind,
-        code=entry["code"].lstrip("\n"),
+        code=written if "code" in entry else eval(written),
+        written=written,
         guards=(guard,) if isinstance(guard, str) else tuple(guard),
         reaches=entry.get("reaches", "marker"),
         ends=frozenset(entry["expectation"].split("|")),
@@ -93,6 +98,7 @@ def load_shared(path: Path) -> list[Attack]:
             id=entry["id"],
             kind=entry["category"],
             code=entry["code"],
+            written=entry["code"],
             guards=(),
             reaches="marker",
             ends=_SHARED_ENDS[entry["expectation"]],
@@ -100,6 +106,11 @@ def load_shared(path: Path) -> list[Attack]:
         )
         for entry in entries
     ]
+
+
+def essence(attack: Attack) -> str:
+    """Return what an attack is, names and constants aside. One that is made from an expression is that expression."""
+    return normalised(attack.code) if attack.code == attack.written else re.sub(r"[\d_]+", "0", attack.written)
 
 
 def normalised(code: str) -> str:
