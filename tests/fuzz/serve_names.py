@@ -31,6 +31,9 @@ def _methods(room: Room) -> Iterator[str]:
 def main() -> None:
     answers = child.prepare()
     room = Room()
+    for name in sys.argv[1:]:
+        module, _, leaf = name.rpartition(".")
+        vars(room.modules[module])[leaf] = len
 
     def answer(_request: child.Request) -> dict[str, Any]:
         return {"findings": names(room)}

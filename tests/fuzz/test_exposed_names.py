@@ -27,8 +27,8 @@ def _is_here(versions: str) -> bool:
     return (sys.version_info < version) if newest else (sys.version_info >= version)
 
 
-def _exposed() -> list[str]:
-    child = Child("fuzz.serve_names")
+def _exposed(*more: str) -> list[str]:
+    child = Child("fuzz.serve_names", *more)
     try:
         return child.ask({})
     finally:
@@ -41,6 +41,10 @@ def test_every_exposed_name_is_listed_and_every_listed_name_is_exposed() -> None
     assert [name for name in exposed if name not in listed] == [], "exposed, and nobody has looked at it"
     assert [name for name in listed if name not in exposed] == [], "listed, and gone"
     assert len(listed) == len(set(listed))
+
+
+def test_a_new_name_in_a_module_is_seen() -> None:
+    assert [name for name in _exposed("math.length") if name not in _listed()] == ["math.length"]
 
 
 def test_the_names_are_those_that_the_guard_lets_pass() -> None:

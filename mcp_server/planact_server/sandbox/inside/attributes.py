@@ -3,8 +3,8 @@
 A plain public name compiles to a plain attribute access, at CPython's speed. That is safe as long as no object that a
 plan can reach has a public attribute of that name that leads to a module, a frame, a code object, a traceback or the
 globals of a function. The public names that do lead there belong to frames, tracebacks, generators, coroutines and code
-objects (`FORBIDDEN`), or are the few in `WATCHED`; `tests/sandbox/inside` walks everything that is exposed and checks
-this mechanically. Every name that begins with an underscore goes through `guarded_getattr`.
+objects (`FORBIDDEN`), or are the few in `WATCHED`; `tests/fuzz` calls everything that is exposed and checks this
+mechanically. Every name that begins with an underscore goes through `guarded_getattr`.
 """
 
 from __future__ import annotations
