@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from itertools import accumulate
-from typing import TYPE_CHECKING, cast
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
     from planact_tools import JSONValue
@@ -17,11 +16,14 @@ if TYPE_CHECKING:
 MOST_LEVELS = 100
 """Nesting that hosts can be expected to parse; several stop at 128."""
 
+LARGE_NODES = 10_000
+LARGE_CHARS = 1_000_000
+
 TOO_DEEP = "… nested too deeply"
 
 _MOST_BITS = 4_096
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"[\[\]{}]")
+_NESTING = (list, dict, tuple)
+Nested: TypeAlias = "list[object] | dict[object, object] | tuple[object, ...]"
 
 
 def json_text(value: JSONValue) -> str:
@@ -37,12 +39,26 @@ def plain_text(value: JSONValue) -> tuple[JSONValue, str]:
     try:
         text = _dumps(value)
         text.encode()
-        if _levels(text) <= MOST_LEVELS:
+        if text.count("[") + text.count("{") <= MOST_LEVELS or _is_shallow(value):
             return value, text
     except (ValueError, TypeError, RecursionError):
         pass  # NaN, a lone surrogate, a huge number, a key that is no string, endless nesting
     sound = plain(value)
     return sound, _dumps(sound)
+
+
+def is_large(value: object) -> bool:
+    """Say whether looking through a value takes long enough to be felt by others who wait."""
+    nodes = characters = 0
+    level: list[object] = [value]
+    while level:
+        nodes += len(level)
+        characters += sum(len(each) for each in level if isinstance(each, str))
+        if nodes > LARGE_NODES or characters > LARGE_CHARS:
+            return True
+        nested = cast("list[Nested]", [each for each in level if isinstance(each, _NESTING)])
+        level = list(chain.from_iterable(each.values() if isinstance(each, dict) else each for each in nested))
+    return False
 
 
 def size_of(value: JSONValue) -> int:
@@ -96,8 +112,12 @@ def _sound(text: str) -> str:
     return text
 
 
-def _levels(text: str) -> int:
-    if text.count("[") + text.count("{") <= MOST_LEVELS:
-        return 0
-    brackets = _BRACKET.findall(_STRING.sub("", text))
-    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+def _is_shallow(value: object) -> bool:
+    """Say whether a value nests at most `MOST_LEVELS` deep. Level by level: no text of any kind makes it slow."""
+    level: list[object] = [value]
+    for _ in range(MOST_LEVELS + 1):
+        nested = cast("list[Nested]", [each for each in level if isinstance(each, _NESTING)])
+        if not nested:
+            return True
+        level = list(chain.from_iterable(each.values() if isinstance(each, dict) else each for each in nested))
+    return False

@@ -22,7 +22,7 @@ from planact_server import __version__
 from planact_server.answer import is_error, shrink, value_at
 from planact_server.blocks import content_block
 from planact_server.executor import Executor, Reply, refusal
-from planact_server.plain_json import json_text
+from planact_server.plain_json import is_large, json_text
 from planact_server.request import DEFAULT_MAX_CHARS, INPUT_SCHEMA, RequestError, read_request
 from planact_server.runs import ProgressListener, RunError, Runs
 
@@ -146,6 +146,8 @@ class PlanactServer:
         reply = await self._executor.execute(
             request, client=client_of(context), listener=_progress_listener(context.session)
         )
+        if is_large(reply.answer):  # a plan's values may be anything, and other clients wait meanwhile
+            return await asyncio.to_thread(_result, reply, request.max_chars)
         return _result(reply, request.max_chars)
 
     async def _list_resources(

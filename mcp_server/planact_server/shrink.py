@@ -59,18 +59,20 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
     whole = cast("JSONObject", sound)
     if len(text) <= budget:
         return whole
+    ruler = _Ruler()
     notes = _Notes(
         whole=whole,
+        ruler=ruler,
         link=link if isinstance(whole.get("run"), str) else None,
         earlier={str(entry["path"]): entry for entry in cast("list[JSONObject]", whole.get("truncated", []))},
     )
     room = max(budget // 3 if budget < _FEW_NOTES * 3 else _FEW_NOTES, min(budget // 5, 4_000))
-    parts = [part for part in _entries(whole) if part.key != "truncated"]
+    parts = [part for part in _entries(whole, ruler) if part.key != "truncated"]
     body: JSONObject = {}
     entries: list[JSONObject] = []
     # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
     for _ in range(2):
-        cutter = _Cutter()
+        cutter = _Cutter(ruler)
         body = _body(parts, budget - room, cutter)
         entries = notes.within(cutter.cut_paths, room)
         room = max(_LEAST_NOTE, _noted_size(entries))
@@ -113,10 +115,29 @@ class _Part:
         return min(self.size, max(shortest, floor))
 
 
+class _Ruler:
+    """Measures the parts of one value, each once. They stay where they are as long as this is used."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+
+    def size(self, value: JSONValue) -> int:
+        if not isinstance(value, list | dict | str):
+            return _size(value)
+        if id(value) not in self._sizes:
+            self._sizes[id(value)] = _size(value)
+        return self._sizes[id(value)]
+
+    def note(self, value: JSONValue, size: int) -> None:
+        """Take in a size that follows from another one."""
+        self._sizes[id(value)] = size
+
+
 @dataclass(slots=True)
 class _Cutter:
     """Cuts values and remembers where."""
 
+    ruler: _Ruler
     cut_paths: dict[Path, int] = field(default_factory=dict[Path, int])
     """Where something was left out → the full size of what was there."""
 
@@ -135,8 +156,10 @@ class _Cutter:
 
     def _cut_list(self, items: list[JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
         marker = f"{MARKER} {len(items)} more"
+        if len(items) == 1:
+            self.ruler.note(items[0], size - 2)
         # A tenth of the room for each: better a few records that can be read than many that cannot.
-        kept = _fill(_items(items), len(items), room, marker=_size(marker) + 2, floor=room // 10)
+        kept = _fill(_items(items, self.ruler), len(items), room, marker=_size(marker) + 2, floor=room // 10)
         short = [self.cut(p.value, p.size, share, (*path, p.key), level=level + 1) for p, share in kept]
         if len(kept) < len(items):
             self.cut_paths[path] = size
@@ -146,8 +169,11 @@ class _Cutter:
     def _cut_dict(self, table: dict[str, JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
         marker = f"{len(table)} more"
         overhead = _size(MARKER) + _size(marker) + 4
+        if len(table) == 1:
+            [(key, value)] = table.items()
+            self.ruler.note(value, size - 4 - _size(key))
         # Names are worth more than values: a variable that is not even named is lost to the reader.
-        kept = _fill(_entries(table), len(table), room, marker=overhead, floor=room // 80)
+        kept = _fill(_entries(table, self.ruler), len(table), room, marker=overhead, floor=room // 80)
         short: JSONObject = {}
         for part, share in kept:
             short[part.label] = self.cut(part.value, part.size, share, (*path, part.key), level=level + 1)
@@ -217,19 +243,19 @@ def _level(parts: Sequence[_Part], room: int) -> int:
     return low
 
 
-def _items(items: Sequence[JSONValue]) -> Iterator[_Part]:
+def _items(items: Sequence[JSONValue], ruler: _Ruler) -> Iterator[_Part]:
     for index, item in enumerate(items):
-        yield _Part(key=index, label="", value=item, overhead=2, size=_size(item))
+        yield _Part(key=index, label="", value=item, overhead=2, size=ruler.size(item))
 
 
-def _entries(table: JSONObject) -> Iterator[_Part]:
+def _entries(table: JSONObject, ruler: _Ruler) -> Iterator[_Part]:
     for index, (key, value) in enumerate(table.items()):
         label = key
         if len(key) > _LONGEST_KEY or _size(key) > _LONGEST_KEY:
             label = f"{_prefix(key, _LONGEST_KEY - 20)}{MARKER} key {index}"
         # The marker's own key is taken; a value that has it counts as left out.
         if key != MARKER:
-            yield _Part(key=key, label=label, value=value, overhead=_size(label) + 4, size=_size(value))
+            yield _Part(key=key, label=label, value=value, overhead=_size(label) + 4, size=ruler.size(value))
 
 
 def _cut_text(text: str, room: int) -> str:
@@ -276,6 +302,7 @@ class _Notes:
     """Writes `truncated`: as many paths as there is room for, else the larger wholes that they are in."""
 
     whole: JSONObject
+    ruler: _Ruler
     link: Callable[[str], str] | None
     earlier: Mapping[str, JSONObject]
     """What was too large already when the answer was made, by path."""
@@ -305,7 +332,7 @@ class _Notes:
         value: JSONValue = self.whole
         for part in path:
             value = cast("dict[str | int, JSONValue]", value)[part]
-        entry: JSONObject = {"path": written, "size": cut.get(path) or _size(value)}
+        entry: JSONObject = {"path": written, "size": cut.get(path) or self.ruler.size(value)}
         if link is not None:
             entry["resource"] = link(written)
         return entry

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from planact_server.answer import CallRecord, build_answer, shrink, value_at
+from planact_server.plain_json import is_large
 from planact_server.sandbox import Outcome, PlanError
 from planact_tools import JSONObject, JSONValue
 
@@ -365,3 +366,26 @@ def test_what_was_cut_is_listed_at_its_place_or_above(whole: JSONObject) -> None
     for key in sound:
         if key != "truncated" and short.get(key) != sound[key]:
             assert key in listed or "" in listed
+
+
+HUGE = {
+    "text that looks like nesting": ',[{"\\' * 1_000_000,
+    "many numbers": [1.5] * 300_000,
+    "many chains": [nested(99) for _ in range(2_000)],
+    "few chains of much": [[[[[[list(range(30_000))]]]]]] * 8,
+}
+
+
+@pytest.mark.parametrize("value", HUGE.values(), ids=HUGE)
+def test_values_made_to_be_slow_are_cut_in_a_moment(value: JSONValue) -> None:
+    begun = time.process_time()
+    short = shrink(answer(result=value), 20_000, link=link)
+
+    assert len(text(short)) <= 20_000
+    assert time.process_time() - begun < 5  # seconds of CPU time; it was 20 and more
+
+
+def test_large_is_what_takes_long_to_look_through() -> None:
+    assert not is_large({"a": [1, 2, {"b": "text"}]})
+    assert is_large([0] * 20_000)
+    assert is_large({"a": ["x" * 600_000, {"b": "x" * 600_000}]})
