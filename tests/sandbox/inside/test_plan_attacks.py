@@ -79,6 +79,19 @@ def test_no_way_around_the_guard_is_left(session: PlanWorker, source: str) -> No
     assert (run.status, run.output) == ("error", "")
 
 
+LEAVES = {
+    "when it is shown": "class A:\n    def __repr__(self): raise SystemExit\nA()",
+    "when it is closed": "import asyncio\nasync def f():\n    try: await asyncio.sleep(9)\n"
+    "    finally: raise KeyboardInterrupt\ntask = asyncio.create_task(f())\nawait asyncio.sleep(0)",
+}
+
+
+@pytest.mark.parametrize("source", LEAVES.values(), ids=LEAVES)
+def test_a_plan_that_wants_to_leave_ends_its_worker_never(session: PlanWorker, source: str) -> None:
+    assert session.run(source).status == "ok"
+    assert session.run("'still here'").result == "still here"
+
+
 def test_a_deep_copy_does_not_take_the_worker_apart(session: PlanWorker) -> None:
     run = session.run(
         "import asyncio, copy\nkept = {}\nasync def f(): return 1\ntask = asyncio.create_task(f())\n"

@@ -127,6 +127,8 @@ def _as_dataclass(plain: Any, options: dict[str, Any]) -> type:
             raise TypeError(f"{name!r} cannot name a field.")
         if not attributes.is_ordinary_name(name):
             raise TypeError(f"{name!r} cannot name a field in a plan.")
+        if _is_shared(getattr(plain, name, None), name):
+            raise TypeError(f"The field {name!r} is a field of another class. Call field() for each.")
     _check_names(names, plain.__mro__)
     made = cast("type", dataclasses.dataclass(**{**options, "match_args": False})(plain))
     if options.get("match_args", True) and "__match_args__" not in vars(made):
@@ -138,6 +140,11 @@ def _as_dataclass(plain: Any, options: dict[str, Any]) -> type:
         )
     adopt(made)  # slots=True makes a new class
     return made
+
+
+def _is_shared(value: Any, name: str) -> bool:
+    """Say whether it is a field of another class by another name: it would take this name there too, unseen."""
+    return isinstance(value, dataclasses.Field) and cast("Any", value).name not in (None, name)
 
 
 def total_ordering(cls: Any) -> Any:

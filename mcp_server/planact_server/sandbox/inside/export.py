@@ -28,6 +28,7 @@ from planact_server.sandbox.inside.attributes import kind_of
 from planact_server.sandbox.inside.facades import Module
 from planact_server.sandbox.inside.interrupts import PlanStopped
 from planact_server.sandbox.inside.tools import AskModel, CallTool, Placeholder, Server, Tool
+from planact_server.sandbox.inside.wire import HostGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -184,7 +185,9 @@ class Representer:
         except PlanStopped:
             self._slow += 1
             return None
-        except Exception:  # noqa: BLE001 - a plan's __repr__ may raise anything
+        except HostGone:
+            raise
+        except BaseException:  # noqa: BLE001 - a plan's __repr__ may raise anything, SystemExit too
             return None
 
 

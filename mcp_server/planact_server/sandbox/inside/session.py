@@ -6,7 +6,6 @@ Reads like a run: prepare (check, compile, look names up), run, conclude (export
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import os
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
 from planact_server.sandbox.inside.restoring import Restoring
 from planact_server.sandbox.inside.source import Problem, Refused, Text
-from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
+from planact_server.sandbox.inside.trampoline import Future, Loop
 from planact_server.sandbox.inside.wire import Frame, HostGone, encode
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Session:
         self.channel.flush()
         del failure  # its traceback holds whatever the plan's functions held
         self.exhausted = self._interrupts.cpu_spent or (self._full and self._is_exhausted())
-        return done
+        return {**done, "last": True} if self.exhausted else done
 
     def restore(self, variables: Mapping[str, Any], sources: Mapping[str, str]) -> Frame:
         """Put data of an earlier worker back, and what the sources can define again."""
@@ -287,8 +286,12 @@ class Session:
 
     def _finish_tasks(self) -> None:
         """Close what was started and never awaited: that runs the plan's `finally` blocks, under its deadline."""
-        with contextlib.suppress(Exception, PlanStopped, CancelledError):  # the plan has ended already
+        try:
             self._loop.reset()
+        except HostGone:
+            raise
+        except BaseException:  # noqa: BLE001 - the plan has ended already, whatever its `finally` blocks raise
+            return
 
     def _keep_result(self, value: Any) -> Any:
         self._result = value
@@ -408,5 +411,5 @@ class Session:
         memory.release()
         done = self._conclude(before, None)
         self.channel.flush()
-        self._wire.send(done)
+        self._wire.send({**done, "last": True})
         os._exit(0)
