@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 LIMITS = Limits(
-    seconds=3,
-    cpu_seconds=1,
+    seconds=6,
+    cpu_seconds=2,
     memory_bytes=96 * 2**20,
     output_bytes=20_000,
     calls=100,
@@ -40,7 +40,8 @@ LIMITS = Limits(
     frame_bytes=2**20,
     state_bytes=2**19,
 )
-HUNGRY = replace(LIMITS, seconds=1.5)
+HUNGRY = replace(LIMITS, seconds=1.5, cpu_seconds=1)
+"""For attacks that use up their time whatever it is."""
 
 PATIENCE = 3
 """How many times its seconds an attack gets to show that it would run on."""
@@ -76,7 +77,9 @@ Script = Literal["unguarded.py", "native.py"] | None
 
 
 def limits_of(attack: Attack) -> Limits:
-    return HUNGRY if attack.kind == "resources" or attack.kind.startswith("dos") else LIMITS
+    uses_up_its_time = "seconds" in attack.guards or "BaseException" in attack.guards
+    from_elsewhere = attack.kind.startswith(("dos", "library"))
+    return HUNGRY if uses_up_its_time or from_elsewhere else LIMITS
 
 
 @dataclass
