@@ -106,6 +106,26 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def open_child(pid: int) -> int | None:
+    """Return a descriptor that means this child of ours for ever; nothing where the system has none, or it has ended.
+
+    Its number may mean another process as soon as somebody has waited for it, which asyncio does in a thread.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:  # a kernel, or a container, without them
+        return None
+    try:
+        # Fails unless it is a child of ours that nobody has waited for.
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except OSError:
+        os.close(pidfd)
+        return None
+    return pidfd
+
+
 def signal_child(transport: asyncio.SubprocessTransport | None, number: int) -> None:
     """Signal a process that asyncio watches; one that has ended, or never was, is left in peace.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, cast
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.connection import Connection
 from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail
-from planact_server.sandbox.process import Exit, signal_child
+from planact_server.sandbox.process import Exit, open_child, signal_child
 from planact_server.sandbox.worker import JailedWorker
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
         self.pid = 0
         self.layers: dict[str, bool | str] = {}
         self._job: JobObject | None = None
+        self._pidfd: int | None = None
         self._errors = Tail()
         self._transport: asyncio.SubprocessTransport | None = None
 
@@ -87,13 +90,23 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
 
     def interrupt(self) -> None:
         if sys.platform != "win32":
-            signal_child(self._transport, signal.SIGUSR1)
+            self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         # Windows has one signal that no process survives, and calls it by this name.
-        signal_child(self._transport, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        self._signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if sys.platform == "linux" and self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+        else:
+            signal_child(self._transport, number)
 
     def close(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
         if self._job is not None:
             self._job.close()
         if self._transport is not None:
@@ -102,6 +115,7 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
         self.pid = self._transport.get_pid()
+        self._pidfd = open_child(self.pid)
         self.connection.attach(
             cast(asyncio.ReadTransport, self._transport.get_pipe_transport(1)),
             cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)),
