@@ -226,7 +226,10 @@ def restricted_python() -> Callable[[str], float]:
 class Child:
     def __init__(self, subject: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", subject], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", __file__, "--serve", subject],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     async def run(self, source: str) -> float | None:
