@@ -205,6 +205,7 @@ RULES = {
     "metaclasses": everything(allow_message("metaclass="), take_off("classes", "build_class", build_class)),
     "dataclass": original_of("dataclasses", "dataclasses", "dataclass"),
     "fields of other classes": take_off("classes", "_is_shared", lambda value, name: False),
+    "documented dataclasses": take_off("classes", "_document", lambda plain, names: None),
     "own classes": take_off("classes", "_is_own", lambda value: True),
     "names of Enum members": take_off("attributes", "enum_members", lambda names: names),
     # The worker's own objects.

@@ -130,6 +130,7 @@ def _as_dataclass(plain: Any, options: dict[str, Any]) -> type:
         if _is_shared(getattr(plain, name, None), name):
             raise TypeError(f"The field {name!r} is a field of another class. Call field() for each.")
     _check_names(names, plain.__mro__)
+    _document(plain, names)
     made = cast("type", dataclasses.dataclass(**{**options, "match_args": False})(plain))
     if options.get("match_args", True) and "__match_args__" not in vars(made):
         fields: dict[str, Any] = cast("Any", made).__dataclass_fields__
@@ -145,6 +146,15 @@ def _as_dataclass(plain: Any, options: dict[str, Any]) -> type:
 def _is_shared(value: Any, name: str) -> bool:
     """Say whether it is a field of another class by another name: it would take this name there too, unseen."""
     return isinstance(value, dataclasses.Field) and cast("Any", value).name not in (None, name)
+
+
+def _document(plain: Any, names: Iterable[str]) -> None:
+    """Describe a class that does not do so itself.
+
+    `dataclass` would ask `inspect.signature`, which evaluates names of modules in the documentation of a base class.
+    """
+    if not plain.__doc__:
+        plain.__doc__ = f"{plain.__name__}({', '.join(names)})"
 
 
 def total_ordering(cls: Any) -> Any:
