@@ -24,7 +24,8 @@ Worker → host
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
     {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated",
-                     "definitions"?: {name: source}}       of all that the session can have again; left out: as before
+                     "definitions"?: {name: source},       of all that the session can have again; left out: as before
+                     "last"?: true}                        the worker ends with this plan
 
 `id` is the worker's and counts up over its whole life; answers may come in any order. Several calls may be in
 flight. Handles in answer values are objects with the key "$planact":
@@ -162,6 +163,7 @@ class Done:
     functions: Names
     truncated: Sizes
     definitions: Sources | None = None
+    last: Flag = False
     result: JSONValue = None
     has_result: bool = False
     """Whether `result` was in the frame: a plan's result may well be None. Filled in by `decode`."""

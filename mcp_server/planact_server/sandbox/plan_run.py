@@ -113,6 +113,11 @@ class PlanRun:
         """Whether the plan has ended, or can no longer be heard."""
         return self._done is not None or self._connection.closed.done()
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the worker ends with this plan, and says so."""
+        return self._done is not None and self._done.last
+
     async def until_over(self) -> None:
         """Wait for the end; `wake` has to be called when the worker is lost."""
         if not self.is_over:
