@@ -9,9 +9,11 @@ from planact_server.sandbox import PlanFault, ToolRequest
 from planact_server.sandbox.monty.values import argument
 
 if TYPE_CHECKING:
+    from planact_server.sandbox import PlanHost
     from planact_tools import JSONValue
 
 _MAX_BYTES = 1024 * 1024
+_TEXT_CHARACTERS = 64 * 1024 * 1024
 
 
 def helper_question(helper: str, positional: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, JSONValue]:
@@ -60,6 +62,23 @@ def refuse_too_large(request: ToolRequest, value: JSONValue, *, max_bytes: int) 
             server=request.server,
             tool=request.tool,
         )
+
+
+async def whole_text(value: JSONValue, host: PlanHost) -> JSONValue:
+    """Fetch text that was too large to be sent at once: in a plan it is text like any other."""
+    match value:
+        case {"$planact": "text", "id": str(id), "size": int(size)} if size <= _TEXT_CHARACTERS:
+            pieces: list[str] = []
+            start = 0
+            while start < size:
+                piece = await host.ask("text", {"id": id, "start": start, "stop": size})
+                if not isinstance(piece, str) or not piece:
+                    break
+                pieces.append(piece)
+                start += len(piece)
+            return "".join(pieces)
+        case _:
+            return value
 
 
 def _search_tools(words: object = "", limit: object = 10) -> dict[str, JSONValue]:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _MARGIN = 100_000
+_OWN_BYTES = 768 * 1024 * 1024
+"""Address space of the driver itself: its client of Monty reserves more than it uses."""
+
 _NO_BUDGET = 2**31 - 1
 """The host counts calls, and says when there are enough."""
 
@@ -225,8 +228,20 @@ def _resolution(found: dict[str, Any]) -> Resolution:
             return Unresolved(hint=found.get("hint", ""))
 
 
+def _limit(memory_bytes: int) -> None:
+    """Bound what is made here of a plan's values, where the system can."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - Windows has none
+
+        most = _OWN_BYTES + 4 * memory_bytes
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard == resource.RLIM_INFINITY or hard > most:
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 async def _serve(settings: dict[str, Any]) -> None:
     stream = Stream()
+    _limit(settings["memory_bytes"])
     loop = asyncio.get_running_loop()
     worker = await starting.start(**settings)
     driver = Driver(stream, worker)

@@ -39,7 +39,7 @@ class CallSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What `inside.outline` tells."""
+    """What `facts` tells."""
 
     calls: list[tuple[int, int, bool, list[str], int | None]]
     bound: list[str]

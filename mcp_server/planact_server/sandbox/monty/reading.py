@@ -6,9 +6,9 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox import Resolution, ResolvedPlaceholder, ResolvedServer, ResolvedTool, Unresolved
-from planact_server.sandbox.inside import checks, outline, scopes, source
+from planact_server.sandbox.inside import checks, scopes, source
 from planact_server.sandbox.inside.source import Refused, Text
-from planact_server.sandbox.monty import language
+from planact_server.sandbox.monty import facts, language
 from planact_server.sandbox.monty.outline import Outline
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def read(
     ]
     if problems:
         raise Refused(*problems)
-    return Outline(text.source, filename, outline.describe(tree, names, text)), found
+    return Outline(text.source, filename, facts.describe(tree, names, text)), found
 
 
 async def _resolve(names: Sequence[str], host: PlanHost) -> dict[str, Resolution]:

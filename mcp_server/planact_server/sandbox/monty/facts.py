@@ -1,6 +1,6 @@
-"""A plan's text, read for somebody else who runs it: which calls it makes, and what it binds.
+"""What a plan's syntax tree tells about it: which calls it makes, what it binds, what it defines.
 
-The answer is JSON. Places are bytes of the source in UTF-8, from 0; lines count from 1.
+Places are bytes of the source in UTF-8, from 0, as Monty counts them; lines count from 1.
 """
 
 from __future__ import annotations
