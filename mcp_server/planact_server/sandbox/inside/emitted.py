@@ -44,13 +44,19 @@ def call(helper: str, arguments: Sequence[ast.expr], *, at: ast.AST) -> ast.Call
     return ast.copy_location(ast.Call(_name(helper, at), [*arguments], []), at)
 
 
-def constant(value: str | int | bool, *, at: ast.AST) -> ast.Constant:
+def constant(value: str | int | None, *, at: ast.AST) -> ast.Constant:
     return ast.copy_location(ast.Constant(value), at)
 
 
 def assign(target: str, value: ast.Call) -> ast.stmt:
     name = ast.copy_location(ast.Name(target, ast.Store()), value)
     return ast.copy_location(ast.Assign([name], value), value)
+
+
+def declaration(target: ast.expr, *, at: ast.AST) -> ast.stmt:
+    """`x: int` → `if False: x = None`: in a function it makes a name local, and does nothing else."""
+    binding = ast.copy_location(ast.Assign([target], constant(None, at=at)), at)
+    return ast.copy_location(ast.If(constant(False, at=at), [binding], []), at)
 
 
 def private_read(node: ast.Attribute, mangled: str) -> ast.expr:

@@ -217,8 +217,7 @@ class Policy(RestrictingNodeTransformer):
             value = None if node.value is None else self.visit(node.value)
             return ast.copy_location(ast.AnnAssign(target, node.annotation, value, node.simple), node)
         if node.value is None:
-            self.visit(node.target)
-            return ast.copy_location(ast.Pass(), node)
+            return emitted.declaration(self.visit(node.target), at=node)
         plain = ast.copy_location(ast.Assign([self.visit(node.target)], self.visit(node.value)), node)
         return self._observed(node, plain)
 
