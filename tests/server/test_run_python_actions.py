@@ -84,7 +84,7 @@ async def test_a_session_outlives_the_server(home: Home) -> None:
         after = await act(client, "sum(rows)", session=before["session"])
 
     assert after["result"] == 3
-    assert after["recovered"] == {"kept": ["rows"], "lost": ["f"]}
+    assert after["recovered"] == {"kept": ["rows", "f"], "lost": []}
 
 
 async def test_a_long_plan_is_answered_with_a_handle_and_fetched_later(home: Home) -> None:
