@@ -89,7 +89,9 @@ class Sweep:
             return
         self._kinds.add(kind)
         if not isinstance(value, type):
-            self._add_methods(f"type({name})", type(value), lambda: type(value))
+            seen = self._room.names["type"](value)  # not Python's own
+            self.targets[f"type({name})"] = lambda: seen
+            self._add_methods(f"type({name})", seen, lambda: seen)
         for step, inner in readable(value):
             if not callable(inner) or ".raised" in step or isinstance(inner, type) or self._is_protocol(step, inner):
                 continue

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside import attributes
 from planact_server.sandbox.inside.interrupts import PlanStopped
+from planact_server.sandbox.inside.language import PlanAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ _FILES = (io.IOBase,)
 _PLAIN_FILES = (io.StringIO, io.BytesIO)
 _REACHING: tuple[Any, ...] = (
     *(eval, exec, compile, open, __import__, input, globals, locals, breakpoint, getattr, setattr, delattr, hasattr),
-    *(vars, dir, type, memoryview, classmethod.__get__, str.format, str.format_map, operator.attrgetter),
+    *(vars, dir, type, classmethod.__get__, str.format, str.format_map, operator.attrgetter),
     *(operator.methodcaller, sys._getframe, property.__init__, staticmethod.__init__, classmethod.__init__),
 )
 _WRAPPERS = (
@@ -66,7 +67,7 @@ class Invariant:
         methods = [value for value in exposed.values() if isinstance(value, types.MethodType)]
         self._methods = {(id(method.__func__), id(method.__self__)) for method in methods}
         self._kinds = set(_kinds_of_ours(exposed.values())) | set(_kinds_of_ours(made_by_the_worker(room)))
-        self._kinds.add(PlanStopped)  # an `__exit__` gets it
+        self._kinds |= {PlanStopped, PlanAlias}  # an `__exit__` gets the one, `type(list[int])` is the other
         own = (room.session._builtins, room.session._globals)
         modules = [module for module in sys.modules.values() if isinstance(module, types.ModuleType)]
         self._namespaces = {id(names) for names in (*own, *map(vars, modules))}

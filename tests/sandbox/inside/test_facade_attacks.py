@@ -165,6 +165,17 @@ def test_an_alias_cannot_be_made_to_stand_for_something_else(session: PlanWorker
     assert run.error["type"] == "PolicyError"
 
 
+def test_an_alias_of_an_object_cannot_be_made(session: PlanWorker) -> None:
+    """CPython follows a null pointer when the alias of a partial is called twice."""
+    run = session.run(
+        "import functools\n"
+        "alias = type(list[int])(functools.partial(lambda **options: 1, key=2), ())\n"
+        "[alias(), alias()]"
+    )
+
+    assert (run.error["type"], session.run("type(list[int]) is type(dict[str, int])").result) == ("TypeError", True)
+
+
 def test_a_method_of_the_worker_takes_no_object_of_the_plan(session: PlanWorker) -> None:
     """`type(tool).later(x)` would call `x._start` with the frame of its caller."""
     run = session.run(

@@ -12,7 +12,7 @@ import types
 import typing
 from typing import Any, cast
 
-from planact_server.sandbox.inside import attributes, classes, facades, library, timezones
+from planact_server.sandbox.inside import attributes, classes, facades, foreign, library, timezones
 from planact_server.sandbox.inside.attributes import (
     delattr_in_plan,
     dir_in_plan,
@@ -21,6 +21,7 @@ from planact_server.sandbox.inside.attributes import (
     set_own_attribute,
     vars_in_plan,
 )
+from planact_server.sandbox.inside.sealed import Sealed
 
 # ---- `type` ----------------------------------------------------------------------------------------------------------
 
@@ -32,7 +33,9 @@ class _TypeOfTypes(type):
         if len(args) != 1 or options:
             raise TypeError("type() takes one argument in a plan. Write a class statement to make a class.")
         found = attributes.kind_of(args[0])
-        return cast("Any", PlanType if issubclass(found, type) else found)
+        if issubclass(found, type):
+            return PlanType
+        return cast("Any", PlanAlias if issubclass(found, foreign.ALIASES) else found)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, type)
@@ -49,6 +52,16 @@ class PlanType(metaclass=_TypeOfTypes):
 
 
 PlanType.__name__ = PlanType.__qualname__ = "type"
+
+
+class PlanAlias(metaclass=Sealed):
+    """The class of `list[int]`, as plans see it.
+
+    The real one makes an alias of anything. Called twice, that of a partial ends the process (CPython 3.11 to 3.13).
+    """
+
+
+PlanAlias.__name__ = PlanAlias.__qualname__ = "GenericAlias"
 
 
 def class_name(target: Any) -> str:
