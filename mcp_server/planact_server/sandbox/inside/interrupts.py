@@ -47,6 +47,9 @@ class Interrupts:
         self._raised = 0
         self._in_foreign_code = False
         self._give_up: Callable[[], None] | None = None
+
+    def listen(self) -> None:
+        """Take the process's signals. Whoever is forked afterwards has to do it again."""
         if sys.platform != "win32":
             signal.signal(signal.SIGALRM, self._on_alarm)
             signal.signal(signal.SIGUSR1, self._on_cancel)

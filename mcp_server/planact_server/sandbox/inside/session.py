@@ -97,6 +97,10 @@ class Session:
         self.exhausted = False
         """True once a plan has filled the memory or used up the CPU time for good: nothing more can run here."""
 
+    def listen(self) -> None:
+        """From now on this process's signals stop this session's plans."""
+        self._interrupts.listen()
+
     # ---- what the host asks for ------------------------------------------------------------------------------------
 
     def run(self, frame: Frame) -> Frame:

@@ -36,6 +36,11 @@ class Wire:
         self._received = bytearray()
         self._queued: list[bytes] = []
 
+    def bind(self, fd_in: int, fd_out: int) -> None:
+        """Go on over these descriptors."""
+        self._fd_in = fd_in
+        self._fd_out = fd_out
+
     def queue(self, frame: Frame) -> None:
         """Put a frame in line; it leaves together with the next one that is sent."""
         self.queue_encoded(encode(frame))

@@ -25,7 +25,7 @@ from collections import deque
 from typing import Any, NoReturn
 
 from planact_server.sandbox import jail
-from planact_server.sandbox.inside import bootstrap, confined
+from planact_server.sandbox.inside import bootstrap, confined, worker
 
 if sys.platform == "win32":
     raise ImportError("Windows cannot fork.")
@@ -37,6 +37,7 @@ def main(*, control: int, parent: int, rights: dict[str, Any]) -> NoReturn:
     """Fork workers until the host goes away."""
     layers = jail.prepare(parent=parent)
     bootstrap.seal()
+    worker.make_ready()
     # What is alive now is shared with every worker: collections that touch it would copy its pages.
     gc.disable()
     gc.freeze()
