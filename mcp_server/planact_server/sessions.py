@@ -131,7 +131,9 @@ class Session:
     def put_back(self, lost: Collection[str]) -> Recovered:
         """Note what a new worker has, where `lost` could not be defined again."""
         self.definitions = {name: text for name, text in self.definitions.items() if name not in lost}
-        recovered = Recovered(kept=(*self.variables, *self.definitions), lost=(*self.unsaved, *lost))
+        recovered = Recovered(
+            kept=tuple(dict.fromkeys((*self.variables, *self.definitions))), lost=(*self.unsaved, *lost)
+        )
         self.unsaved, self.code = (), tuple(self.definitions)
         return recovered
 

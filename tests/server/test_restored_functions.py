@@ -206,10 +206,14 @@ async def test_sources_pass_the_policy_again(sessions: Sessions, host: OneTool) 
         "e": "import subprocess as e",
         "g": "def g(:",
         "h": "def h(): return eval('1')",
+        "__builtins__": "def __builtins__(): pass",
+        "__name__": "import math as __name__",
         "x": "x = lambda: 3",
     }
     outcome, recovered = await run(sessions, session, "f()", host)
-    assert recovered == Recovered(kept=("x", "f", "x"), lost=("a", "b", "c", "d", "e", "g", "h"))
+    assert recovered == Recovered(
+        kept=("x", "f", "x"), lost=("a", "b", "c", "d", "e", "g", "h", "__builtins__", "__name__")
+    )
     assert outcome.has_result
 
 
