@@ -6,7 +6,24 @@ import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from planact_server.sandbox.monty.source import is_installed
 from planact_testing import Home, act, appears
+
+ENGINES = [
+    "auto",
+    pytest.param(
+        "monty",
+        marks=[pytest.mark.check, pytest.mark.skipif(not is_installed(), reason="Monty is not installed")],
+    ),
+]
+
+
+@pytest.fixture(params=ENGINES)
+def home(home: Home, request: pytest.FixtureRequest) -> Home:
+    """The same user with either engine."""
+    home.environment["PLANACT_SANDBOX__ENGINE"] = request.param
+    return home
+
 
 EXAMPLE = 'x = [1, 2]\nz = pair_sum(a=x, b=[2, 3])\nprint("so far", z)\nz[5]'
 

@@ -59,14 +59,13 @@ class Stream:
         os.close(nowhere)
         self._writing = threading.Lock()
 
-    def send(self, frame: Mapping[str, Any]) -> int:
-        """Write a frame and return its size."""
-        body = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """Write a frame."""
+        body = _encoded(frame)
         data = memoryview(_LENGTH.pack(len(body)) + body)
         with self._writing:
             while data:
                 data = data[os.write(self._out, data) :]
-        return len(body)
 
     def receive(self) -> Any:
         """Return the next frame. Raises EOFError when the host has gone."""
@@ -189,10 +188,15 @@ class Driver:
         outcome = await self._worker.run(frame["source"], host=self._host, limits=limits, told=self._stream.send)
         self._host.forget()
         done = _done(outcome)
-        if len(json.dumps(done)) > limits.frame_bytes - _MARGIN:
+        if len(_encoded(done)) > limits.frame_bytes - _MARGIN:
             done |= {"variables": {}, "truncated": dict.fromkeys(outcome.variables, 1), "status": "limit"}
             done.pop("result", None)
         return done
+
+
+def _encoded(frame: Mapping[str, Any]) -> bytes:
+    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")
 
 
 def _done(outcome: Outcome) -> dict[str, Any]:

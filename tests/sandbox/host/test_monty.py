@@ -1,0 +1,116 @@
+"""What is Monty's alone: its driver, what cannot be shown, what is lost and what is not."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from anyio import fail_after
+
+from planact_server.sandbox import EngineError, Limits, PlanFault
+from planact_server.sandbox.host import open_engine
+
+pytest.importorskip("pydantic_monty", reason="Monty is not installed")
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from conftest import ScriptedHost
+    from planact_server.sandbox import ToolRequest
+    from planact_server.sandbox.worker import JailedWorker
+
+LIMITS = Limits(seconds=10)
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[JailedWorker]:
+    engine = open_engine("monty", limits=Limits(), warm_workers=0)
+    with fail_after(20):
+        worker = await engine.worker()
+    yield worker
+    await engine.aclose()
+
+
+async def test_a_key_that_takes_hours_to_hash_costs_its_own_worker_alone(
+    worker: JailedWorker, host: ScriptedHost
+) -> None:
+    """Monty remembers the hash of a tuple, Python does not: in the server this would have been the end."""
+    plan = "t = (1,)\nfor i in range(60): t = (t, t)\n{t: 1}"
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=Limits(seconds=0.5))
+    assert (outcome.status, worker.alive) == ("timeout", False)
+
+
+async def test_what_python_cannot_make_is_said_to_be_that(worker: JailedWorker, host: ScriptedHost) -> None:
+    with fail_after(20):
+        outcome = await worker.run("class A: pass\nx = {A(): 1}\ny = 2", host=host, limits=LIMITS)
+        sent = await worker.run("tool(value=x)", host=host, limits=LIMITS)
+    shown = outcome.variables["x"]
+    assert outcome.status == "ok"
+    assert outcome.variables["y"] == 2
+    assert isinstance(shown, dict)
+    assert "cannot be shown: unhashable type" in str(shown["repr"])
+    assert (sent.status, sent.errors[0].type) == ("error", "TypeError")
+    assert host.requests == []
+
+
+async def test_a_class_beside_its_instance_is_two_variables(worker: JailedWorker, host: ScriptedHost) -> None:
+    with fail_after(20):
+        outcome = await worker.run("class A:\n    x = 1\na = A()\na.x += 1", host=host, limits=LIMITS)
+    assert (outcome.status, outcome.functions) == ("ok", ("A",))
+    assert outcome.variables == {"a": {"$type": "A", "repr": "<A object>"}}
+
+
+async def test_a_caught_tool_error_has_its_facts(worker: JailedWorker, host: ScriptedHost) -> None:
+    async def refuse(request: ToolRequest) -> None:
+        raise PlanFault("no", type="ToolError", server="s", tool="tool", arguments=dict(request.keywords))
+
+    host.tool = refuse
+    plan = "try:\n    tool(value=1)\nexcept ToolError as e:\n    x = [e.message, e.server, e.tool, e.arguments]\nx"
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=LIMITS)
+    assert outcome.result == ["no", "s", "tool", {"value": 1}]
+
+
+async def test_the_place_of_an_error_is_the_sources_own(worker: JailedWorker, host: ScriptedHost) -> None:
+    """Something was put into this line for Monty; whoever reads the error has never seen that."""
+    plan = "try:\n    1 / 0\nexcept Exception as e:\n    [e.message, None[0]]"
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=LIMITS)
+    (error,) = outcome.errors
+    assert (error.type, error.line, error.column) == ("TypeError", 4, 17)
+    assert error.code_line == "[e.message, None[0]]"
+
+
+async def test_functions_come_back_from_their_source(worker: JailedWorker, host: ScriptedHost) -> None:
+    definitions = {"json": "import json", "f": "def f(n):\n    return json.dumps([n])", "g": "g = tool(1)"}
+    with fail_after(20):
+        lost = await worker.restore({"x": 3}, definitions)
+        outcome = await worker.run("f(x)", host=host, limits=LIMITS)
+    assert lost == ("g",)
+    assert (outcome.result, host.requests) == ("[3]", [])
+
+
+async def test_calls_that_are_bound_are_observed(worker: JailedWorker, host: ScriptedHost) -> None:
+    plan = "a = tool(value=1)\nb, c = tool(value=2), 3\nd = {}\nd['k'] = tool(value=4)\ne, f = tool(value=5)"
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=LIMITS)
+    assert (outcome.status, outcome.errors[0].line) == ("error", 5)
+    assert dict(outcome.bindings) == {1: ("a",), 2: ("b",), 3: ("d",)}
+    assert [request.line for request in host.requests] == [1, 2, 4, 5]
+
+
+async def test_a_plan_that_computes_too_long_ends_with_status_limit(worker: JailedWorker, host: ScriptedHost) -> None:
+    with fail_after(20):
+        outcome = await worker.run("while True: pass", host=host, limits=Limits(seconds=15, cpu_seconds=0.2))
+    assert outcome.status == "limit"
+
+
+async def test_without_the_package_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic_monty", None)
+    monkeypatch.setattr("planact_server.sandbox.monty.source.is_installed", lambda: False)
+    engine = open_engine("monty", limits=Limits(), warm_workers=0)
+    with pytest.raises(EngineError, match=r"pip install 'planact\[monty\]'"):
+        await engine.worker()
+    await engine.aclose()
