@@ -23,7 +23,7 @@ import zoneinfo
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import handles
+from planact_server.sandbox.inside import handles, plain
 from planact_server.sandbox.inside.attributes import kind_of
 from planact_server.sandbox.inside.facades import Module
 from planact_server.sandbox.inside.interrupts import PlanStopped
@@ -103,7 +103,7 @@ def snapshots(values: Mapping[str, Any], representer: Representer) -> dict[str, 
     taken: dict[str, Snapshot] = {}
     for name, value in values.items():
         one = _Exporter(representer, max_bytes=_SNAPSHOT_BYTES, max_nodes=_SNAPSHOT_NODES)
-        converted = one.convert(value, 0)
+        converted = one.export(value)
         print_of = (converted, size(value)) if one.cut else converted
         taken[name] = Snapshot(value=converted, digest=digest(print_of), whole=not one.cut, used_bytes=one.used_bytes)
     return taken
@@ -127,14 +127,14 @@ def export(
             left -= snapshot.used_bytes
             continue
         one = _Exporter(representer, max_bytes=min(share, left), max_nodes=nodes)
-        exported.values[name] = one.convert(value, 0)
+        exported.values[name] = one.export(value)
         if one.cut:
             wanting[name] = one.used_bytes
         left -= one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
     for name, spent in wanting.items():
         one = _Exporter(representer, max_bytes=left + spent, max_nodes=nodes)
-        exported.values[name] = one.convert(values[name], 0)
+        exported.values[name] = one.export(values[name])
         left = left + spent - one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
         if one.cut:
@@ -240,6 +240,16 @@ class _Exporter:
         self.used_bytes = 0
         self.used_nodes = 0
         self.cut = False
+
+    def export(self, value: Any) -> Any:
+        """Convert a whole value; what is JSON already is copied ten times as fast."""
+        nodes = plain.count(value, most_nodes=self._max_nodes, most_levels=_MAX_DEPTH, most_bits=_MAX_INT_BITS)
+        copied = None if nodes is None else plain.copy(value, most_bytes=self._max_bytes)
+        if nodes is None or copied is None:
+            return self.convert(value, 0)
+        self.used_nodes += nodes
+        self.used_bytes += copied.size
+        return copied.value
 
     def convert(self, value: Any, depth: int) -> Any:
         self.used_nodes += 1
