@@ -211,9 +211,7 @@ async def test_sources_pass_the_policy_again(sessions: Sessions, host: OneTool) 
         "x": "x = lambda: 3",
     }
     outcome, recovered = await run(sessions, session, "f()", host)
-    assert recovered == Recovered(
-        kept=("x", "f", "x"), lost=("a", "b", "c", "d", "e", "g", "h", "__builtins__", "__name__")
-    )
+    assert recovered == Recovered(kept=("x", "f"), lost=("a", "b", "c", "d", "e", "g", "h", "__builtins__", "__name__"))
     assert outcome.has_result
 
 
