@@ -101,7 +101,7 @@ def test_the_worker_imports_the_standard_library_and_restricted_python_only(file
 def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = project["dependencies"] + extras["local"]
+    lines = project["dependencies"] + extras["local"] + extras["monty"]
     declared = {re.split(r"[^\w.-]", line)[0].lower().replace("-", "_") for line in lines}
     imported = {
         module.split(".")[0]
