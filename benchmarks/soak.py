@@ -280,8 +280,9 @@ class Soak:
             while run.answer is None and not _waits(run):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         if run.answer is None and found.worker is not None:
-            os.kill(cast("JailedWorker", found.worker).pid, signal.SIGKILL)
-            self.tally.workers_killed += 1
+            with contextlib.suppress(ProcessLookupError):  # it went with its zygote
+                os.kill(cast("JailedWorker", found.worker).pid, signal.SIGKILL)
+                self.tally.workers_killed += 1
 
     def _kill_zygote(self) -> None:
         for pid in children_of(os.getpid(), parents()):
@@ -392,7 +393,7 @@ async def soak(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "server memory before, MB": round(first, 1),
         "server memory growth, MB": round(last - first, 1),
         "left processes": len(descendants()),
-        "left descriptors": sorted((left + Counter()).elements()),
+        "left descriptors": sorted((+left).elements()),
         "left temporary files": sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*")),
         "wrong answers": tally.wrong,
     }
