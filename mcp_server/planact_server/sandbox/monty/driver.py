@@ -44,6 +44,8 @@ _MARGIN = 100_000
 _OWN_BYTES = 768 * 1024 * 1024
 """Address space of the driver itself: its client of Monty reserves more than it uses."""
 
+_NOT_JAILED = {"driver": "not available: it has limits but no jail; it reads plans and runs none"}
+
 _NO_BUDGET = 2**31 - 1
 """The host counts calls, and says when there are enough."""
 
@@ -251,7 +253,7 @@ async def _serve(settings: dict[str, Any]) -> None:
     driver = Driver(stream, worker)
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGUSR1, driver.interrupt)
-    stream.send({"type": "ready", "pid": os.getpid(), "layers": dict(worker.layers)})
+    stream.send({"type": "ready", "pid": os.getpid(), "layers": {**worker.layers, **_NOT_JAILED}})
     gone = asyncio.Event()
 
     def listen() -> None:
