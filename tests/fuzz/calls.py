@@ -126,7 +126,7 @@ class Sweep:
         result = self._attempt(lambda: target(*positional, **keywords))
         yield from self._look(f"{name}()", result)
         owner = getattr(target, "__objclass__", None)
-        if isinstance(result, TypeError) and owner is not None:
+        if isinstance(result, TypeError) and isinstance(owner, type):
             fitting = self._hostile.fitting(owner)
             result = self._attempt(lambda: target(fitting, *positional, **keywords))
             yield from self._look(f"{name}(self)", result)

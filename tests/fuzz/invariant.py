@@ -167,7 +167,7 @@ class Invariant:
             spy = _Spy()
             _ = value == spy
             for inner in spy.seen:
-                yield " == spy", _ClassNamespace if "__module__" in inner else inner
+                yield " == spy", _ClassNamespace if type(inner) is dict and "__module__" in inner else inner
         elif not isinstance(value, type) and hasattr(kind, "__next__") and kind not in attributes.plan_classes:
             for number in range(_MOST_ITEMS):
                 try:

@@ -77,6 +77,7 @@ class Room:
         time.sleep = lambda _seconds: None
         vars(facades.MODULES["time"])["sleep"] = time.sleep
         self.session = Session(Host())  # pyright: ignore[reportArgumentType] - all of a wire that is used
+        self.session.listen()
         sys.stdout = self.session.channel  # pyright: ignore[reportAttributeAccessIssue] - as in a worker
         self._plans = 0
         self.session.channel.begin_plan(output_bytes=1 << 40, frame_bytes=1 << 20)
