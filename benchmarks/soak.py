@@ -301,7 +301,7 @@ def _waits(run: Run) -> bool:
 
 
 def _was_lost(answer: dict[str, Any]) -> bool:
-    return any(error["type"] == "WorkerLost" for error in answer["errors"])
+    return any(error["type"] in ("WorkerLost", "EngineError") for error in answer["errors"])
 
 
 def parents() -> dict[int, int]:

@@ -233,14 +233,23 @@ class Sessions:
         try:
             return await worker.restore(session.variables, session.definitions)
         except EngineError as error:
+            logger.info("session %s could not be put back: %s", session.handle, error)
+        # That may be chance (its zygote was killed), or a definition that does not let go of the worker.
+        try:
+            worker = await self._another_worker(session)
+            return await worker.restore(session.variables, session.definitions)
+        except EngineError as error:
             if not session.definitions:
                 raise
-            # One of them does not let go of the worker. Which one is unknown, and data alone do nothing.
             logger.info("session %s goes on without its functions: %s", session.handle, error)
+        worker = await self._another_worker(session)
+        await worker.restore(session.variables)
+        return tuple(session.definitions)
+
+    async def _another_worker(self, session: Session) -> Worker:
         await self.drop_worker(session)
         session.worker = await self._engine.worker()
-        await session.worker.restore(session.variables)
-        return tuple(session.definitions)
+        return session.worker
 
     async def _make_room(self) -> None:
         idle = sorted(self._idle(), key=lambda session: session.used)

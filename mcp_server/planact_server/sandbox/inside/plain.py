@@ -55,7 +55,7 @@ def copy(value: object, *, most_bytes: int) -> Copy | None:
     """Copy plain JSON that `count` has looked at; nothing where it is too large, or holds NaN or infinity."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
+    except (ValueError, MemoryError):  # a plan that has filled the memory leaves no room for a text of it all
         return None
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
     return Copy(json.loads(text), size) if size <= most_bytes else None
