@@ -104,12 +104,12 @@ class Invariant:
         if isinstance(value, types.MethodType):
             return self._reason_of_method(value)
         if isinstance(value, type):
-            own = value.__module__.startswith(_OURS) and value not in self._kinds and not issubclass(value, Exception)
+            own = _is_ours(value) and value not in self._kinds and not issubclass(value, Exception)
             return "an inner class" if own else None
         if isinstance(value, types.FunctionType):
-            inner = str(value.__module__).startswith(_OURS) and "<" not in value.__qualname__
+            inner = _is_ours(value) and "<" not in value.__qualname__
             return f"an inner function: {value.__qualname__}" if inner and not self._is_known(value) else None
-        if kind.__module__.startswith(_OURS) and kind not in self._kinds and not isinstance(value, Exception):
+        if _is_ours(kind) and kind not in self._kinds and not isinstance(value, Exception):
             return f"an inner object: {kind.__qualname__}"
         return None
 
@@ -125,7 +125,7 @@ class Invariant:
 
     def _reason_of_method(self, value: types.MethodType) -> str | None:
         owner = value.__self__
-        if not type(owner).__module__.startswith(_OURS) or (id(value.__func__), id(owner)) in self._methods:
+        if not _is_ours(type(owner)) or (id(value.__func__), id(owner)) in self._methods:
             return None
         public = not value.__name__.startswith("_") and type(owner) in self._kinds
         return None if public else f"an inner method: {value.__qualname__}"
@@ -210,10 +210,16 @@ def readable(value: Any) -> Iterator[tuple[str, Any]]:
         yield f".{name}", inner
 
 
+def _is_ours(value: Any) -> bool:
+    """A plan may give any object to a class as its module (`Enum("E", "a", module=...)`)."""
+    module = value.__module__
+    return type(module) is str and module.startswith(_OURS)
+
+
 def _kinds_of_ours(values: Iterable[Any]) -> Iterator[type]:
     for value in values:
         kind = value if isinstance(value, type) else type(value)
-        if kind.__module__.startswith(_OURS):
+        if _is_ours(kind):
             yield kind
 
 
