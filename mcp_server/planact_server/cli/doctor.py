@@ -121,17 +121,15 @@ def _isolation(app: App, layers: JSONObject) -> list[Finding]:
     else:
         text = f"engine {app.engine.name}, in force: {', '.join(took)}"
         found = Finding(level="ok", subject="isolation", text=text)
-    unverified = Finding(
-        level="note",
-        subject="isolation",
-        text="not verified on this system: its authors have run this jail on Linux only",
-        advice="SECURITY.md says what that means. Tell us what you find.",
-    )
-    return [
-        found,
-        *([] if sys.platform == "linux" else [unverified]),
-        *(_absent_layer(name, why) for name, why in absent.items()),
-    ]
+    return [found, *_unverified(), *(_absent_layer(name, why) for name, why in absent.items())]
+
+
+def _unverified() -> list[Finding]:
+    if sys.platform == "linux":
+        return []
+    text = "not verified on this system: its authors have run this jail on Linux only"
+    advice = "SECURITY.md says what that means. Tell us what you find."
+    return [Finding(level="note", subject="isolation", text=text, advice=advice)]
 
 
 def _absent_layer(name: str, why: str) -> Finding:
