@@ -45,7 +45,7 @@ SWALLOWING = {
 
 @pytest.mark.parametrize("source", SWALLOWING.values(), ids=SWALLOWING)
 def test_a_plan_that_swallows_its_end_is_reported_and_its_worker_ends(worker: PlanWorker, source: str) -> None:
-    run = worker.run(f"x = 1\ndef go():\n    for _ in range(10_000): pass\n{source}", seconds=0.5, within=10)
+    run = worker.run(f"x = 1\ndef go():\n    for _ in range(200_000): pass\n{source}", seconds=0.5, within=10)
 
     assert (run.status, run.variables["x"]) == ("timeout", 1)
     with pytest.raises((EOFError, BrokenPipeError)):

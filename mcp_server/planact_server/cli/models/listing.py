@@ -52,9 +52,9 @@ def list_alone(context: typer.Context, config: ConfigOption = None, as_json: JSO
 
 
 def list_models(here: HereOption = False, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """List what is here, what can be had, and what fits, loaded as `[model]` says.
+    """List what is here, what can be had, and what fits.
 
-    Sizes of what is not here yet are rounded.
+    What fits is loaded as `[model]` says. Sizes of what is not here yet are rounded.
     """
     from planact_quantized.models.known import known_models
     from planact_server.planner.model_choice import wanted_for
