@@ -71,7 +71,12 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planact_server.sandbox.worker.GRACE_SECONDS", 0.2)
 
 
-CHOICES = ["spawn", "monty"] if sys.platform == "win32" else ["fork", "spawn", "monty"]
+# Where workers are forked that takes milliseconds; a new interpreter, or two, for each test take most of a second.
+CHOICES = (
+    ["spawn", "monty"]
+    if sys.platform == "win32"
+    else ["fork", *(pytest.param(name, marks=pytest.mark.check) for name in ("spawn", "monty"))]
+)
 
 
 @pytest.fixture(params=CHOICES)
