@@ -6,6 +6,10 @@ import contextlib
 import sys
 
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+ARENAS = 1
+"""Heaps for all threads together: the interpreter's lock lets one of them allocate at a time anyway."""
+
 LARGE_BYTES = 128 * 1024
 
 
@@ -14,11 +18,14 @@ def return_large_blocks() -> None:
 
     glibc begins like that, but raises its threshold with every large block that is freed, up to 32 MB: from then on
     the answers and frames of a long-lived server leave holes in one heap for each thread, and tens of MB are never
-    returned. Setting the threshold keeps it where it is. Elsewhere than on Linux with glibc this does nothing.
+    returned. Setting the threshold keeps it where it is, and one heap for all threads has its holes once. Elsewhere
+    than on Linux with glibc this does nothing.
     """
     if sys.platform != "linux":
         return
     import ctypes  # noqa: PLC0415 - only here, and not needed for the first answer
 
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(_M_ARENA_MAX, ARENAS)
