@@ -19,6 +19,9 @@ Listener: TypeAlias = Callable[[WorkerFrame, int], None]
 
 LAST_WORDS_SECONDS = 1.0
 
+READ_BYTES = 32 * 1024
+"""asyncio's own buffer for one read takes longer to get than most frames take to read."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -26,7 +29,7 @@ def _nobody(frame: WorkerFrame, _size: int) -> None:
     raise FrameError(f"The worker sent a {frame.type!r} frame that nobody asked for.")
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One worker's stream. `closed` is done when the worker can no longer be heard."""
 
     def __init__(self) -> None:
@@ -39,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._listener: Listener = _nobody
         self._frame_bytes = CONTROL_BYTES
         self._received = bytearray()
+        self._buffer = bytearray()
         self._paused = False
         self._last_words = False
         self._sending = asyncio.Lock()
@@ -104,7 +108,17 @@ class Connection(asyncio.Protocol):
         both = cast(asyncio.Transport, transport)
         self.attach(both, both)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        del sizehint
+        if not self._buffer:
+            self._buffer = bytearray(READ_BYTES)
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(memoryview(self._buffer)[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take what was read; a pipe's reader has its own buffer."""
         self._received += data
         self._deliver()
 

@@ -18,7 +18,10 @@ Frame: TypeAlias = "dict[str, Any]"
 ObjectHook: TypeAlias = "Callable[[dict[str, Any]], Any]"
 
 _LENGTH = struct.Struct(">I")
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14
+_LARGE_CHUNK = 1 << 20
+"""Most frames are small, and a buffer for more than a few pages costs more than reading does."""
+
 _HANDLE_MARK = b'"$planact"'
 _CAN_SELECT = os.name != "nt"
 
@@ -66,7 +69,7 @@ class Wire:
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until something can be received. An interrupt that is raised here loses nothing."""
-        if self._has_frame():
+        if not self._missing():
             return True
         if not _CAN_SELECT:
             return True
@@ -74,23 +77,35 @@ class Wire:
 
     def receive(self, hook: ObjectHook | None = None) -> Frame:
         """Return the next frame. `hook` sees every object of a frame that holds a handle."""
-        while not self._has_frame():
-            chunk = os.read(self._fd_in, _CHUNK)
+        while missing := self._missing():
+            chunk = os.read(self._fd_in, min(max(missing, _CHUNK), _LARGE_CHUNK))
             if not chunk:
                 raise HostGone
             self._received += chunk
         (size,) = _LENGTH.unpack_from(self._received)
         body = bytes(self._received[_LENGTH.size : _LENGTH.size + size])
         del self._received[: _LENGTH.size + size]
-        return json.loads(body, object_hook=hook if _HANDLE_MARK in body else None)
+        return _decode(body, hook if _HANDLE_MARK in body else None)
 
-    def _has_frame(self) -> bool:
-        if len(self._received) < _LENGTH.size:
-            return False
+    def _missing(self) -> int:
+        """How many bytes the next frame lacks, as far as that is known; 0 when it is there."""
+        held = len(self._received)
+        if held < _LENGTH.size:
+            return _LENGTH.size - held
         (size,) = _LENGTH.unpack_from(self._received)
-        return len(self._received) >= _LENGTH.size + size
+        return max(0, _LENGTH.size + size - held)
 
 
 def encode(frame: Frame) -> bytes:
     """JSON in UTF-8. Lone surrogates become "?": they are no text that another process could read."""
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    return _ENCODER.encode(frame).encode("utf-8", "replace")
+
+
+def _decode(body: bytes, hook: ObjectHook | None) -> Frame:
+    text = body.decode()
+    return _DECODER.decode(text) if hook is None else json.loads(text, object_hook=hook)
+
+
+# `json.dumps` and `json.loads` would look for the text's encoding and make these anew each time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder()
