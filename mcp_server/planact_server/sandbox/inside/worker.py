@@ -37,6 +37,10 @@ _TRIAL_LIMITS = {
     "frame_bytes": 1_000_000,
 }
 
+_UNHURRIED_SECONDS = 0.02
+"""A worker that is asked for nothing so long was started ahead of need. It copies the pages of memory that a first
+plan writes to while nobody waits for it: that takes longer than a short plan."""
+
 _begun: tuple[Wire, Session] | None = None
 
 
@@ -51,8 +55,7 @@ def make_ready() -> None:
     A trial plan in another one touches what every first plan touches: later on, all workers share it.
     """
     global _begun  # noqa: PLW0603 - a process has one
-    trial = Session(Wire(-1, -1))
-    trial.run({"type": "run", "source": _TRIAL, **_TRIAL_LIMITS})
+    _rehearse()
     _begun = _begin()
 
 
@@ -67,10 +70,17 @@ def serve(fd_in: int, fd_out: int, *, layers: dict[str, Any]) -> NoReturn:
     sys.stderr = _Nowhere()  # type: ignore[assignment]
     try:
         wire.send({"type": "ready", "pid": os.getpid(), "layers": layers})
+        if not wire.wait(_UNHURRIED_SECONDS):
+            _rehearse()
         while True:
             _answer(session, wire, wire.receive(session.channel.from_wire))
     except HostGone:
         os._exit(0)
+
+
+def _rehearse() -> None:
+    """Run a plan in a session of its own, which is dropped."""
+    Session(Wire(-1, -1)).run({"type": "run", "source": _TRIAL, **_TRIAL_LIMITS})
 
 
 def _begin() -> tuple[Wire, Session]:
