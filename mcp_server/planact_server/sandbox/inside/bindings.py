@@ -11,10 +11,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from planact_server.sandbox.inside import trees
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # The one door to frames; `inspect.currentframe` would need a walk.
 current_frame = sys._getframe  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
@@ -47,10 +45,13 @@ class Table:
 _ASSIGNMENTS = {ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr}
 
 
-def collect(tree: ast.Module, *, may_be_tool: Callable[[ast.expr], bool]) -> Table:
-    """Build the table. Statements whose calls cannot be tools get no marker: they stay as fast as they were."""
+def collect(nodes: Iterable[ast.AST], *, may_be_tool: Callable[[ast.expr], bool]) -> Table:
+    """Build the table from all nodes of a plan, outer ones first.
+
+    Statements whose calls cannot be tools get no marker: they stay as fast as they were.
+    """
     table = Table()
-    for node in trees.walk(tree):
+    for node in nodes:
         if type(node) not in _ASSIGNMENTS:
             continue
         match node:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from planact_server.sandbox.inside import facades, hints, language, trees
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from planact_server.sandbox.inside.scopes import Names
     from planact_server.sandbox.inside.source import Problem, Text
 
-_UNKNOWN_NAME = "Give it a value before. If it should be a tool, search_tools('what it does') finds its name."
+_IMPORTS = frozenset({ast.Import, ast.ImportFrom})
+
+_UNKNOWN_NAME = "Give it a value before. If it should be a tool: search_tools('what it does') finds its name."
 
 
 def outside_names(names: Names, known: Container[str]) -> list[str]:
@@ -28,24 +30,32 @@ def outside_names(names: Names, known: Container[str]) -> list[str]:
     return [name for name in plain if name not in language.UNAVAILABLE] + dotted
 
 
-def missing_imports(tree: ast.Module, text: Text) -> Iterator[Problem]:
-    """Imports that cannot work, unless the plan is prepared for that (`try: … except ImportError`)."""
-    nodes = trees.walk(tree)
-    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-    if not imports:
+def missing_imports(nodes: Sequence[ast.AST], text: Text) -> Iterator[Problem]:
+    """Imports among a plan's nodes that cannot work, unless it is prepared for that (`try: … except ImportError`)."""
+    missing = [
+        (node, name) for node in nodes if type(node) in _IMPORTS for name in _modules(node) if not _is_there(name)
+    ]
+    if not missing:
         return
     prepared = {inner for node in nodes if _expects_import_error(node) for inner in trees.walk(node)}
-    for node in imports:
-        if node in prepared:
-            continue
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        else:
-            modules = [] if node.module is None or node.level or node.module == "__future__" else [node.module]
-        for module in modules:
-            if module not in facades.MODULES and module != "asyncio":
-                message, hint = facades.missing_module(module)
-                yield text.problem(node, "ModuleNotFoundError", message, hint)
+    for node, module in missing:
+        if node not in prepared:
+            message, hint = facades.missing_module(module)
+            yield text.problem(node, "ModuleNotFoundError", message, hint)
+
+
+def _modules(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Import(names=aliases):
+            return [alias.name for alias in aliases]
+        case ast.ImportFrom(module=str(module), level=0) if module != "__future__":
+            return [module]
+        case _:
+            return []
+
+
+def _is_there(module: str) -> bool:
+    return module in facades.MODULES or module == "asyncio"
 
 
 def undefined(
@@ -61,10 +71,8 @@ def undefined(
             yield text.problem(nodes[0], "PolicyError", message, language.UNAVAILABLE[name])
         elif resolved.get(name, {}).get("kind") == "missing":
             hint = hints.about_name(name, own) or resolved[name].get("hint") or hints.about_name(name, python)
-            hint = (
-                hint or "Give it a value before. If it should be a tool: search_tools('what it does') finds its name."
-            )
-            yield text.problem(nodes[0], "NameError", f"name {name!r} is not defined", hint)
+            message = f"name {name!r} is not defined"
+            yield text.problem(nodes[0], "NameError", message, hint or _UNKNOWN_NAME)
 
 
 def wrong_uses(names: Names, resolved: Mapping[str, Any], text: Text, known: Container[str]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from planact_server.sandbox.inside import attributes, checks, definitions, memory, policy, scopes, source
+from planact_server.sandbox.inside import attributes, checks, definitions, memory, policy, scopes, source, trees
 from planact_server.sandbox.inside.interrupts import PlanStopped
 from planact_server.sandbox.inside.source import Refused, Text
 
@@ -82,7 +82,11 @@ class Restoring:
         try:
             tree = source.parse(text, max_bytes=definitions.MOST_BYTES)
             found = definitions.sole_definition(tree, text, name)
-            if found is None or not attributes.is_ordinary_name(name) or any(checks.missing_imports(tree, text)):
+            if (
+                found is None
+                or not attributes.is_ordinary_name(name)
+                or any(checks.missing_imports(trees.walk(tree), text))
+            ):
                 return None
             names = scopes.analyse(tree)
             if any(checks.undefined(names, {}, text, self._variables, self._builtins)):

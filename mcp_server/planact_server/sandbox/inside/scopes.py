@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 Position: TypeAlias = "tuple[int, int]"
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_NESTED = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef})
+_COMPREHENSIONS = frozenset({ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp})
+_WITH_AN_END = (ast.stmt, ast.ExceptHandler, ast.pattern)
 _BINDING = frozenset(
     {
         *(ast.Name, ast.NamedExpr, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.alias, ast.ExceptHandler),
@@ -100,9 +101,7 @@ class _Scope:
 def _collect(body: Iterable[ast.AST], scope: _Scope, names: Names) -> None:
     """Find what the statements bind in their own scope, without entering nested scopes."""
     for statement in body:
-        for node, end in _own_nodes(statement, _end(statement)):
-            if type(node) not in _BINDING:
-                continue
+        for node, end in _own_binding_nodes(statement):
             if isinstance(node, ast.Global):
                 scope.globals.update(node.names)
                 for name in node.names:
@@ -117,20 +116,22 @@ def _collect(body: Iterable[ast.AST], scope: _Scope, names: Names) -> None:
     scope.bound -= scope.globals | scope.nonlocals
 
 
-def _own_nodes(node: ast.AST, end: Position) -> Iterator[tuple[ast.AST, Position]]:
+def _own_binding_nodes(statement: ast.AST) -> Iterator[tuple[ast.AST, Position]]:
     """Walk a statement without going into functions, classes and comprehension targets.
 
-    With each node comes the place from which on a name that it binds is bound.
+    With each node that says something about names comes the place from which on a name that it binds is bound.
     """
-    waiting = [(node, end)]
+    waiting = [(statement, _end(statement))]
     while waiting:
         node, end = waiting.pop()
-        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.pattern):
+        kind = type(node)
+        if isinstance(node, _WITH_AN_END):
             end = _end(node)
-        yield node, end
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        if kind in _BINDING:
+            yield node, end
+        if kind in _NESTED:
             waiting += [(outer, end) for outer in _evaluated_outside(node)]
-        elif isinstance(node, _COMPREHENSIONS):
+        elif kind in _COMPREHENSIONS:
             yield from ((inner, end) for inner in trees.walk(node) if isinstance(inner, ast.NamedExpr))
         elif isinstance(node, ast.withitem):
             waiting += [(child, _end(node.context_expr)) for child in trees.children(node)]
@@ -203,7 +204,10 @@ class _Reader(ast.NodeVisitor):
 
     def visit_all(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
-            self.visit(node)
+            if type(node) in _READING:
+                self.visit(node)
+            else:
+                self.visit_all(trees.children(node))
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load) and self._scope.reads_global(node.id):
@@ -291,3 +295,11 @@ class _Reader(ast.NodeVisitor):
         for index, generator in enumerate(generators):
             inner.visit_all([generator.target, *generator.ifs, *([generator.iter] if index else [])])
         inner.visit_all(elements)
+
+
+_READING = frozenset(
+    getattr(ast, name.removeprefix("visit_"))
+    for name in vars(_Reader)
+    if name.startswith("visit_") and hasattr(ast, name.removeprefix("visit_"))
+)
+"""Nodes that `_Reader` has a method for. Looking for one by its name takes longer than most visits."""

@@ -25,6 +25,7 @@ from planact_server.sandbox.inside import (
     scopes,
     source,
     tools,
+    trees,
 )
 from planact_server.sandbox.inside.channel import Channel
 from planact_server.sandbox.inside.checkpoint import Checkpoint, TooLargeError
@@ -200,10 +201,11 @@ class Session:
         """Check and compile. `depth` counts how often code was written for code that was written."""
         tree = source.parse(text, max_bytes=max_bytes)
         names = scopes.analyse(tree)
-        table = bindings.collect(tree, may_be_tool=lambda callee: self._may_be_tool(callee, names))
+        nodes = trees.walk(tree)
+        table = bindings.collect(nodes, may_be_tool=lambda callee: self._may_be_tool(callee, names))
         stores = tuple(assignments.stores(tree))
         found = definitions.collect(tree, text, names)
-        problems = list(checks.missing_imports(tree, text))
+        problems = list(checks.missing_imports(nodes, text))
         try:
             code = policy.compile_plan(tree, text, statements=table.statements)
         except Refused as refused:

@@ -10,7 +10,7 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import assignments, bindings
+from planact_server.sandbox.inside import assignments, bindings, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -84,7 +84,7 @@ def _calls(tree: ast.Module, places: _Places) -> Iterator[list[Any]]:
     Begin, end, whether it has to be a coroutine, the names, and the last line of the statement that must work before
     they are bound; None where nothing can go wrong.
     """
-    table = bindings.collect(tree, may_be_tool=lambda _: True)
+    table = bindings.collect(trees.walk(tree), may_be_tool=lambda _: True)
     owners = {number: node for node, number in table.statements.items()}
     awaited = set(_awaited(tree))
     for node in ast.walk(tree):

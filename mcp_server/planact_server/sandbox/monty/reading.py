@@ -6,7 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox import Resolution, ResolvedPlaceholder, ResolvedServer, ResolvedTool, Unresolved
-from planact_server.sandbox.inside import checks, scopes, source
+from planact_server.sandbox.inside import checks, scopes, source, trees
 from planact_server.sandbox.inside.source import Refused, Text
 from planact_server.sandbox.monty import facts, language
 from planact_server.sandbox.monty.outline import Outline
@@ -32,7 +32,7 @@ async def read(
     found = await _resolve(checks.outside_names(names, known), host)
     spelled = {name: _spelled_out(entry) for name, entry in found.items()}
     problems = [
-        *checks.missing_imports(tree, text),
+        *checks.missing_imports(trees.walk(tree), text),
         *checks.undefined(names, spelled, text, session, language.KNOWN),
         *checks.wrong_uses(names, spelled, text, known),
     ]
