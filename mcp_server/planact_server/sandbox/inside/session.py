@@ -24,6 +24,7 @@ from planact_server.sandbox.inside import (
     policy,
     scopes,
     source,
+    state,
     tools,
     trees,
 )
@@ -34,8 +35,9 @@ from planact_server.sandbox.inside.interrupts import Interrupts, PlanStopped
 from planact_server.sandbox.inside.observe import Observer
 from planact_server.sandbox.inside.restoring import Restoring
 from planact_server.sandbox.inside.source import Problem, Refused, Text
+from planact_server.sandbox.inside.state import NOTHING, Budget, State
 from planact_server.sandbox.inside.trampoline import Future, Loop
-from planact_server.sandbox.inside.wire import Frame, HostGone, encode
+from planact_server.sandbox.inside.wire import Frame, HostGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,13 +45,7 @@ if TYPE_CHECKING:
 
     from planact_server.sandbox.inside.wire import Wire
 
-_NOTHING: Any = object()
-_RESULT = "result."
-_NO_STATE: Frame = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
-_SMALL_ITEMS = 1_000
-_LEAST_STATE_BYTES = 2_000
-_FRAME_MARGIN = 100_000
-"""Room for errors and names beside the state."""
+_MISSING: Any = object()
 
 _STOP_TYPES = {"timeout": "TimeoutError", "limit": "LimitReached", "cancelled": "Cancelled"}
 
@@ -83,15 +79,15 @@ class Session:
         self._own_builtins = frozenset(self._builtins) | {"__name__"}
         self._globals: dict[str, Any] = {"__builtins__": self._builtins, "__name__": "__main__"}
         self._texts: dict[str, Text] = {}
-        self._digests: dict[str, bytes] = {}
         self._prepared: _Prepared | None = None
-        self._expansions = Expansions(self.channel, add=self._add, show=self._shown)
+        self._representer = export.Representer(self._interrupts)
+        self._state = State(self._globals, self._representer)
+        self._expansions = Expansions(self.channel, add=self._add, show=self._state.shown)
         self._definitions = definitions.Definitions()
         self._restoring = Restoring(self._globals, self._builtins, self.channel, self._interrupts)
         self._checkpoint: tuple[Checkpoint, dict[str, bytes], definitions.State] | None = None
-        self._result: Any = _NOTHING
-        self._representer = export.Representer(self._interrupts)
-        self._state_bytes = self._frame_bytes = 0
+        self._result: Any = NOTHING
+        self._budget = Budget(state=0, frame=0)
         self._full = False
         """True when the plan has used up its memory bit by bit."""
 
@@ -107,9 +103,9 @@ class Session:
     def run(self, frame: Frame) -> Frame:
         """Run one plan and return the `done` frame."""
         text = Text(frame["source"], f"<plan {len(self._texts) + 1}>")
-        self._state_bytes, self._frame_bytes = frame["state_bytes"], frame["frame_bytes"]
-        self._result = _NOTHING
-        before = self._variables()
+        self._budget = Budget(state=frame["state_bytes"], frame=frame["frame_bytes"])
+        self._result = NOTHING
+        before = self._state.variables()
         self.channel.begin_plan(output_bytes=frame["output_bytes"], frame_bytes=frame["frame_bytes"])
         self._prepared = None
         self._expansions.begin_plan(max_bytes=frame["source_bytes"])
@@ -134,8 +130,8 @@ class Session:
             if name.isidentifier() and attributes.is_ordinary_name(name):
                 self._globals[name] = value
         made = self._restoring.make(sources)
-        self._digests = {name: one.digest for name, one in self._snapshots().items()}
-        self._definitions.put_back(made, self._digests)
+        self._state.note()
+        self._definitions.put_back(made, self._state.digests)
         return {"type": "restored", "lost": [number for number, name in enumerate(sources) if name not in made]}
 
     def checkpoint(self) -> Frame:
@@ -151,7 +147,7 @@ class Session:
             memory.release()
         if taken is None:
             return {"type": "checkpointed", "taken": False, "unsettled": []}
-        self._checkpoint = taken, dict(self._digests), self._definitions.state()
+        self._checkpoint = taken, dict(self._state.digests), self._definitions.state()
         return {"type": "checkpointed", "taken": True, "unsettled": taken.unsettled}
 
     def rollback(self) -> Frame:
@@ -163,9 +159,9 @@ class Session:
             self._interrupts.foreign(checkpoint.restore, seconds=_RESTORE_SECONDS)
         except (Exception, PlanStopped):  # noqa: BLE001 - a plan's own `__hash__` may do anything
             return {"type": "rolled_back", "done": False}
-        self._digests = dict(digests)
+        self._state.digests = dict(digests)
         self._definitions.go_back(defined)
-        self._result = _NOTHING
+        self._result = NOTHING
         return {"type": "rolled_back", "done": True}
 
     def forget(self) -> Frame:
@@ -229,13 +225,13 @@ class Session:
     def _resolve(self, names: scopes.Names, text: Text, depth: int) -> None:
         """Ask the host for every name from outside, once, and refuse what nobody has."""
         # A function that was written for an earlier plan may be written anew for this one.
-        own = [name for name in self._variables() if not self._expansions.may_rewrite(name)]
+        own = [name for name in self._state.variables() if not self._expansions.may_rewrite(name)]
         known = {*own, *self._own_builtins}
         wanted = checks.outside_names(names, known)
         wanted += [name for name in self._restoring.outside_names(known) if name not in wanted]
         resolved = self.channel.resolve(wanted) if wanted else {}
         problems = [
-            *checks.undefined(names, resolved, text, self._variables(), self._own_builtins),
+            *checks.undefined(names, resolved, text, self._state.variables(), self._own_builtins),
             *checks.wrong_uses(names, resolved, text, known),
         ]
         if problems:
@@ -278,8 +274,8 @@ class Session:
             base = base.value
         if not isinstance(base, ast.Name) or base is callee:
             return False
-        held = self._globals.get(base.id, _NOTHING)
-        return isinstance(held, tools.Server) or (held is _NOTHING and names.from_outside(base.id))
+        held = self._globals.get(base.id, _MISSING)
+        return isinstance(held, tools.Server) or (held is _MISSING and names.from_outside(base.id))
 
     # ---- run -------------------------------------------------------------------------------------------------------
 
@@ -321,17 +317,26 @@ class Session:
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
         try:
-            state = self._state(before, self._certain(failure))
+            left = self._changes(before, failure)
         except MemoryError:
-            state = self._small_state(before)
+            left = self._state.outline(before, self._result, self._budget)
             status = "limit" if status in ("ok", "error") else status
             errors.append(Problem(type="MemoryError", message="Not all variables fit into the memory that is left."))
-        return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **state}
+        return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **left}
 
-    def _certain(self, failure: BaseException | None) -> frozenset[str]:
-        if self._prepared is None:
-            return frozenset()
-        return assignments.certain(self._prepared.stores, failure, self._prepared.text.filename)
+    def _changes(self, before: dict[str, Any], failure: BaseException | None) -> Frame:
+        """Return the state, and the sources of what was defined where the host has others."""
+        prepared, certain = self._prepared, frozenset[str]()
+        if prepared is not None:
+            certain = assignments.certain(prepared.stores, failure, prepared.text.filename)
+        changes = self._state.changes(before, certain, self._result, self._budget)
+        told = self._definitions.told(
+            () if prepared is None else prepared.found,
+            self._state.variables(),
+            self._state.digests,
+            max_bytes=self._budget.frame // 16,
+        )
+        return changes if told is None else {**changes, "definitions": told}
 
     def _problem(self, failure: BaseException) -> Problem:
         current = self._observer.files if self._prepared is not None else ()
@@ -341,75 +346,10 @@ class Session:
             return problem
         return replace(problem, type=_STOP_TYPES[status], message=self._interrupts.message, hint=None)
 
-    def _state(self, before: Mapping[str, Any], certain: frozenset[str]) -> Frame:
-        """What changed: new, bound to another object, assigned for certain, or different in content."""
-        snapshots = self._snapshots()
-        variables = self._variables()
-        changed = {
-            name: variables[name]
-            for name, now in snapshots.items()
-            if name not in before
-            or name in certain
-            or before[name] is not variables[name]
-            or self._digests.get(name) != now.digest
-        }
-        self._digests = {name: now.digest for name, now in snapshots.items()}
-        found = self._prepared.found if self._prepared is not None else ()
-        told = self._definitions.told(found, variables, self._digests, max_bytes=self._frame_bytes // 16)
-        return {
-            **self._exported(changed, snapshots),
-            **({"definitions": told} if told is not None else {}),
-            "deleted": [name for name in before if name not in variables],
-            "functions": [name for name, value in variables.items() if export.is_code(value)],
-        }
-
-    def _small_state(self, before: Mapping[str, Any]) -> Frame:
-        """Like `_state`, without looking into anything that is large."""
-        variables = self._variables()
-        data = {name: value for name, value in variables.items() if not export.is_code(value)}
-        large = {name: size for name, value in data.items() if (size := export.size(value)) > _SMALL_ITEMS}
-        exported = self._exported({name: value for name, value in data.items() if name not in large}, {})
-        exported["truncated"].update(large)
-        exported["variables"].update({name: export.outline(data[name]) for name in large})
-        return {
-            **exported,
-            "deleted": [name for name in before if name not in variables],
-            "functions": [name for name, value in variables.items() if export.is_code(value)],
-        }
-
-    def _exported(self, changed: dict[str, Any], known: Mapping[str, export.Snapshot]) -> Frame:
-        """Variables and result within the budget, and in any case small enough for one frame."""
-        values = changed if self._result is _NOTHING else {**changed, _RESULT: self._result}
-        budget = self._state_bytes
-        while True:
-            exported = export.export(values, self._representer, max_bytes=budget, known=known)
-            state: Frame = {
-                "variables": {name: exported.values[name] for name in changed},
-                "truncated": {("result" if name == _RESULT else name): n for name, n in exported.truncated.items()},
-            }
-            if self._result is not _NOTHING:
-                state["result"] = exported.values[_RESULT]
-            if budget < _LEAST_STATE_BYTES or len(encode(state)) < self._frame_bytes - _FRAME_MARGIN:
-                return state
-            budget //= 8  # control characters take six bytes each in JSON
-            known = {}
-
-    def _shown(self, values: dict[str, Any], max_bytes: int) -> dict[str, Any]:
-        """Values as JSON for somebody who only looks at them."""
-        return export.export(values, self._representer, max_bytes=max_bytes, known={}).values
-
-    def _snapshots(self) -> dict[str, export.Snapshot]:
-        data = {name: value for name, value in self._variables().items() if not export.is_code(value)}
-        return export.snapshots(data, self._representer)
-
-    def _variables(self) -> dict[str, Any]:
-        """Everything that plans have bound, in order."""
-        return {name: value for name, value in self._globals.items() if not name.startswith("__")}
-
     def _refusal(self, refused: Refused) -> Frame:
         problems = [problem.as_json() for problem in refused.problems]
-        functions = [name for name, value in self._variables().items() if export.is_code(value)]
-        return {"type": "done", "status": refused.status, "errors": problems, **_NO_STATE, "functions": functions}
+        functions = self._state.functions()
+        return {"type": "done", "status": refused.status, "errors": problems, **state.NONE, "functions": functions}
 
     def _give_up(self, before: dict[str, Any]) -> NoReturn:
         """The plan swallows its stop: report what there is and end the worker."""
