@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,6 +275,56 @@ def test_definitions_that_unfold_without_end_are_let_through() -> None:
 
     assert bind(tool, (), {"a": 5}) == {"a": 5}
     assert bind(tool, (), {"a": "x"}) == {"a": "x"}
+
+
+_CHOICES: Any = {"enum": [f"choice {number}" for number in range(1_000)]}
+_NUMBERS: Any = list(range(300_000))
+_TABLES: Any = [{**dict.fromkeys("abcdefgh", [0] * 100), "n": number} for number in range(256)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "array", "items": {"type": "integer"}}, _NUMBERS),
+        ({"type": "array", "items": {"anyOf": [STRING, INTEGER]}}, _NUMBERS),
+        ({"type": "array", "items": _CHOICES}, ["choice 999"] * 300_000),
+        ({"type": "array", "contains": STRING}, _NUMBERS),
+        ({"additionalProperties": INTEGER}, dict.fromkeys(map(str, _NUMBERS), 1)),
+        (
+            {"type": "array", "uniqueItems": True},
+            [{**dict.fromkeys("abcdefgh", [0] * 100), "n": n} for n in range(256)],
+        ),
+    ],
+    ids=["items", "alternatives", "choices", "contains", "keys", "unique"],
+)
+def test_a_value_of_many_parts_is_checked_no_further_than_a_check_is_worth(schema: Any, value: Any) -> None:
+    """A plan makes such a value in no time, a thousand times over, and every other plan waits for the check."""
+    tool = only(taking("f", a=schema))
+    started = time.process_time()
+
+    assert bind(tool, (value,), {})["a"] is value
+    assert time.process_time() - started < 1
+
+
+def test_what_is_wrong_at_the_beginning_of_a_large_value_is_found() -> None:
+    tool = only(taking("f", a={"type": "array", "items": INTEGER}))
+    assert refusal(tool, a=["x", *_NUMBERS])[1] == "a[0]"
+
+
+@pytest.mark.parametrize("schema", [{"additionalProperties": True}, {"required": ["b"], "additionalProperties": True}])
+def test_more_arguments_than_any_tool_takes_are_refused_at_once(schema: Any) -> None:
+    tool = only(define("f", {"properties": {"b": INTEGER}, **schema}))
+    message, _ = refusal(tool, **{f"b{number}": 1 for number in range(300_000)})
+    assert message == "f() got 300,000 arguments, and 10,000 are the most."
+
+
+def test_a_misspelt_key_is_looked_for_among_a_few() -> None:
+    tool = only(taking("f", a={"properties": {"city": STRING}, "required": ["city"]}))
+    keys: Any = {"citi": "Rome", **dict.fromkeys(map(str, _NUMBERS), 1)}
+    started = time.process_time()
+
+    assert refusal(tool, a=keys)[0].endswith("(it has 'citi').")
+    assert time.process_time() - started < 1
 
 
 def test_a_reference_to_elsewhere_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from jsonschema import Draft202012Validator, validators
@@ -12,6 +13,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from planact_server.catalog.patterns import matcher
+from planact_server.plain_json import size_of
 
 if TYPE_CHECKING:
     from planact_server.catalog.schemas import CleanSchema
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
 MAX_REFERENCES = 10_000
 """References followed for one value. Definitions that use each other twice double the work with every level."""
 
+MAX_STEPS = 5_000
+"""Subschemas tried on one value, a fiftieth of a millisecond each; a long enumeration counts as several."""
+
 MAX_UNIQUE = 256
-"""Items that are compared with each other; it takes quadratic time."""
+MAX_UNIQUE_CHARS = 20_000
+"""Items that are compared with each other, and their length together; it takes quadratic time."""
 
 HANDLE_KEY = "$planact"
 """A value with this key stands for content that the plan does not hold itself. It becomes text when the call leaves."""
@@ -42,7 +48,7 @@ class Checker:
         Raises RecursionError for a value that is nested too deeply, OverflowError and ValueError for numbers that
         are too large to be divided or written down.
         """
-        _references_left.set(MAX_REFERENCES)
+        _left.set(_Left(references=MAX_REFERENCES, steps=MAX_STEPS))
         try:
             return next(self._validator.iter_errors(value), None)
         except _TooInvolvedError:
@@ -50,10 +56,23 @@ class Checker:
 
 
 class _TooInvolvedError(Exception):
-    """The schema asks for more work than a check is worth."""
+    """Schema and value together ask for more work than a check is worth: the calls of all plans wait for it."""
 
 
-_references_left: ContextVar[int] = ContextVar("references_left", default=MAX_REFERENCES)
+@dataclass(slots=True)
+class _Left:
+    """The work that is left for one value."""
+
+    references: int
+    steps: int
+
+    def step(self, weight: int = 1) -> None:
+        self.steps -= weight
+        if self.steps < 0:
+            raise _TooInvolvedError
+
+
+_left: ContextVar[_Left] = ContextVar("left")
 
 
 def is_handle(value: object) -> bool:
@@ -94,27 +113,57 @@ def _pattern(validator: Any, pattern: str, instance: object, _: object) -> _Erro
 
 
 def _unique_items(validator: Any, unique: bool, instance: object, schema: object) -> _Errors:
-    if isinstance(instance, list) and len(cast("list[object]", instance)) <= MAX_UNIQUE:
+    items = cast("list[JSONValue]", instance)
+    if isinstance(instance, list) and len(items) <= MAX_UNIQUE and size_of(items) <= MAX_UNIQUE_CHARS:
         yield from Draft202012Validator.VALIDATORS["uniqueItems"](validator, unique, instance, schema)
 
 
 def _ref(validator: Any, ref: str, instance: object, schema: object) -> _Errors:
-    left = _references_left.get()
-    if left <= 0:
+    left = _left.get()
+    left.references -= 1
+    if left.references < 0:
         raise _TooInvolvedError
-    _references_left.set(left - 1)
     yield from Draft202012Validator.VALIDATORS["$ref"](validator, ref, instance, schema)
+
+
+def _weighed(keyword: str) -> Callable[..., _Errors]:
+    """A keyword that goes through a list of the schema's own, for every value anew."""
+
+    def check(validator: Any, listed: Sized, instance: object, schema: object) -> _Errors:
+        _left.get().step(len(listed) // 50)
+        yield from Draft202012Validator.VALIDATORS[keyword](validator, listed, instance, schema) or ()
+
+    return check
 
 
 # jsonschema's own types do not say what kind of class this is.
 _extend = cast(Any, validators).extend
 _Validator: Any = _extend(
     Draft202012Validator,
-    validators={"$ref": _ref, "type": _type, "pattern": _pattern, "uniqueItems": _unique_items},
+    validators={
+        "$ref": _ref,
+        "type": _type,
+        "pattern": _pattern,
+        "uniqueItems": _unique_items,
+        **{keyword: _weighed(keyword) for keyword in ("enum", "required", "properties")},
+    },
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"number": _is_number, "integer": _is_integer, "object": _is_object}
     ),
 )
+
+
+def _counting(method: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*args: Any, **options: Any) -> Any:
+        _left.get().step()
+        return method(*args, **options)
+
+    return counted
+
+
+# Whatever is tried on a part of a value is tried by a validator that was made for it, or that is asked once more.
+_Validator.evolve = _counting(_Validator.evolve)
+_Validator.iter_errors = _counting(_Validator.iter_errors)
 
 # Empty and without a way to retrieve anything: no reference ever leads to the network.
 _NOTHING_ELSE: Any = Registry[Any]()

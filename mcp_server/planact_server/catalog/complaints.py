@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.catalog.schemas import Schema
-from planact_server.catalog.suggestions import closest, did_you_mean
+from planact_server.catalog.suggestions import MOST_STRANGE, closest, did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -127,7 +128,7 @@ def _missing(error: ValidationError, path: tuple[str | int, ...]) -> Complaint:
     instance = cast("dict[str, JSONValue]", error.instance)
     missing = next(name for name in cast("list[str]", error.validator_value) if name not in instance)
     known = cast("dict[str, Any]", cast("dict[str, Any]", error.schema).get("properties", {}))
-    strange = [name for name in instance if name not in known]
+    strange = islice((name for name in instance if name not in known), MOST_STRANGE)
     close = closest(missing, strange)
     text = f"is missing (it has {close!r})." if close else "is missing."
     return Complaint(path=(*path, missing), text=text, value=cast("JSONValue", error.instance), hint=_keys(known))

@@ -14,12 +14,15 @@ CLOSE_ENOUGH = 0.6
 LONGEST = 200
 """Longer names are nobody's typing error, and comparing them takes long."""
 
+MOST_STRANGE = 200
+"""So many of the names that a plan gives are looked through for a misspelt one."""
+
 
 def closest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that is most like the name: first one that differs in case and punctuation only."""
     if len(name) > LONGEST:
         return None
-    ordered = sorted(candidates)
+    ordered = sorted(each for each in candidates if len(each) <= LONGEST)
     folded = _folded(name)
     same = next((each for each in ordered if folded and _folded(each) == folded), None)
     if same is not None:

@@ -6,13 +6,14 @@ schema leaves unclear is let through: the server checks again.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from planact_server.catalog.annotations import Annotator
 from planact_server.catalog.complaints import Complaint, complain
 from planact_server.catalog.signatures import LINE_CHOICES
-from planact_server.catalog.suggestions import LONGEST, closest, did_you_mean, quoted
+from planact_server.catalog.suggestions import LONGEST, MOST_STRANGE, closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 30
 """Parameters that a hint lists."""
+
+MOST_ARGUMENTS = 10_000
+"""Arguments that one call may have; the tool may take any."""
 
 
 class ArgumentsError(Exception):
@@ -62,6 +66,8 @@ class _Call:
         self._arguments: dict[str, JSONValue] = {}
 
     def bind(self, positional: Sequence[JSONValue], keywords: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+        if len(keywords) > MOST_ARGUMENTS:
+            raise self._error(f"got {len(keywords):,} arguments, and {MOST_ARGUMENTS:,} are the most")
         self._take_positional(positional)
         for name, value in keywords.items():
             self._take_keyword(name, value)
@@ -97,7 +103,7 @@ class _Call:
         if not missing:
             return
         names = ", ".join(repr(self._spelled(each)) for each in missing)
-        unknown = [name for name in keywords if self._tool.parameter(name) is None]
+        unknown = islice((name for name in keywords if self._tool.parameter(name) is None), MOST_STRANGE)
         close = closest(self._spelled(missing[0]), unknown)
         instead = f" Did you mean it by {close!r}?" if close else ""
         plural = "s" if len(missing) > 1 else ""
