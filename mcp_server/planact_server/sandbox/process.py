@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ class Exit:
     def from_returncode(cls, returncode: int) -> Exit:
         """Read what asyncio and subprocess report: a negative number is a signal."""
         return cls(signal=-returncode) if returncode < 0 else cls(code=returncode)
+
+    def with_last_line(self, text: str) -> Exit:
+        """Take the last that it wrote to its standard error for the reason, where it ended by itself."""
+        if not self.code or not text:
+            return self
+        return replace(self, note=f"The worker ended with code {self.code}: {text}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, cast
 
-from planact_server.sandbox import EngineError
+from planact_server.sandbox import launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail
+from planact_server.sandbox.launching import Tail
 from planact_server.sandbox.process import Exit, open_child, signal_child
 from planact_server.sandbox.worker import JailedWorker
 
@@ -44,14 +43,11 @@ class SpawnSource:
         process = SpawnedProcess()
         worker = JailedWorker(process.connection, process, memory_bytes=self._memory_bytes)
         try:
-            await asyncio.get_running_loop().subprocess_exec(
-                lambda: process,
-                *self._command(),
-                env=ENVIRONMENT,
-                cwd=WORKING_FOLDER,
-            )
-        except OSError as error:
-            raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
+            await launching.start(process, self._command())
+        except asyncio.CancelledError:
+            if process.pid:
+                await worker.aclose()
+            raise
         process.enclose(self._enclose)
         await worker.start()
         return worker
@@ -143,11 +139,7 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
     def _ending(self, returncode: int | None) -> Exit:
         if returncode is None:
             return Exit()
-        ending = Exit.from_returncode(returncode)
-        last_line = self._errors.last_line()
-        if returncode > 0 and last_line:
-            return dataclasses.replace(ending, note=f"The worker ended with code {returncode}: {last_line}")
-        return ending
+        return Exit.from_returncode(returncode).with_last_line(self._errors.last_line())
 
     def pause_writing(self) -> None:
         self.connection.pause_writing()

@@ -1,6 +1,6 @@
 """Workers forked from one bare interpreter that has everything imported: a few milliseconds each.
 
-`inside/zygote.py` is the other side of the control socket and documents its messages.
+`inside/forking.py` is the other side of the control socket and documents its messages.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import signal
 import socket
 import sys
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from planact_server.sandbox import EngineError
+from planact_server.sandbox import EngineError, launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import ENVIRONMENT, WORKING_FOLDER, Tail, command
+from planact_server.sandbox.launching import Tail
 from planact_server.sandbox.process import Exit, signal_child, signal_name
 from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from planact_tools import JSONObject
 
@@ -55,8 +56,11 @@ class ZygoteSource:
 
     name = "zygote"
 
-    def __init__(self, *, rights: JSONObject, memory_bytes: int) -> None:
-        self._rights = rights
+    def __init__(
+        self, *, rights: JSONObject, memory_bytes: int, zygote: Callable[[int], list[str]] | None = None
+    ) -> None:
+        """`zygote`: the command for another one than `inside/zygote.py`, by the number of its control socket."""
+        self._command: Callable[[int], list[str]] = zygote or partial(_command, rights)
         self._memory_bytes = memory_bytes
         self._zygote: Zygote | None = None
         self._earlier: list[Zygote] = []
@@ -119,7 +123,7 @@ class ZygoteSource:
             if self._zygote is None or self._zygote.dead:
                 if self._zygote is not None:
                     await self._zygote.aclose()
-                self._zygote = await Zygote.start(self._rights)
+                self._zygote = await Zygote.start(self._command)
             elif self._zygote.worn and (self._renewal is None or self._renewal.done()):
                 self._renewal = asyncio.create_task(self._renew(self._zygote), name="zygote renewal")
             return self._zygote
@@ -128,7 +132,7 @@ class ZygoteSource:
         """Have another zygote serve before the worn one stops."""
         fresh = None
         try:
-            fresh = await Zygote.start(self._rights)
+            fresh = await Zygote.start(self._command)
             await asyncio.wait([fresh.ready], timeout=REPLY_SECONDS)
             async with self._starting:
                 if fresh.ready.done() and not fresh.dead and self._zygote is worn:
@@ -206,28 +210,25 @@ class Zygote(asyncio.SubprocessProtocol):
         self._workers: dict[int, ForkedProcess] = {}
 
     @classmethod
-    async def start(cls, rights: JSONObject) -> Zygote:
+    async def start(cls, command_line: Callable[[int], list[str]]) -> Zygote:
         """Start the process; it need not be ready when this returns. Raises EngineError."""
-        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         zygote = cls(ours)
         with theirs:
             try:
-                await loop.subprocess_exec(
-                    lambda: zygote,
-                    *command("zygote", control=theirs.fileno(), rights=rights),
-                    env=ENVIRONMENT,
-                    cwd=WORKING_FOLDER,
+                await launching.start(
+                    zygote,
+                    command_line(theirs.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # a Ctrl-C in the server's terminal is the server's alone
                 )
-            except OSError as error:
-                ours.close()
-                raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
-        loop.add_reader(ours, zygote._hear)
+            except BaseException:
+                await zygote._abandon()
+                raise
+        asyncio.get_running_loop().add_reader(ours, zygote._hear)
         return zygote
 
     @property
@@ -347,9 +348,8 @@ class Zygote(asyncio.SubprocessProtocol):
             return
         if "exited" in message:
             worker = self._workers.pop(message["exited"])
-            worker.exited.set_result(
-                Exit(signal=message["signal"], code=message["code"], peak_bytes=message["peak_bytes"])
-            )
+            ending = Exit(signal=message["signal"], code=message["code"], peak_bytes=message["peak_bytes"])
+            worker.exited.set_result(ending.with_last_line(message["last_line"]))
             self._go_if_done()
             return
         forked = self._forks.popleft()
@@ -363,6 +363,13 @@ class Zygote(asyncio.SubprocessProtocol):
         self._held_bytes = message["held_bytes"]
         self._first_bytes = self._first_bytes or self._held_bytes
         forked.set_result(worker)
+
+    async def _abandon(self) -> None:
+        """Whoever started it has gone, or it did not start at all."""
+        self._hang_up()
+        if self._transport is not None:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
 
     def _go_if_done(self) -> None:
         if self._retired and not self._workers and not self._forks:
@@ -397,6 +404,10 @@ def _pid_of(pidfd: int, *, otherwise: int) -> int:
     except OSError:
         return otherwise
     return next((int(line.split()[1]) for line in facts.splitlines() if line.startswith("Pid:")), otherwise)
+
+
+def _command(rights: JSONObject, control: int) -> list[str]:
+    return launching.command("zygote", control=control, rights=rights)
 
 
 def _discard(forked: asyncio.Future[ForkedProcess]) -> None:
