@@ -53,6 +53,17 @@ def _names(value: object) -> list[str]:
     return [_name(each) for each in _list(value)]
 
 
+def _bindings(value: object) -> tuple[tuple[int, list[str]], ...]:
+    return tuple(_binding(_list(pair)) for pair in _list(value))
+
+
+def _binding(pair: list[object]) -> tuple[int, list[str]]:
+    call, names = pair if len(pair) == 2 else (None, None)
+    if type(call) is not int or call < 1 or not names:
+        raise ValueError("not a call and the names of its result")
+    return call, _names(names)
+
+
 def _named(value: object) -> dict[str, object]:
     found = _object(value)
     for name in found:
@@ -87,6 +98,7 @@ Flag: TypeAlias = Annotated[bool, Strict()]
 ToolName: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_CHARS)]
 ToolNames: TypeAlias = Annotated[list[str], PlainValidator(_texts)]
 Names: TypeAlias = Annotated[list[str], PlainValidator(_names)]
+Bindings: TypeAlias = Annotated[tuple[tuple[int, list[str]], ...], PlainValidator(_bindings)]
 Variables: TypeAlias = Annotated[dict[str, JSONValue], PlainValidator(_named)]
 Sizes: TypeAlias = Annotated[dict[str, int], PlainValidator(_sizes)]
 Sources: TypeAlias = Annotated[dict[str, str], PlainValidator(_sources)]

@@ -19,7 +19,8 @@ Worker → host
         Resolution = {"kind": "tool", "server", "tool", "parameters": [str], "aliases": [str], "open_keywords": bool}
                    | {"kind": "server", "server"} | {"kind": "placeholder"} | {"kind": "missing", "hint": str}
     {"type": "call", "id": int, "call": int, "server": str | null, "tool": str, "raw": bool,
-                     "positional": [value], "keywords": {str: value}, "line": int | null}
+                     "positional": [value], "keywords": {str: value}, "line": int | null,
+                     "bound"?: [[int, [str]]]}             as in `bound`, of calls before this one
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
@@ -56,6 +57,7 @@ from planact_server.sandbox import (
     Unresolved,
 )
 from planact_server.sandbox.frame_fields import (
+    Bindings,
     Count,
     Errors,
     Flag,
@@ -130,6 +132,7 @@ class Call:
     positional: list[JSONValue]
     keywords: dict[str, JSONValue]
     line: Count | None
+    bound: Bindings = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)

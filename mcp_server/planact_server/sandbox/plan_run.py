@@ -28,6 +28,8 @@ from planact_server.sandbox.frame_json import FrameError
 from planact_server.sandbox.frames import Ask, Bound, Call, Done, Output, Question, Resolve, WorkerFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_server.sandbox.connection import Connection
     from planact_server.sandbox.process import Loss
     from planact_tools import JSONValue
@@ -98,7 +100,7 @@ class PlanRun:
             case Output():
                 self._print(frame.text)
             case Bound():
-                self._bind(frame)
+                self._bind(frame.call, frame.names)
             case Resolve() | Call() | Ask():
                 self._take(frame, size)
             case Done():
@@ -181,14 +183,14 @@ class PlanRun:
         if self._output_bytes > 2 * self.limits.output_bytes:
             raise FrameError(f"The plan printed more than {self.limits.output_bytes:,} bytes.", status="limit")
 
-    def _bind(self, frame: Bound) -> None:
-        if frame.call > self._calls:
-            raise FrameError(f"The worker bound the result of call {frame.call}; it has made {self._calls}.")
-        self._bound += len(frame.names)
-        self._bound_chars += sum(map(len, frame.names))
+    def _bind(self, call: int, names: Sequence[str]) -> None:
+        if call > self._calls:
+            raise FrameError(f"The worker bound the result of call {call}; it has made {self._calls}.")
+        self._bound += len(names)
+        self._bound_chars += sum(map(len, names))
         if self._bound > 100 * self.limits.calls or self._bound_chars > BOUND_CHARS:
             raise FrameError("The worker bound its calls to too many names.", status="limit")
-        self._bindings.setdefault(frame.call, {}).update(dict.fromkeys(frame.names))
+        self._bindings.setdefault(call, {}).update(dict.fromkeys(names))
 
     def _take(self, frame: Question, size: int) -> None:
         if frame.id <= self.last_id:
@@ -208,6 +210,8 @@ class PlanRun:
         """Hold the question against the plan's budgets; what is over is answered without the host."""
         match frame:
             case Call():
+                for bound in frame.bound:
+                    self._bind(*bound)
                 self._calls += 1
                 if frame.call != self._calls:
                     raise FrameError(f"The worker sent call {frame.call} where {self._calls} was next.")

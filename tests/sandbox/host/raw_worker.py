@@ -38,7 +38,7 @@ def read(size):
 ids = itertools.count(1)
 
 
-def call(number, tool="tool", *arguments):
+def call(number, tool="tool", *arguments, **facts):
     send(
         type="call",
         id=next(ids),
@@ -49,6 +49,7 @@ def call(number, tool="tool", *arguments):
         positional=list(arguments),
         keywords={},
         line=1,
+        **facts,
     )
 
 

@@ -35,6 +35,12 @@ def test_a_call_becomes_what_it_says() -> None:
     )
 
 
+def test_a_call_carries_what_earlier_ones_were_bound_to() -> None:
+    decoded = decode(frame(bound=[[1, ["x", "é"]], [2, ["y"]]]))
+    assert isinstance(decoded, Call)
+    assert decoded.bound == ((1, ["x", "é"]), (2, ["y"]))
+
+
 def test_a_result_of_none_is_a_result_and_no_result_is_none() -> None:
     done = {"type": "done", "status": "error", "variables": {}, "deleted": [], "functions": [], "truncated": {}}
     done |= {"errors": [{"type": "IndexError", "message": "m", "line": 4}]}
@@ -95,6 +101,16 @@ def test_half_a_character_is_refused_and_a_whole_one_is_not(surrogate: str) -> N
         {"positional": {}},
         {"positional": None},
         {"keywords": []},
+        {"bound": None},
+        {"bound": {}},
+        {"bound": [1]},
+        {"bound": [[1]]},
+        {"bound": [[0, ["x"]]]},
+        {"bound": [[True, ["x"]]]},
+        {"bound": [[1, []]]},
+        {"bound": [[1, "x"]]},
+        {"bound": [[1, ["a b"]]]},
+        {"bound": [[1, ["x"], 2]]},
         {"more": 1},
         {"type": "resolve"},
         {"type": "ready"},

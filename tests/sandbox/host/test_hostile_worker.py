@@ -41,6 +41,7 @@ BREAKS = {
     "a call out of order": ("call(2)", "sent call 2 where 1 was next"),
     "a call again": ("call(1)\ncall(1)", "sent call 1 where 2 was next"),
     "a binding of no call": ("send(type='bound', call=1, names=['x'])", "it has made 0"),
+    "a call that binds itself": ("call(1, bound=[[1, ['x']]])", "it has made 0"),
     "empty output": ("send(type='output', text='')", "malformed frame: output.text"),
     "a status of its own": ("done(status='running')", "malformed frame: done.status"),
 }
@@ -66,6 +67,10 @@ FLOODS = {
     "calls": ("for number in range(1, 9): call(number)", "went on after its 3 tool calls"),
     "names": ("for n in range(9): send(type='resolve', id=n + 1, names=['x'] * 9000)", "20,000 names"),
     "bindings": ("call(1)\nwhile True: send(type='bound', call=1, names=['x'] * 90)", "too many names"),
+    "carried bindings": (
+        "for n in range(1, 9): call(n, bound=[[n - 1, ['x'] * 90]] if n > 1 else [])",
+        "too many names",
+    ),
     "values": ("send_body(b'[' + b'0,' * 400_001 + b'0]')", "more than 400,000 values"),
     "bytes": ("while True: ask('progress', text='x' * 90_000)", "more than 6,"),
 }

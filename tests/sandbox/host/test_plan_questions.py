@@ -191,7 +191,7 @@ async def test_output_and_bindings_are_kept_and_output_ends_at_its_budget(
     raw_worker: JailedWorker, host: ScriptedHost
 ) -> None:
     source = """
-call(1); call(2); receive(); receive()
+call(1); receive(); call(2, bound=[[1, ['w']]]); receive()
 send(type='bound', call=2, names=['z', 'k'])
 send(type='output', text='é' * 400)
 send(type='bound', call=1, names=['x'])
@@ -210,7 +210,7 @@ done(status='limit', errors=[{'type': 'LimitReached', 'message': 'output', 'line
         variables={"z": [1]},
         deleted=("old",),
         functions=("f",),
-        bindings={2: ("z", "k", "y"), 1: ("x",)},
+        bindings={2: ("z", "k", "y"), 1: ("w", "x")},
         truncated={"big": 7},
     )
 

@@ -150,6 +150,8 @@ class PlanWorker:
                     run.asked.append((frame["helper"], frame["arguments"]))
                     self._answer(frame, lambda frame=frame: ask(frame["helper"], frame["arguments"]))
                 case "call":
+                    for call, names in frame.pop("bound", ()):
+                        run.bound.setdefault(call, []).extend(names)
                     run.calls.append(frame)
                     waiting.append(frame)
                     run.most_in_flight = max(run.most_in_flight, len(waiting))

@@ -48,6 +48,7 @@ BINDINGS = {
     "dict": ("x = {'a': echo(1), echo('b'): 2}", [["x"], ["x"]]),
     "nested containers": ("x = [{'a': [echo(1)]}, (echo(2),)]", [["x"], ["x"]]),
     "comprehension": ("x = [echo(i) for i in range(3)]", [["x"], ["x"], ["x"]]),
+    "more than one frame carries": ("x = [echo(i) for i in range(150)]\ny = echo(1)", [["x"]] * 150 + [["y"]]),
     "dict comprehension": ("x = {i: echo(i) for i in range(2)}", [["x"], ["x"]]),
     "set comprehension": ("x = {echo(i) for i in range(2)}", [["x"], ["x"]]),
     "nested comprehension": ("x = [[echo(i + j) for i in range(2)] for j in range(1)]", [["x"], ["x"]]),

@@ -47,6 +47,9 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 
 
+_MOST_CARRIED = 100
+"""Bindings that one call carries."""
+
 _MOST_VALUES = 350_000
 """The host takes no frame with 400,000 values or more."""
 
@@ -157,10 +160,25 @@ class Channel:
                 )
             request = _Request(call, function)
             self._open[number] = request
-            self.flush()
-            self._wire.queue_encoded(body)
+            self._flush_output()
+            self._wire.queue_encoded(body if call is None else self._with_bindings(body))
             self._wire.flush()
         return request.future
+
+    def _with_bindings(self, body: bytes) -> bytes:
+        """Let a call carry what was bound before it: most do, and a frame of its own costs as much as the call."""
+        bound = self._observer.take()
+        if not bound:
+            return body
+        carried = body[:-1] + b',"bound":' + encode(bound) + b"}"
+        if len(bound) <= _MOST_CARRIED and (not self._frame_bytes or len(carried) <= self._frame_bytes):
+            return carried
+        self._tell(bound)
+        return body
+
+    def _tell(self, bound: list[tuple[int, list[str]]]) -> None:
+        for call, names in bound:
+            self._wire.queue({"type": "bound", "call": call, "names": names})
 
     def _receive(self) -> None:
         frame = self._wire.receive(self.from_wire)
@@ -231,13 +249,15 @@ class Channel:
 
     def flush(self) -> None:
         """Put output and bindings in line before the next frame. Also what `sys.stdout.flush()` calls."""
+        self._flush_output()
+        self._tell(self._observer.take())
+
+    def _flush_output(self) -> None:
         if self._output:
             self._wire.queue({"type": "output", "text": "".join(self._output)})
             self._output.clear()
             self._output_characters = 0
             self._output_sent = time.monotonic()
-        for call, names in self._observer.take():
-            self._wire.queue({"type": "bound", "call": call, "names": names})
 
     def _add(self, text: str) -> None:
         self._output.append(text)

@@ -96,7 +96,7 @@ class Wire:
         return max(0, _LENGTH.size + size - held)
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: Frame | list[Any]) -> bytes:
     """JSON in UTF-8. Lone surrogates become "?": they are no text that another process could read."""
     return _ENCODER.encode(frame).encode("utf-8", "replace")
 
