@@ -12,10 +12,10 @@ from unittest.mock import patch
 from pydantic import ValidationError
 
 from planact_server.sandbox import connection, frame_json, frames, plan_run
-from planact_server.sandbox.frames import Bound, Call, Done, FrameError, Output, WorkerFrame
+from planact_server.sandbox.frames import Call, Done, FrameError, Output, WorkerFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 _MUCH = 10**12
@@ -76,9 +76,9 @@ def _any_number(count: Any) -> Any:
 
 
 def _any_call(bind: Any) -> Any:
-    def any_call(self: Any, frame: Bound) -> None:
-        self._calls = max(self._calls, frame.call)
-        bind(self, frame)
+    def any_call(self: Any, call: int, names: Sequence[str]) -> None:
+        self._calls = max(self._calls, call)
+        bind(self, call, names)
 
     return any_call
 
