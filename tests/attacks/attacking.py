@@ -121,7 +121,7 @@ def workers_of(script: Script) -> Iterator[None]:
 
     substitute = original if script is None else command
     where = "planact_server.sandbox"
-    with patch(f"{where}.zygote_source.command", substitute), patch(f"{where}.host.command", substitute):
+    with patch(f"{where}.launching.command", substitute), patch(f"{where}.host.command", substitute):
         yield
 
 

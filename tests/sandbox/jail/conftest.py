@@ -49,7 +49,7 @@ def replace_workers(monkeypatch: pytest.MonkeyPatch, layers: str, *, code: Liter
         interpreter, *options, launch, given, facts = original(mode, **settings)
         return [interpreter, *options, str(UNPOLICED), layers, code, launch, given, facts]
 
-    for module in ("zygote_source", "host"):
+    for module in ("launching", "host"):
         monkeypatch.setattr(f"planact_server.sandbox.{module}.command", command)
 
 
