@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
 
 from planact_server.sandbox import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_tools import JSONValue
 
 _LAUNCH = Path(__file__).parent / "inside" / "launch.py"
@@ -28,6 +33,27 @@ def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[s
     facts = {"restricted_python": _restricted_python(), "parent": os.getpid(), **settings}
     # -I shuts out the user's folder and PYTHONPATH; -S shuts out site-packages, ours included.
     return [_interpreter(), "-I", "-S", str(_LAUNCH), mode, json.dumps(facts)]
+
+
+async def start(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], **settings: Any) -> None:
+    """Start a process that `protocol` watches. Raises EngineError.
+
+    asyncio cannot be cancelled in the middle of that: the pipes that it has not reached are never closed, and the
+    protocol may hear of its process when nobody is left to end it. So whoever is cancelled here waits for the few
+    milliseconds, and has a process to end.
+    """
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(lambda: protocol, *argv, env=ENVIRONMENT, cwd=WORKING_FOLDER, **settings)
+    )
+    try:
+        await asyncio.shield(starting)
+    except OSError as error:
+        raise EngineError(f"No interpreter could be started from {sys.executable!r}: {error}") from error
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([starting])
+        raise
 
 
 def _interpreter() -> str:

@@ -177,10 +177,12 @@ class JailedWorker:
     async def aclose(self) -> None:
         """End the worker, and the plan that it may be running. May be called twice."""
         self._kill(Loss(status="cancelled", reason="The session was closed."))
-        with anyio.CancelScope(shield=True):
-            await self._exit()
-        self._process.close()
-        self.closed = True
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._exit()
+        finally:  # a task that is cancelled by asyncio's own means knows no shield
+            self._process.close()
+            self.closed = True
 
     @cached_property
     def _clock(self) -> CPUClock:
