@@ -94,7 +94,7 @@ class PooledEngine:
 
     @property
     def warning(self) -> str | None:
-        return requirements.warning(self._missing) if self._missing else None
+        return requirements.warning(self._missing) if self._missing and self._allow_weaker else None
 
     async def worker(self) -> JailedWorker:
         """Return a fresh worker. Raises EngineError when none can be started, or the jail is too weak."""
