@@ -17,6 +17,7 @@ from anyio import create_task_group, fail_after
 
 from planact_server.sandbox import EngineError, Limits, Outcome
 from planact_server.sandbox.host import PooledEngine, open_engine
+from sandbox.host.leftovers import descriptors, held, nothing_more_than
 
 if TYPE_CHECKING:
     from conftest import ScriptedHost
@@ -37,28 +38,6 @@ async def variables(worker: JailedWorker, source: str, host: ScriptedHost) -> di
         outcome = await worker.run(source, host=host, limits=LIMITS)
     assert (outcome.status, outcome.errors, outcome.worker_lost) == ("ok", (), None)
     return dict(outcome.variables)
-
-
-def children() -> set[int]:
-    """This process's living descendants."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, _, rest = stat.read_text().partition(" (")
-        except OSError:
-            continue
-        state, parent = rest.rpartition(")")[2].split()[:2]
-        if state != "Z":
-            parents[int(pid)] = int(parent)
-    found = {os.getpid()}
-    for pid in sorted(parents):
-        if parents[pid] in found:
-            found.add(pid)
-    return found - {os.getpid()}
-
-
-def descriptors(pid: int | str = "self") -> list[str]:
-    return sorted(entry.name for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def own_children(pid: int) -> list[int]:
@@ -287,7 +266,7 @@ async def test_every_layer_takes_where_nothing_forbids_it(engine: PooledEngine) 
     program = {
         "language": True,
         "hidden": "not available: a program is visible again once it starts",
-        "driver": "not available: it has limits but no jail; it reads plans and runs none",
+        "driver": True,
     }
     assert engine.layers == dict.fromkeys(names, True) | (program if engine.name == "monty" else {})
 
@@ -297,11 +276,11 @@ async def test_a_worker_has_its_stream_and_nothing_else(engine: PooledEngine) ->
     worker = await engine.worker()
     pid = worker.pid
     if engine.name == "monty":
-        (pid,) = own_children(pid)  # the host knows the driver, which holds nothing of the plan's
-    if engine.name != "zygote":
+        (pid,) = own_children(pid)  # the host knows the driver
+    if engine.name == "spawn":
         pid = first_of_its_namespace(pid)
     process = Path(f"/proc/{pid}")
-    assert descriptors(pid) == {"zygote": ["0"], "spawn": ["0", "1"], "monty": ["0", "1", "2"]}[engine.name]
+    assert sorted(descriptors(pid)) == {"zygote": ["0"], "spawn": ["0", "1"], "monty": ["0", "1", "2"]}[engine.name]
     assert (process / "environ").read_bytes() == b""
     assert (process / "cwd").readlink() == Path("/")
     assert os.getsid(pid) == pid
@@ -316,7 +295,7 @@ async def test_workers_leave_no_process_and_no_descriptor_behind(engine: PooledE
     first = await engine.worker()
     await first.aclose()
     gc.collect()
-    before = descriptors(), children()
+    before = held()
     batches = 5 if engine.name == "zygote" else 1
     with fail_after(30):
         for _ in range(batches):
@@ -325,29 +304,12 @@ async def test_workers_leave_no_process_and_no_descriptor_behind(engine: PooledE
                 await variables(worker, "x = tool(value=1)", host)
             for worker in workers:
                 await worker.aclose()
-    assert (descriptors(), children()) == before
-
-
-@linux
-async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing_behind(engine: PooledEngine) -> None:
-    first = await engine.worker()
-    await first.aclose()
-    gc.collect()
-    before = descriptors(), children()
-    full = 0.02 if engine.name == "zygote" else 0.4
-    with fail_after(20):
-        for part in range(8):
-            with anyio.move_on_after(full * part / 8):
-                worker = await engine.worker()
-                await worker.aclose()
-        await (await engine.worker()).aclose()  # whatever was under way is through
-        while (descriptors(), children()) != before:
-            await anyio.sleep(0.01)
+    await nothing_more_than(before)
 
 
 @linux
 async def test_closing_the_engine_ends_everything_even_a_running_plan(host: ScriptedHost, engine: PooledEngine) -> None:
-    before = children()
+    before = held()
     worker = await engine.worker()
     outcomes: list[Outcome] = []
 
@@ -367,6 +329,6 @@ async def test_closing_the_engine_ends_everything_even_a_running_plan(host: Scri
             await called.wait()
             await engine.aclose()
     assert [(outcome.status, outcome.worker_lost) for outcome in outcomes] == [("cancelled", "The session was closed.")]
-    assert children() == before
+    await nothing_more_than(before)
     with pytest.raises(EngineError, match="The engine is closed"):
         await engine.worker()
