@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from planact_server.sandbox.worker import JailedWorker
 
 LIMITS = Limits(seconds=10)
+NOBODY = str(65534 if os.name == "posix" and os.geteuid() == 0 else os.getuid())
 
 
 @pytest.fixture
@@ -114,3 +118,22 @@ async def test_without_the_package_the_engine_says_what_to_install(monkeypatch: 
     with pytest.raises(EngineError, match=r"pip install 'planact\[monty\]'"):
         await engine.worker()
     await engine.aclose()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this jail is Linux's")
+async def test_the_driver_is_jailed_too(worker: JailedWorker) -> None:
+    """It reads what a plan makes up; it has started Monty by then and needs nothing but its streams."""
+    driver = Path(f"/proc/{worker.pid}")
+    threads = [(each / "status").read_text() for each in (driver / "task").iterdir()]
+    filtered = [re.findall(r"^(?:NoNewPrivs|Seccomp|Uid):\s+(\d+)", status, re.MULTILINE) for status in threads]
+    held = {re.sub(r"\d+", "", str(fd.readlink())) for fd in (driver / "fd").iterdir()}
+    limits = (driver / "limits").read_text()
+
+    assert worker.layers["driver"] is True
+    assert len(threads) > 1
+    assert filtered == [[NOBODY, "1", "2"]] * len(threads)
+    assert list((driver / "root").iterdir()) == []
+    assert (driver / "environ").read_bytes() == b""
+    assert "Max open files            0                    0" in limits
+    events = {f"anon_inode:[{kind}]" for kind in ("eventpoll", "eventfd", "pidfd")}
+    assert held <= {"socket:[]", "pipe:[]", "/dev/null", *events}

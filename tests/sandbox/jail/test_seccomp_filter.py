@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +16,10 @@ if sys.platform != "linux":
 
 from planact_server.sandbox.jail.linux import seccomp
 from planact_server.sandbox.jail.linux.system_calls import ALLOWED, FAILING, LIMITED, MACHINES, numbers
+from planact_server.sandbox.monty import filter as monty_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EPERM = seccomp.FAIL | 1
 PID = 7
@@ -34,13 +40,20 @@ HEADERS = {
 }
 
 
-def decide(machine: str, number: int, *arguments: int, architecture: int | None = None, pid: int = PID) -> int:
-    """Return what the filter says about a system call."""
+def decide(
+    machine: str,
+    number: int,
+    *arguments: int,
+    architecture: int | None = None,
+    pid: int = PID,
+    make: Callable[..., list[seccomp.Instruction]] = seccomp.program,
+) -> int:
+    """Return what a filter says about a system call."""
     known = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[machine]
     words = [*arguments, *([0] * (6 - len(arguments)))]
     data = struct.pack("<IIQ6Q", number, known if architecture is None else architecture, 0, *words)
     held, at = 0, 0
-    program = seccomp.program(machine, pid=pid)
+    program = make(machine, pid=pid)
     while True:
         code, true, false, operand = program[at]
         at += 1
@@ -80,7 +93,9 @@ def test_what_is_not_listed_ends_the_process(machine: str) -> None:
 def test_the_numbers_are_those_of_the_headers_and_what_does_harm_is_not_among_the_allowed(machine: str) -> None:
     listed = in_headers(machine)
     ours = {name: number for table in (ALLOWED, FAILING, LIMITED) for name, number in numbers(table, machine).items()}
-    assert {name: listed.get(name) for name in ours} == ours
+    montys = [numbers(table, machine) for table in monty_filter.TABLES]
+    for table in (ours, *montys):
+        assert {name: listed.get(name, table[name]) for name in table} == table
     assert not {name for name in FORBIDDEN if name in ours}
     known = [name for name in FORBIDDEN if name in listed]
     assert len(known) > 50
@@ -120,3 +135,44 @@ def test_a_process_may_abort_itself_and_signal_nobody_else(machine: str) -> None
     assert decide(machine, tgkill, PID, PID, abort) == seccomp.ALLOW
     assert decide(machine, tgkill, PID, PID, kill) == seccomp.KILL
     assert decide(machine, tgkill, PID + 1, PID, abort) == seccomp.KILL
+
+
+MONTYS = (monty_filter.program, {"clone", "clone3", "execveat", "prctl"})
+DRIVERS = (monty_filter.driver_program, {"clone", "clone3", "kill", "pidfd_open", "pidfd_send_signal", "prctl"})
+"""A filter, and the calls about which it says more than that they end the process."""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(("make", "decided"), [MONTYS, DRIVERS], ids=["monty", "driver"])
+def test_around_monty_the_same_calls_end_the_process(
+    machine: str, make: Callable[..., list[seccomp.Instruction]], decided: set[str]
+) -> None:
+    listed = in_headers(machine)
+    forbidden = [listed[name] for name in FORBIDDEN if name in listed and name not in decided]
+    assert {decide(machine, number, make=make) for number in forbidden} == {seccomp.KILL}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("make", [monty_filter.program, monty_filter.driver_program], ids=["monty", "driver"])
+def test_monty_and_its_driver_may_make_threads_and_no_processes(
+    machine: str, make: Callable[..., list[seccomp.Instruction]]
+) -> None:
+    listed = in_headers(machine)
+    thread, new_namespace, sigchld = 0x3D0F00, 0x10000000, 17
+    assert decide(machine, listed["clone"], thread, make=make) == seccomp.ALLOW
+    assert decide(machine, listed["clone"], thread | new_namespace, make=make) == seccomp.KILL
+    assert decide(machine, listed["clone"], sigchld, make=make) == seccomp.KILL
+    assert decide(machine, listed["clone3"], make=make) == seccomp.FAIL | errno.ENOSYS
+    assert decide(machine, listed["execve"], make=make) == seccomp.KILL
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_monty_s_driver_opens_nothing_and_ends_only_what_it_holds(machine: str) -> None:
+    listed = in_headers(machine)
+    refused = ("openat", "kill", "pidfd_open", "socketpair", "epoll_create1", "dup")
+    assert {name: decide(machine, listed[name], make=monty_filter.driver_program) for name in refused} == dict.fromkeys(
+        refused, EPERM
+    )
+    for name in ("pidfd_send_signal", "epoll_ctl", "sendto", "recvfrom", "wait4"):
+        assert decide(machine, listed[name], make=monty_filter.driver_program) == seccomp.ALLOW
+    assert decide(machine, listed["mmap"], 0, 4096, 4, make=monty_filter.driver_program) == seccomp.KILL

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,8 +11,7 @@ Layers: TypeAlias = "dict[str, bool | str]"
 """Name of a layer → True where it took, else a sentence why not."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
+class Rights(NamedTuple):
     """What is left to a worker."""
 
     memory_bytes: int

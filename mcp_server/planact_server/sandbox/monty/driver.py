@@ -3,7 +3,7 @@
 Monty's client makes Python objects of whatever a plan has made up, and a few lines can make something that takes Python
 hours to build. That happens here, in a process that the host can kill like any worker.
 
-It speaks over standard input and output; `launch_driver` starts it.
+`launch_driver` starts it, or the process that it is forked from.
 """
 
 from __future__ import annotations
@@ -34,17 +34,16 @@ from planact_server.sandbox import (
 from planact_server.sandbox.monty import starting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from planact_server.sandbox.jail.layers import Layers
     from planact_server.sandbox.monty.worker import MontyWorker
     from planact_tools import JSONValue
 
 _LENGTH = struct.Struct(">I")
 _MARGIN = 100_000
-_OWN_BYTES = 768 * 1024 * 1024
+OWN_BYTES = 768 * 1024 * 1024
 """Address space of the driver itself: its client of Monty reserves more than it uses."""
-
-_NOT_JAILED = {"driver": "not available: it has limits but no jail; it reads plans and runs none"}
 
 _NO_BUDGET = 2**31 - 1
 """The host counts calls, and says when there are enough."""
@@ -53,12 +52,8 @@ _NO_BUDGET = 2**31 - 1
 class Stream:
     """Frames, written from any thread and read by one."""
 
-    def __init__(self) -> None:
-        self._in, self._out = os.dup(0), os.dup(1)
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, 0)  # a stray print must not get between the frames
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+    def __init__(self, fd_in: int, fd_out: int) -> None:
+        self._in, self._out = fd_in, fd_out
         self._writing = threading.Lock()
 
     def send(self, frame: Mapping[str, Any]) -> None:
@@ -234,26 +229,15 @@ def _resolution(found: dict[str, Any]) -> Resolution:
             return Unresolved(hint=found.get("hint", ""))
 
 
-def _limit(memory_bytes: int) -> None:
-    """Bound what is made here of a plan's values, where the system can."""
-    if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - Windows has none
-
-        most = _OWN_BYTES + 4 * memory_bytes
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if hard == resource.RLIM_INFINITY or hard > most:
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-async def _serve(settings: dict[str, Any]) -> None:
-    stream = Stream()
-    _limit(settings["memory_bytes"])
+async def _serve(stream: Stream, start: Callable[[], Awaitable[MontyWorker]], confine: Callable[[], Layers]) -> None:
     loop = asyncio.get_running_loop()
-    worker = await starting.start(**settings)
+    worker = await start()
     driver = Driver(stream, worker)
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGUSR1, driver.interrupt)
-    stream.send({"type": "ready", "pid": os.getpid(), "layers": {**worker.layers, **_NOT_JAILED}})
+    # Last of all, because Monty had to be started first; no plan has run so far.
+    layers = {**worker.layers, **confine()}
+    stream.send({"type": "ready", "pid": os.getpid(), "layers": layers})
     gone = asyncio.Event()
 
     def listen() -> None:
@@ -268,6 +252,17 @@ async def _serve(settings: dict[str, Any]) -> None:
     await worker.aclose()
 
 
+def _limited(memory_bytes: int) -> Layers:
+    """Bound what is made here of a plan's values, where the system can."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - Windows has none
+
+        from planact_server.sandbox.jail.rlimits import limit  # noqa: PLC0415
+
+        limit(resource.RLIMIT_AS, OWN_BYTES + 4 * memory_bytes)
+    return {"driver": "not available: it has limits but no jail on this system; it reads plans and runs none"}
+
+
 def _end(reason: str) -> NoReturn:
     """Leave the reason as the last line of the errors, where the host looks for it."""
     sys.stderr.write(f"{' '.join(reason.split())}\n")
@@ -275,12 +270,31 @@ def _end(reason: str) -> NoReturn:
     os._exit(1)
 
 
-def main(argv: list[str]) -> None:
-    """Serve until the host is gone. `argv` is one JSON object: what `starting.start` takes."""
-    if sys.platform != "win32":
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until somebody listens to it
+def serve(
+    fd_in: int, fd_out: int, *, start: Callable[[], Awaitable[MontyWorker]], confine: Callable[[], Layers]
+) -> NoReturn:
+    """Serve over two descriptors, or one that is both, until the host is gone. Never returns and never raises."""
     try:
-        asyncio.run(_serve(json.loads(argv[0])))
+        if sys.platform != "win32":
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until somebody listens to it
+        asyncio.run(_serve(Stream(fd_in, fd_out), start, confine))
+        os._exit(0)
     except EngineError as error:
         _end(str(error))
-    os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def main(settings: dict[str, Any]) -> NoReturn:
+    """Be a driver over standard input and output. `settings` are what `starting.start` takes."""
+    fd_in, fd_out = os.dup(0), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(nowhere, fd)  # a stray print must not get between the frames
+    memory_bytes = settings["memory_bytes"]
+    serve(
+        fd_in,
+        fd_out,
+        start=lambda: starting.start(**settings),
+        confine=lambda: _limited(memory_bytes),
+    )

@@ -1,18 +1,18 @@
 """Monty's program in the Linux jail: a script that enters the jail and then becomes the program.
 
 The pool takes the path of one file, without arguments of ours. The script is a file in memory that only this process
-and its children can name; what took of the jail comes back through a pipe that is named the same way.
+and its children can name; what took of the jail comes back through a pipe that they inherit like that.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
+import marshal
 import os
 import re
 import shlex
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from planact_server.sandbox import EngineError
 from planact_server.sandbox.monty.launching import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 if sys.platform != "linux":
     raise ImportError("This jail is Linux's.")
@@ -32,56 +32,57 @@ _READ = 65536
 
 
 class JailLauncher:
-    """The program in the Linux jail."""
+    """The program in the Linux jail, once."""
 
-    def __init__(self, settings: Mapping[str, object]) -> None:
-        self._layers: dict[int, Mapping[str, bool | str]] = {}
-        self._heard = b""
+    def __init__(
+        self,
+        program: str,
+        files: Sequence[str],
+        *,
+        memory_bytes: int,
+        cpu_seconds: int,
+        layers: Mapping[str, bool | str],
+    ) -> None:
+        """`files` are what the program is loaded from. `layers` hold around this process and what it starts."""
         self._reports, self._report = os.pipe()
         os.set_blocking(self._reports, False)
-        self._script = os.memfd_create("planact-monty")
-        here = f"/proc/{os.getpid()}/fd"
-        facts = json.dumps({**settings, "parent": os.getpid(), "report": f"{here}/{self._report}"})
-        command = shlex.join([sys.executable, "-I", "-S", str(_LAUNCH), facts])
+        os.set_inheritable(self._report, True)
+        self._script = os.memfd_create("planact-monty", 0)
+        settings = {
+            "program": program,
+            "files": list(files),
+            "memory_bytes": memory_bytes,
+            "cpu_seconds": cpu_seconds,
+            "layers": dict(layers),
+            "parent": os.getpid(),
+            "report": self._report,
+        }
+        command = shlex.join([sys.executable, "-I", "-S", str(_LAUNCH), marshal.dumps(settings).hex()])
         os.write(self._script, f'#!/bin/sh\nexec {command} "$@"\n'.encode())
-        self.path = f"{here}/{self._script}"
+        self.path = f"/proc/self/fd/{self._script}"
 
-    @classmethod
-    async def open(cls, program: str, *, memory_bytes: int, cpu_seconds: int) -> JailLauncher:
-        """Find out what the program needs to be loaded. Raises EngineError."""
-        try:
-            loader = _loader(Path(program))
-            process = await asyncio.create_subprocess_exec(
-                loader, "--list", program, stdout=asyncio.subprocess.PIPE, env={}
-            )
-            listed, _ = await process.communicate()
-        except (OSError, ValueError) as error:
-            raise EngineError(f"The program {program!r} cannot be started: {error}") from error
-        return cls(
-            {
-                "program": program,
-                "files": [loader, *_NEEDS.findall(listed.decode("utf-8", "replace"))],
-                "memory_bytes": memory_bytes,
-                "cpu_seconds": cpu_seconds,
-            }
-        )
-
-    def layers(self, pid: int) -> Mapping[str, bool | str]:
-        """Return what took in the process that began with this number; it has served since."""
-        self._hear()
-        return self._layers.get(pid, ALONE)
+    def layers(self) -> Mapping[str, bool | str]:
+        """Return what took. Asked once the program serves, it has been told."""
+        with contextlib.suppress(BlockingIOError):
+            if told := os.read(self._reports, _READ):
+                return marshal.loads(told)  # noqa: S302 - written before the program has begun
+        return ALONE
 
     def close(self) -> None:
+        """Start nothing more."""
         for fd in (self._reports, self._report, self._script):
             os.close(fd)
 
-    def _hear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._heard += os.read(self._reports, _READ)
-            *lines, self._heard = self._heard.split(b"\n")
-            for line in lines:
-                told = json.loads(line)
-                self._layers[told["pid"]] = told["layers"]
+
+def needed(program: str) -> list[str]:
+    """Return the files that a program is loaded from, the loader first. Raises EngineError."""
+    try:
+        loader = _loader(Path(program))
+        command = [loader, "--list", program]
+        listed = subprocess.run(command, stdout=subprocess.PIPE, env={}, check=False)  # noqa: S603 - what we start
+    except (OSError, ValueError) as error:
+        raise EngineError(f"The program {program!r} cannot be started: {error}") from error
+    return [loader, *_NEEDS.findall(listed.stdout.decode("utf-8", "replace"))]
 
 
 def _loader(program: Path) -> str:

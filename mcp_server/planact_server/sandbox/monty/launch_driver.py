@@ -1,6 +1,9 @@
 """The file that the host starts for a driver: brings in what that needs, and nothing of the server beside the sandbox.
 
-    python -I launch_driver.py SETTINGS
+    python -I launch_driver.py driver SETTINGS     a driver over standard input and output
+    python -I launch_driver.py zygote SETTINGS     a process that drivers are forked from
+
+SETTINGS is one JSON object.
 
 The sandbox's front door takes two names for types from `planact_tools`; the whole of that would be a second of imports.
 """
@@ -8,6 +11,7 @@ The sandbox's front door takes two names for types from `planact_tools`; the who
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +27,8 @@ def main(argv: list[str]) -> None:
     tools: Any = ModuleType("planact_tools")
     tools.JSONObject = tools.JSONValue = Any
     sys.modules.update({"planact_server": server, "planact_tools": tools})
-    importlib.import_module("planact_server.sandbox.monty.driver").main(argv)
+    mode, settings = argv
+    importlib.import_module(f"planact_server.sandbox.monty.{mode}").main(json.loads(settings))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Monty's pool starts, and what is known of the processes that it has become."""
+"""What Monty's pool starts, and what is known of the process that it has become."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ALONE: Mapping[str, bool | str] = {"process": True, "environment": True, "langua
 
 
 class Launcher(Protocol):
-    """Something to start, and what is known of the processes that it has become."""
+    """Something to start once, and what is known of the process that it has become."""
 
     @property
     def path(self) -> str: ...
 
-    def layers(self, pid: int) -> Mapping[str, bool | str]: ...
+    def layers(self) -> Mapping[str, bool | str]: ...
 
     def close(self) -> None: ...
 
@@ -28,8 +28,7 @@ class PlainLauncher:
     def __init__(self, program: str) -> None:
         self.path = program
 
-    def layers(self, pid: int) -> Mapping[str, bool | str]:
-        del pid
+    def layers(self) -> Mapping[str, bool | str]:
         return ALONE
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ _MANY = 2**31 - 1
 
 
 class MontyProcess:
-    """A pool of exactly one: a process that serves one session and is not used again."""
+    """A pool of exactly one: a process that serves one session of ours and is not used again."""
 
     reply_seconds = REPLY_SECONDS
 
@@ -44,8 +44,10 @@ class MontyProcess:
         self._launcher = launcher
         self._enclose = enclose
         self._job: JobObject | None = None
+        self._launched: Mapping[str, bool | str] = {}
         self._enclosed: dict[str, bool | str] = {}
         self._memory_bytes = memory_bytes
+        self._zone = _local_zone()
         self._pool: AsyncMonty | None = None
         self._session: AsyncMontySession | None = None
         self._ending: anyio.Event | None = None
@@ -61,11 +63,11 @@ class MontyProcess:
     @property
     def layers(self) -> Mapping[str, bool | str]:
         """Which isolation took. Known once the process has answered."""
-        return {**self._launcher.layers(self.pid), **self._enclosed}
+        return {**self._launched, **self._enclosed}
 
     @property
     def alive(self) -> bool:
-        return self._session is not None and self._ending is not None and not self._ending.is_set()
+        return self._ending is not None and not self._ending.is_set()
 
     def when_ended(self, told: Callable[[], None]) -> None:
         """Have somebody told, once the process has ended, as far as the system tells."""
@@ -77,22 +79,13 @@ class MontyProcess:
             binary_path=self._launcher.path,
             min_processes=0,
             max_processes=1,
-            max_checkouts_per_worker=1,
+            max_checkouts_per_worker=_MANY,
             checkout_timeout=REPLY_SECONDS,
         )
         try:
             await pool.__aenter__()
             self._pool = pool
-            session = pool.checkout(
-                script_name="plan.py",
-                limits={
-                    "max_memory": self._memory_bytes,
-                    "max_suspensions": _MANY,
-                },
-                os_policy={"timezone": _local_zone()},
-                assert_message_annotations=False,
-            )
-            await session.__aenter__()
+            session = await self._checked_out(pool)
         except (MontyError, OSError, RuntimeError) as error:
             await self.aclose()
             raise EngineError(f"No Monty could be started from {self._launcher.path!r}: {error}") from error
@@ -103,13 +96,38 @@ class MontyProcess:
         self._session = session
         self.pid = session.worker_pid or 0
         self._ending = anyio.Event()
+        self._launched = self._launcher.layers()
+        self._launcher.close()
         self._limit()
         self._watch()
 
     async def renew(self) -> None:
-        """End the process and start another. Raises EngineError."""
-        await self.aclose()
-        await self.start()
+        """Have the process forget its session and begin another. Raises EngineError.
+
+        The same process: by now nobody here may start one.
+        """
+        session, pool, self._session = self._session, self._pool, None
+        if session is None or pool is None:
+            raise EngineError("The worker has no session.")
+        try:
+            with anyio.fail_after(REPLY_SECONDS):
+                await session.__aexit__(None, None, None)
+                fresh = await self._checked_out(pool)
+        except (MontyError, OSError, RuntimeError, TimeoutError) as error:
+            raise EngineError(f"The session could not be begun again: {error}") from error
+        self._session = fresh
+        if fresh.worker_pid != self.pid:
+            raise EngineError("The session's process has gone.")
+
+    async def _checked_out(self, pool: AsyncMonty) -> AsyncMontySession:
+        session = pool.checkout(
+            script_name="plan.py",
+            limits={"max_memory": self._memory_bytes, "max_suspensions": _MANY},
+            os_policy={"timezone": self._zone},
+            assert_message_annotations=False,
+        )
+        await session.__aenter__()
+        return session
 
     def kill(self) -> None:
         """End the process at once; whoever waits for it is told."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import shutil
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ from planact_server.sandbox import EngineError
 from planact_server.sandbox.spawn_source import SpawnSource
 
 if TYPE_CHECKING:
+    from planact_server.sandbox.host import WorkerSource
     from planact_server.sandbox.worker import JailedWorker
 
 _LAUNCH = Path(__file__).with_name("launch_driver.py")
@@ -22,14 +26,14 @@ def is_installed() -> bool:
 
 
 class MontySource:
-    """Starts a driver, and by it a Monty, for each worker."""
+    """Has a driver, and by it a Monty, for each worker."""
 
     name = "monty"
 
     def __init__(self, *, memory_bytes: int, cpu_seconds: int) -> None:
-        facts = json.dumps({"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds})
-        command = [sys.executable, "-I", str(_LAUNCH), facts]
-        self._drivers = SpawnSource(lambda: command, memory_bytes=memory_bytes)
+        self._memory_bytes = memory_bytes
+        self._cpu_seconds = cpu_seconds
+        self._drivers = self._source()
 
     async def start(self) -> JailedWorker:
         """Return a worker that serves. Raises EngineError."""
@@ -38,7 +42,41 @@ class MontySource:
         return await self._drivers.start()
 
     async def rest(self) -> None:
-        """Nothing is held that a rest would free."""
+        """Let go of what drivers are forked from, where they are."""
+        await self._drivers.rest()
 
     async def aclose(self) -> None:
-        """Each worker is a process of its own: there is nothing else to close."""
+        """End every driver."""
+        await self._drivers.aclose()
+
+    def _source(self) -> WorkerSource:
+        if sys.platform != "linux":
+            return SpawnSource(lambda: self._command("driver"), memory_bytes=self._memory_bytes)
+        from planact_server.sandbox.zygote_source import ZygoteSource  # noqa: PLC0415 - Windows has none
+
+        return ZygoteSource(
+            rights={},
+            memory_bytes=self._memory_bytes,
+            zygote=lambda control: self._command("zygote", control=control, parent=os.getpid()),
+        )
+
+    def _command(self, mode: str, **settings: int) -> list[str]:
+        facts = {
+            "program": find_program(),
+            "memory_bytes": self._memory_bytes,
+            "cpu_seconds": self._cpu_seconds,
+            **settings,
+        }
+        return [sys.executable, "-I", str(_LAUNCH), mode, json.dumps(facts)]
+
+
+def find_program() -> str:
+    """Return the path of Monty's program. Raises EngineError."""
+    for folder in (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")):
+        found = shutil.which("monty", path=folder)
+        if found is not None:
+            return found
+    found = shutil.which("monty")
+    if found is None:
+        raise EngineError("The program 'monty' was not found: pip install --force-reinstall pydantic-monty-runtime.")
+    return found

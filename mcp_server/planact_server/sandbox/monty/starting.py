@@ -1,14 +1,10 @@
-"""From settings to a worker that serves: finding Monty's program, and what it is started by."""
+"""From settings to a worker that serves."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import sysconfig
 from typing import TYPE_CHECKING
 
-from planact_server.sandbox import EngineError
 from planact_server.sandbox.job_object import JobObject
 from planact_server.sandbox.monty.launching import PlainLauncher
 from planact_server.sandbox.monty.process import MontyProcess
@@ -23,38 +19,21 @@ PROGRAM_BYTES = 256 * 1024 * 1024
 """Memory that the program has besides a plan's, mostly its own file."""
 
 
-async def start(*, memory_bytes: int, cpu_seconds: int) -> MontyWorker:
+async def start(*, program: str, memory_bytes: int, cpu_seconds: int) -> MontyWorker:
+    """Return a worker that serves, where nothing but limits can be put around it. Raises EngineError."""
+    enclose = _enclosure(memory_bytes, cpu_seconds)
+    return await start_with(PlainLauncher(program), memory_bytes=memory_bytes, enclose=enclose)
+
+
+async def start_with(
+    launcher: Launcher, *, memory_bytes: int, enclose: Callable[[int], JobObject] | None = None
+) -> MontyWorker:
     """Return a worker that serves. Raises EngineError."""
-    process = MontyProcess(
-        await _launcher(memory_bytes, cpu_seconds),
-        memory_bytes=memory_bytes,
-        enclose=_enclosure(memory_bytes, cpu_seconds),
-    )
+    process = MontyProcess(launcher, memory_bytes=memory_bytes, enclose=enclose)
     await process.start()
     worker = MontyWorker(process)
     await worker.start()
     return worker
-
-
-def find_program() -> str:
-    """Return the path of Monty's program. Raises EngineError."""
-    for folder in (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")):
-        found = shutil.which("monty", path=folder)
-        if found is not None:
-            return found
-    found = shutil.which("monty")
-    if found is None:
-        raise EngineError("The program 'monty' was not found: pip install --force-reinstall pydantic-monty-runtime.")
-    return found
-
-
-async def _launcher(memory_bytes: int, cpu_seconds: int) -> Launcher:
-    program = find_program()
-    if sys.platform == "linux":
-        from planact_server.sandbox.monty.jail_launcher import JailLauncher  # noqa: PLC0415 - Linux's alone
-
-        return await JailLauncher.open(program, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
-    return PlainLauncher(program)
 
 
 def _enclosure(memory_bytes: int, cpu_seconds: int) -> Callable[[int], JobObject] | None:

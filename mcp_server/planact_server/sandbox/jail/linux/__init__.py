@@ -4,17 +4,18 @@ The order matters: each step needs rights that a later one takes away.
 """
 
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
 
 from planact_server.sandbox.jail import rlimits
 from planact_server.sandbox.jail.layers import Layers, Rights, took
-from planact_server.sandbox.jail.linux import capabilities, landlock, libc, namespaces, seccomp
+from planact_server.sandbox.jail.linux import capabilities, landlock, namespaces, seccomp
 
 if sys.platform != "linux":
     raise ImportError("These layers are Linux's.")
+
+from planact_server.sandbox.jail.linux.lifetime import die_with, no_new_privileges
 
 __all__ = ["REQUIRED", "after_fork", "before_fork", "confine", "prepare"]
 
@@ -23,9 +24,6 @@ after_fork = namespaces.after_fork
 
 REQUIRED = ("no_new_privs", "seccomp", "memory", "cpu", "files", "descriptors")
 """What has to hold before a plan may run."""
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
 
 _held_bytes = 0
 
@@ -36,7 +34,7 @@ def prepare(*, parent: int) -> Layers:
     May go on in a child of the process that called it.
     """
     global _held_bytes  # noqa: PLW0603 - workers inherit it through fork, when there is no /proc any more
-    _die_with(parent)
+    die_with(parent)
     _held_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
     layers: Layers = {}
     root = os.geteuid() == 0
@@ -44,37 +42,26 @@ def prepare(*, parent: int) -> Layers:
     # namespaces for an ordinary user, root keeps its rights until it has left what it can leave with them.
     if root and namespaces.user_is_possible():
         layers["unprivileged_user"] = took(capabilities.become_nobody)
-        _die_with(parent)  # the kernel forgets it when a process changes its user
+        die_with(parent)
     layers |= namespaces.enter()
-    _die_with(os.getppid())
+    die_with(os.getppid())
     layers["empty_root"] = took(partial(namespaces.empty_root, mounts=layers["mount_namespace"] is True))
     if root and "unprivileged_user" not in layers:
         layers["unprivileged_user"] = took(capabilities.become_nobody)
+        layers |= namespaces.keep_possible()
     took(capabilities.bound)  # programs cannot be started anyway; a kernel without it loses nothing
     seccomp.make_ready()
     layers["hidden"] = took(capabilities.hide)
-    layers["no_new_privs"] = took(lambda: _set(_PR_SET_NO_NEW_PRIVS, 1))
+    layers["no_new_privs"] = took(no_new_privileges)
     return layers
 
 
 def confine(rights: Rights, *, parent: int) -> Layers:
     """Take from this worker what it does not need. It dies with `parent`."""
     return {
-        "dies_with_parent": _die_with(parent),
+        "dies_with_parent": die_with(parent),
         "capabilities": took(capabilities.drop_all),
         "landlock": took(landlock.restrict),
         **rlimits.apply(rights, memory_bytes=_held_bytes + rights.memory_bytes),
         "seccomp": took(lambda: seccomp.install(pid=os.getpid())),
     }
-
-
-def _die_with(parent: int) -> bool | str:
-    done = took(lambda: _set(_PR_SET_PDEATHSIG, signal.SIGKILL))
-    # A parent in another namespace is 0 in here, and its own end is then the end of everything in that namespace.
-    if os.getppid() not in (parent, 0):
-        os._exit(1)  # it died before we could ask
-    return done
-
-
-def _set(option: int, value: int) -> None:
-    libc.prctl(option, value)

@@ -29,7 +29,7 @@ _FILES = {1: 13, 2: 14, 3: 15, 5: 16}
 """How many rights over files there are since a version."""
 
 _TCP_SINCE, _TCP = 4, 0b11
-_SCOPES_SINCE, _SCOPES = 6, 0b11
+_SCOPES_SINCE, _SOCKETS, _SIGNALS = 6, 0b01, 0b10
 
 
 def version() -> int:
@@ -37,12 +37,13 @@ def version() -> int:
     return libc.system_call(_CREATE, None, 0, _ASK_VERSION)
 
 
-def restrict(*, loadable: Iterable[int] = ()) -> None:
+def restrict(*, loadable: Iterable[int] = (), signals: bool = False) -> None:
     """Give up all of it. Raises OSError. Needs a free descriptor for a moment.
 
-    `loadable` are open files that a program is still to be loaded from: they may be read and executed.
+    `loadable` are open files that a program is still to be loaded from: they may be read and executed. `signals`: it
+    may go on signalling processes that have not given up the same with it.
     """
-    rights = _rights(version())
+    rights = _rights(version(), signals=signals)
     attributes = ctypes.create_string_buffer(rights, len(rights))
     ruleset = libc.system_call(_CREATE, attributes, len(rights), 0)
     try:
@@ -54,12 +55,12 @@ def restrict(*, loadable: Iterable[int] = ()) -> None:
         os.close(ruleset)
 
 
-def _rights(kernel: int) -> bytes:
+def _rights(kernel: int, *, signals: bool) -> bytes:
     """Return `struct landlock_ruleset_attr` as a kernel of this version takes it."""
     files = (1 << max(count for since, count in _FILES.items() if since <= kernel)) - 1
     fields = [files]
     if kernel >= _TCP_SINCE:
         fields.append(_TCP)
     if kernel >= _SCOPES_SINCE:
-        fields.append(_SCOPES)
+        fields.append(_SOCKETS if signals else _SOCKETS | _SIGNALS)
     return struct.pack(f"={len(fields)}Q", *fields)

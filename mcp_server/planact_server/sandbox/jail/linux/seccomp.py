@@ -31,6 +31,7 @@ _X32 = 0x40000000
 
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SET_MODE_FILTER = 1
+_ALL_THREADS = 1
 _EXECUTABLE = 4
 _ADDRESS_SPACE = 9
 
@@ -45,10 +46,23 @@ def install(*, pid: int) -> None:
     """Put the filter on this process for good. Raises OSError. `pid` is its own number."""
     if libc.MACHINE not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {libc.MACHINE!r}")
-    code = _encoded(libc.MACHINE, pid)
+    put_on(_encoded(libc.MACHINE, pid))
+
+
+def put_on(code: bytes, *, all_threads: bool = False) -> None:
+    """Put an encoded filter on this thread for good, or on all that there are. Raises OSError."""
     held = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // _SIZE, ctypes.addressof(held))
-    libc.system_call(_SECCOMP[libc.MACHINE], _SET_MODE_FILTER, 0, ctypes.create_string_buffer(header, len(header)))
+    given = ctypes.create_string_buffer(header, len(header))
+    flags = _ALL_THREADS if all_threads else 0
+    refusing = libc.system_call(_SECCOMP[libc.MACHINE], _SET_MODE_FILTER, flags, given)
+    if refusing:
+        raise OSError(errno.EBUSY, f"thread {refusing} has a filter of its own")
+
+
+def encoded(program: list[Instruction]) -> bytes:
+    """Return a filter as the kernel takes it."""
+    return b"".join(struct.pack(_LAYOUT, *each) for each in program)
 
 
 def make_ready() -> None:
@@ -59,7 +73,7 @@ def make_ready() -> None:
 
 @cache
 def _encoded(machine: str, pid: int) -> bytes:
-    return b"".join(struct.pack(_LAYOUT, *each) for each in program(machine, pid=pid))
+    return encoded(program(machine, pid=pid))
 
 
 def program(machine: str, *, pid: int) -> list[Instruction]:
