@@ -50,6 +50,25 @@ ERRORS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("print(1, x=2)", "print() got an unexpected keyword argument 'x'"),
+        ("call_tool('echo', x=2)", "call_tool() got an unexpected keyword argument 'x'"),
+        ("ask_model('?', x=2)", "ask_model() got an unexpected keyword argument 'x'"),
+        ("search_tools(x=2)", "search_tools() got an unexpected keyword argument 'x'"),
+        ("dir()", "dir() missing 1 required positional argument: 'target'"),
+        ("import json\njson.load()", "load() missing 1 required positional argument: 'file'"),
+        ("import functools\nfunctools.cache(x=2)", "cache() got an unexpected keyword argument 'x'"),
+        ("import asyncio\nasyncio.run(x=2)", "run() got an unexpected keyword argument 'x'"),
+    ],
+)
+def test_a_wrong_call_names_the_function_as_the_plan_does(session: PlanWorker, call: str, message: str) -> None:
+    run = session.run(call)
+
+    assert (run.status, run.error["type"], run.error["message"]) == ("error", "TypeError", message)
+
+
 @pytest.mark.parametrize(("source", "kind", "line", "column", "hint"), ERRORS.values(), ids=ERRORS)
 def test_an_error_says_where_and_what_would_help(
     session: PlanWorker, source: str, kind: str, line: int, column: int | None, hint: str | None

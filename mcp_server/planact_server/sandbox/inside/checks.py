@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import facades, hints, language, trees
+from planact_server.sandbox.inside import absent, facades, hints, language, trees
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def missing_imports(nodes: Sequence[ast.AST], text: Text) -> Iterator[Problem]:
     prepared = {inner for node in nodes if _expects_import_error(node) for inner in trees.walk(node)}
     for node, module in missing:
         if node not in prepared:
-            message, hint = facades.missing_module(module)
+            message, hint = absent.missing_module(module)
             yield text.problem(node, "ModuleNotFoundError", message, hint)
 
 

@@ -80,6 +80,7 @@ class Module(metaclass=Sealed):
 
 
 def make_module(name: str, names: Mapping[str, Any]) -> Module:
+    sealed.as_called(names)
     return sealed.make(Module, name, names)
 
 
@@ -352,40 +353,9 @@ def _modules() -> dict[str, Module]:
                 "SequenceMatcher Differ HtmlDiff get_close_matches unified_diff context_diff ndiff restore "
                 "IS_LINE_JUNK IS_CHARACTER_JUNK",
             ),
-            _pick(pprint, "pformat saferepr isreadable isrecursive", pprint=_pprint, pp=_pprint),
+            _pick(pprint, "pformat saferepr isreadable isrecursive", pp=_pprint, pprint=_pprint),
         )
     }
 
 
 MODULES = _modules()
-
-_INSTEAD = {
-    "os": "Plans have no files, processes or environment; a connected tool may do it: search_tools('...').",
-    "sys": "Plans have no interpreter access; print() writes to the output.",
-    "pathlib": "Plans have no files; split paths as strings, or use a connected file tool.",
-    "subprocess": "Plans start no processes; use a connected tool.",
-    "requests": "Plans have no network; use a connected tool: search_tools('fetch').",
-    "httpx": "Plans have no network; use a connected tool: search_tools('fetch').",
-    "urllib.request": "Plans have no network; use a connected tool: search_tools('fetch').",
-    "numpy": "Use lists with the modules math and statistics.",
-    "pandas": "Use lists of dicts with the modules csv, collections and statistics.",
-    "threading": "Use asyncio.gather or parallel().",
-    "concurrent": "Use asyncio.gather or parallel().",
-    "pickle": "Use json.",
-    "abc": "Raise NotImplementedError in the base class.",
-    "contextlib": "Write a class with __enter__ and __exit__, or try/finally.",
-    "types": "Use a class or a dict of your own.",
-    "traceback": "str(error) has the message; uncaught errors are reported with their line.",
-    "inspect": "describe(tool) shows a tool's signature.",
-}
-
-
-def missing_module(name: str) -> tuple[str, str]:
-    """Message and hint for an import that cannot work."""
-    top = name.partition(".")[0]
-    hint = _INSTEAD.get(name) or _INSTEAD.get(top)
-    if hint is None:
-        close = difflib.get_close_matches(name, MODULES, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        hint += "Available: " + " ".join(sorted({known.partition(".")[0] for known in MODULES} | {"asyncio"})) + "."
-    return f"No module named {name!r} in a plan.", hint

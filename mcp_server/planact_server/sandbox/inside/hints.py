@@ -69,7 +69,7 @@ def about_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 1) -> str:
-    close = difflib.get_close_matches(name, [other for other in known if not other.startswith("_")], n=limit)
+    close = difflib.get_close_matches(name, [other for other in known if other != name and not other.startswith("_")], n=limit)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

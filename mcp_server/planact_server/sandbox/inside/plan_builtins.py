@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import aio, attributes, classes, emitted, facades, hints, language, tools
+from planact_server.sandbox.inside import (
+    absent,
+    aio,
+    attributes,
+    classes,
+    emitted,
+    facades,
+    hints,
+    language,
+    sealed,
+    tools,
+)
 from planact_server.sandbox.inside.channel import ToolError
 
 if TYPE_CHECKING:
@@ -20,7 +31,7 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
 
     def import_module(name: str, leaf: bool) -> facades.Module:
         if name not in modules:
-            message, hint = facades.missing_module(name)
+            message, hint = absent.missing_module(name)
             raise ModuleNotFoundError(f"{message} {hint}", name=name)
         return modules[name if leaf else name.partition(".")[0]]
 
@@ -39,6 +50,8 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
         return tools.later(function) if scheduler is None or _is_one_of(scheduler, schedulers) else function
 
     names = language.plan_builtins()
+    for table in (names, helpers, {"print": link.channel.print}):
+        sealed.as_called(table)
     for table in (names, *map(vars, modules.values())):
         classes.offer(table.values())
     return {

@@ -286,7 +286,7 @@ class Policy(RestrictingNodeTransformer):
         for alias in node.names:
             target = alias.asname or alias.name
             if alias.name == "*":
-                self.refuse(node, "`import *` is not available in a plan.", "Import the names that you use.")
+                self.refuse(node, *refusals.star_import(node.module))
                 continue
             self.check_name(alias, target)
             arguments = [emitted.constant(part, at=node) for part in (node.module, alias.name)]

@@ -95,6 +95,12 @@ def augmented_attribute(spelled: str) -> tuple[str, str]:
     return f"`x.{spelled} += ...` is not available in a plan.", hint
 
 
+def star_import(module: str) -> tuple[str, str]:
+    """Message and advice for `from module import *`."""
+    hint = f"Write `import {module}`, or `from {module} import` and the names that you use."
+    return "`import *` is not available in a plan.", hint
+
+
 def construct(node: ast.AST) -> tuple[str, str]:
     """Message and advice for syntax that plans do not have: what a newer Python may bring."""
     kind = type(node).__name__

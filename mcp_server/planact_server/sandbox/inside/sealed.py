@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -32,6 +32,14 @@ class Sealed(Bound):
 
     def __call__(cls, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(f"A plan cannot make {cls.__name__!r} objects.")
+
+
+def as_called(names: Mapping[str, Any]) -> None:
+    """Give functions of ours the names that plans call them by: Python says those when a call is wrong."""
+    for name, value in names.items():
+        function = value.__func__ if type(value) is types.MethodType else value
+        if type(function) is types.FunctionType and function.__module__.startswith("planact_server."):
+            function.__name__ = function.__qualname__ = name
 
 
 def make(kind: Callable[_P, _T], /, *args: _P.args, **options: _P.kwargs) -> _T:

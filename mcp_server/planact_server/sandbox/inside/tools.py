@@ -171,6 +171,8 @@ class CallTool(metaclass=Sealed):
     def __call__(self, name: str, arguments: Any = None, server: str | None = None) -> Any:
         return self._start(name, arguments, server, current_frame(1)).value_now()
 
+    __call__.__qualname__ = "call_tool"
+
     def later(self, name: str, arguments: Any = None, server: str | None = None) -> PendingCall:
         return self._start(name, arguments, server, current_frame(1))
 
@@ -202,6 +204,8 @@ class AskModel(metaclass=Sealed):
 
     def __call__(self, instruction: str, data: Any = None, schema: Any = None) -> Any:
         return self._start(instruction, data, schema, current_frame(1)).value_now()
+
+    __call__.__qualname__ = "ask_model"
 
     def later(self, instruction: str, data: Any = None, schema: Any = None) -> PendingCall:
         return self._start(instruction, data, schema, current_frame(1))
