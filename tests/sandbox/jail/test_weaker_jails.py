@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,14 @@ async def test_a_user_may_allow_it_and_every_answer_says_so(
     [
         ("namespaces", dict.fromkeys(NAMESPACES, "not available: [Errno 1] forbidden")),
         ("landlock", {"landlock": "not available: [Errno 38] left out"}),
+        pytest.param(
+            "user_namespace",
+            {
+                "user_namespace": "not available: [Errno 1] forbidden",
+                "pid_namespace": "one for all workers: one for each needs a user namespace",
+            },
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root has other namespaces without it"),
+        ),
     ],
 )
 async def test_without_what_containers_forbid_plans_run_and_the_layers_say_what_is_missing(
