@@ -1,11 +1,12 @@
 """Other MCP servers as toolsets."""
 
-from planact_bridge.connection import Deadlines
 from planact_bridge.downstream import Downstream
 from planact_bridge.eras import Era, Eras
+from planact_bridge.link import Deadlines
 from planact_bridge.listing import SkippedTool
 from planact_bridge.mcp_json import McpFile, McpProblem, read_mcp_json
 from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
+from planact_bridge.server_files import ServerFiles
 from planact_bridge.specs import HttpSpec, ServerSpec, StdioSpec
 from planact_bridge.status import Counters, DownstreamStatus
 from planact_bridge.translate import wraps_result
@@ -23,6 +24,7 @@ __all__ = [
     "NoQuestions",
     "QuestionRefused",
     "Questions",
+    "ServerFiles",
     "ServerSpec",
     "SkippedTool",
     "StdioSpec",

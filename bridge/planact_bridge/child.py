@@ -13,19 +13,22 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, JSONRPCRequest
 
+from planact_bridge.batch import batch_command_line, is_batch
 from planact_bridge.environment import child_environment, find_program
 from planact_bridge.errors import UNDELIVERED, StartError
+from planact_bridge.log_file import LogFile
 from planact_bridge.log_tail import LogTail
 from planact_bridge.wire import read_messages
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from mcp.shared._stream_protocols import ReadStream, WriteStream
@@ -50,11 +53,13 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 class Child(asyncio.SubprocessProtocol):
     """A running server process. Both a read and a write stream of messages, as the SDK's dispatcher takes them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kept: LogFile | None = None) -> None:
         self._name = name
+        self._kept = kept
         self.log = LogTail()
         self.garbage_lines = 0
         """Lines on standard output that were no messages: banners, prints, progress bars."""
+        self.heard = 0
         self._garbage = ""
         self._failure: str | None = None
         self._exited = asyncio.Event()
@@ -73,10 +78,14 @@ class Child(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
+        if self._kept is not None:
+            self._kept.note(f"started, process {self._transport.get_pid()}")
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == _STDERR:
             self.log.feed(data)
+            if self._kept is not None:
+                self._kept.write(data)
         elif not self._ended:
             self._split(data)
 
@@ -160,6 +169,12 @@ class Child(asyncio.SubprocessProtocol):
         return self
 
     @property
+    def pid(self) -> int | None:
+        if self._transport is None or self._exited.is_set():
+            return None
+        return self._transport.get_pid()
+
+    @property
     def failure(self) -> str | None:
         """Why it is of no more use; None while it is."""
         over = self._failure is not None or self._ended or self._exited.is_set()
@@ -209,6 +224,7 @@ class Child(asyncio.SubprocessProtocol):
             self.garbage_lines += 1
             self._garbage = line[:120].decode("utf-8", "replace")
             return
+        self.heard += len(messages)
         self._incoming.extend(SessionMessage(message) for message in messages)
         self._news.set()
 
@@ -275,24 +291,33 @@ class Child(asyncio.SubprocessProtocol):
             self._transport.close()
             with anyio.move_on_after(EXIT_SECONDS):
                 await self._released.wait()
+        if self._kept is not None:
+            self._kept.note(self._cause())
+            self._kept.close()
 
 
-async def start_child(spec: StdioSpec) -> Child:
-    """Start the server's process. Raises StartError."""
-    environ = child_environment(spec)
-    program = await asyncio.to_thread(find_program, spec, environ)
-    child = Child(spec.name)
+async def start_child(spec: StdioSpec, *, log: Path | None = None) -> Child:
+    """Start the server's process; its standard error goes on into the file `log`. Raises StartError."""
+
+    def prepare() -> tuple[str, dict[str, str]]:
+        environ = child_environment(spec)
+        return find_program(spec, environ), environ
+
+    program, environ = await asyncio.to_thread(prepare)
+    child = Child(spec.name, LogFile(log) if log is not None else None)
+    options: dict[str, Any] = {
+        "env": environ,
+        "cwd": spec.cwd,
+        # A group of its own: Ctrl-C in our terminal is not for it, and stopping reaches its children.
+        "start_new_session": True,
+        "creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    }
+    loop = asyncio.get_running_loop()
     try:
-        await asyncio.get_running_loop().subprocess_exec(
-            lambda: child,
-            program,
-            *spec.args,
-            env=environ,
-            cwd=spec.cwd,
-            # A group of its own: Ctrl-C in our terminal is not for it, and stopping reaches its children.
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        if sys.platform == "win32" and is_batch(program):
+            await loop.subprocess_shell(lambda: child, batch_command_line(program, spec.args), **options)
+        else:
+            await loop.subprocess_exec(lambda: child, program, *spec.args, **options)
     except (OSError, ValueError) as error:
         raise StartError(f"Server {spec.name!r} did not start: {spec.command!r}: {error}.") from error
     return child

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.abc
@@ -22,7 +21,6 @@ from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_
 from planact_bridge.eras import (
     DISCOVER,
     INITIALIZE,
-    PROBE_SECONDS,
     Era,
     NoCommonRevision,
     Peer,
@@ -40,27 +38,20 @@ from planact_bridge.errors import (
     RequestTimeout,
     StartError,
 )
+from planact_bridge.link import LIST_SECONDS, Callbacks, Deadlines, Link
 from planact_bridge.listing import ToolList, read_pages
-from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
-from planact_bridge.specs import CALL_SECONDS, ServerSpec
+from planact_bridge.questions import QuestionRefused
 from planact_bridge.streamable import BROKEN_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
-    from mcp.shared._stream_protocols import ReadStream, WriteStream
     from mcp.shared.dispatcher import CallOptions, DispatchContext, ProgressFnT
-    from mcp.shared.message import SessionMessage
 
+    from planact_bridge.specs import ServerSpec
     from planact_tools import JSONObject, JSONValue, Progress
 
 logger = logging.getLogger(__name__)
-
-START_SECONDS = 60.0
-"""How long a server may take to start and introduce itself: `npx` and `uvx` download first."""
-
-LIST_SECONDS = 30.0
-"""How long one page of a list may take."""
 
 NOTICE_SECONDS = 5.0
 """How long a notification may take to be written."""
@@ -80,47 +71,6 @@ MAX_ROUNDS = 8
 _UNCANCELLABLE = frozenset({DISCOVER, INITIALIZE})
 _LIST_CHANGED = "notifications/tools/list_changed"
 _LISTEN = "subscriptions/listen"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """How long each step with a server may take, in seconds."""
-
-    start: float = START_SECONDS
-    probe: float = PROBE_SECONDS
-    page: float = LIST_SECONDS
-    call: float = CALL_SECONDS
-    """For servers whose entry does not say."""
-
-
-class Link(Protocol):
-    """An open way to a server: messages out of it, messages into it, and why it ended."""
-
-    @property
-    def read(self) -> ReadStream[SessionMessage | Exception]: ...
-    @property
-    def write(self) -> WriteStream[SessionMessage]: ...
-    @property
-    def failure(self) -> str | None:
-        """Why it is of no more use, where that is known already."""
-        ...
-
-    @property
-    def last_words(self) -> str:
-        """What the server wrote of late, to be put behind a reason; or nothing."""
-        ...
-
-    async def obituary(self) -> str:
-        """Say why it ended, once it has."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callbacks:
-    """What a connection reports on its own."""
-
-    tools_changed: Callable[[], Awaitable[None]]
-    questions: Questions = field(default_factory=NoQuestions)
 
 
 class Connection:
@@ -162,6 +112,23 @@ class Connection:
     async def read_resource(self, uri: str, *, seconds: float) -> JSONObject:
         """Return the raw result of reading one resource. Raises BridgeErrors."""
         return await self._answered("resources/read", {"uri": uri}, seconds=seconds)
+
+    async def is_silent(self, *, seconds: float) -> bool:
+        """Say whether the server sends nothing whatever for so long, though it is asked whether it is there.
+
+        Never so where each request has a connection of its own: silence on one says nothing about the next.
+        """
+        before = self._link.heard
+        if before is None or self.peer is None:
+            return False
+        try:
+            # The stateless era has no ping; what any server can answer serves as well.
+            await self.request("ping" if self.peer.era == "handshake" else DISCOVER, {}, seconds=seconds)
+        except RequestTimeout:
+            return self._link.heard == before
+        except BridgeError:
+            pass
+        return False
 
     async def _answered(
         self,

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from planact_bridge.child import Child
 from planact_bridge.client import connect
-from planact_bridge.connection import Callbacks, Connection, Deadlines, Link
 from planact_bridge.eras import Eras
 from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
-from planact_bridge.ownership import CLOSE_SECONDS, OwnedConnection
+from planact_bridge.link import Callbacks, Deadlines, Link
+from planact_bridge.ownership import CLOSE_SECONDS
 from planact_bridge.questions import NoQuestions, Questions
-from planact_bridge.status import Counters, DownstreamStatus, State
+from planact_bridge.standing import StandingConnection
+from planact_bridge.status import Counters, DownstreamStatus
 from planact_bridge.translate import ToolSaidNo, read_contents, read_result
 from planact_tools import JSONObject, Progress, ToolCall, ToolDefinition, ToolError, ToolResult
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from planact_bridge.connection import Connection
     from planact_bridge.listing import ToolList
+    from planact_bridge.server_files import ServerFiles
     from planact_bridge.specs import ServerSpec
 
 logger = logging.getLogger(__name__)
@@ -46,6 +52,7 @@ class Downstream:
         raw: Container[str] = (),
         questions: Questions | None = None,
         deadlines: Deadlines | None = None,
+        files: ServerFiles | None = None,
     ) -> None:
         """Make a toolset; nothing is started.
 
@@ -56,6 +63,7 @@ class Downstream:
             raw: Tools whose text results are left as text.
             questions: Who answers what servers ask; nobody, if left out.
             deadlines: How long each step may take.
+            files: Where its log is kept, and a person's wish for a restart is noticed; nowhere, if left out.
         """
         self._spec = spec
         self._eras = eras or Eras()
@@ -64,16 +72,17 @@ class Downstream:
         self._questions = questions or NoQuestions()
         self._deadlines = deadlines or Deadlines()
         self._call_seconds = spec.timeout or self._deadlines.call
-        self._owned: OwnedConnection | None = None
-        self._leaving: list[OwnedConnection] = []
+        self._counters = Counters()
+        self._files = files
+        self._standing = StandingConnection(
+            spec.name, self._open, counters=self._counters, restarts=files.restart if files else None
+        )
         self._link: Link | None = None
         self._list: ToolList | None = None
         self._listing: asyncio.Task[BridgeError | None] | None = None
         self._list_version = 0
         self._listeners: list[Listener] = []
         self._telling: asyncio.Task[None] | None = None
-        self._counters = Counters()
-        self._closed = False
 
     @property
     def name(self) -> str:
@@ -85,14 +94,18 @@ class Downstream:
 
     @property
     def status(self) -> DownstreamStatus:
-        owned, listed = self._owned, self._list
+        standing, owned, listed = self._standing, self._standing.current, self._list
         peer = owned.opened.peer if owned is not None and owned.opened is not None else None
         child = self._link if isinstance(self._link, Child) else None
         return DownstreamStatus(
             name=self.name,
             identity=self.identity,
-            state=self._state(),
+            state=standing.state,
             error=owned.failure if owned else None,
+            last_error=standing.last_error,
+            failures=standing.failures,
+            next_try_seconds=standing.next_try_seconds,
+            pid=self._link.pid if self._link else None,
             era=peer.era if peer else None,
             protocol_version=peer.version if peer else None,
             server=f"{peer.name} {peer.release}".strip() if peer else "",
@@ -112,7 +125,7 @@ class Downstream:
     async def connect(self) -> None:
         """Start the server now rather than when it is first used. Raises ToolError."""
         try:
-            await self._connection()
+            await self._standing.connection()
         except BridgeError as error:
             raise ToolError(error.message, server=self.name) from error
 
@@ -164,80 +177,62 @@ class Downstream:
 
     async def aclose(self) -> None:
         """End the connection; calls that are open fail with an error that says so. May be called twice."""
-        self._closed = True
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait([self._telling])
-        owned = [*self._leaving, self._owned] if self._owned is not None else self._leaving
-        await asyncio.gather(*(connection.aclose() for connection in owned))
+        await self._standing.aclose()
         if self._listing is not None:
             # It has lost its connection and ends by itself; cancelled, it would cancel those who wait for it.
             await asyncio.wait([self._listing], timeout=CLOSE_SECONDS)
 
     # Connecting.
 
-    async def _connection(self) -> Connection:
-        """Return a live connection, starting the server where there is none; all who come at once share it."""
-        if self._closed:
-            raise BridgeError(f"Server {self.name!r} is closed.")
-        # No await between looking and starting: that is what makes concurrent first uses start it once.
-        if self._owned is None or not self._owned.usable:
-            self._owned = self._start(self._owned)
-        return await self._owned.connection()
-
-    def _start(self, previous: OwnedConnection | None) -> OwnedConnection:
-        self._counters.starts += 1
-        opening = connect(
-            self._spec,
-            eras=self._eras,
-            callbacks=Callbacks(tools_changed=self._tools_changed, questions=self._questions),
-            deadlines=self._deadlines,
-            opened=self._remember_link,
-        )
-        if previous is not None:
-            # It may still be ending its process; `aclose` waits for that.
-            self._leaving = [owned for owned in (*self._leaving, previous) if not owned.ended]
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[Connection]:
         if self._list is not None:
             # What comes back after a death may be another release of the server.
             self._forget_list()
-        return OwnedConnection(self.name, opening)
+        callbacks = Callbacks(tools_changed=self._tools_changed, questions=self._questions)
+        async with connect(
+            self._spec,
+            eras=self._eras,
+            callbacks=callbacks,
+            deadlines=self._deadlines,
+            opened=self._remember_link,
+            files=self._files,
+        ) as connection:
+            yield connection
 
     def _remember_link(self, link: Link) -> None:
         self._link = link
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        connection = await self._connection()
+        connection = await self._standing.connection()
         try:
-            return await work(connection)
+            done = await work(connection)
         except ConnectionLost as error:
-            self._counters.lost += 1
-            if self._closed:
+            if self._standing.closed:
                 raise ConnectionLost(f"Server {self.name!r} was closed during the call.") from error
             raise
         except RequestTimeout:
             self._counters.timeouts += 1
+            self._standing.doubt(connection)
             raise
         except RequestRefused:
             self._counters.refused += 1
+            self._standing.answered()
             raise
+        self._standing.answered()
+        return done
 
     async def _with_reconnect(self, work: Callable[[Connection], Awaitable[T]], *, repeatable: bool = True) -> T:
         try:
             return await self._once(work)
         except ConnectionLost as error:
-            if self._closed or not (repeatable or isinstance(error, NotDelivered)):
+            if self._standing.closed or not (repeatable or isinstance(error, NotDelivered)):
                 raise
             logger.info("server %r was lost; connecting once more", self.name)
             return await self._once(work)
-
-    def _state(self) -> State:
-        if self._closed:
-            return "closed"
-        if self._owned is None:
-            return "idle"
-        if not self._owned.usable:
-            return "failed"
-        return "ready" if self._owned.opened is not None else "starting"
 
     # The list.
 

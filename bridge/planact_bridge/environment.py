@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge.errors import StartError
+from planact_bridge.programs import well_known_folders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +25,17 @@ _WINDOWS = (
 
 
 def child_environment(spec: StdioSpec) -> dict[str, str]:
-    """Return the few variables that are safe to inherit, and those of the entry over them."""
+    """Return the few variables that are safe to inherit, and those of the entry over them.
+
+    PATH ends with the folders that a shell would know, for the program and for what it starts in turn (`npx` is a
+    script that needs `node`). A PATH of the entry's own is left as it is.
+    """
     inherited = _WINDOWS if sys.platform == "win32" else _POSIX
     # A value that begins with "()" is an exported shell function: code, not data.
     kept = {key: os.environ[key] for key in inherited if not os.environ.get(key, "()").startswith("()")}
-    return kept | dict(spec.env)
+    given = kept.get("PATH", os.defpath).split(os.pathsep)
+    more = [folder for folder in well_known_folders(kept) if folder not in given]
+    return kept | {"PATH": os.pathsep.join([*given, *more])} | dict(spec.env)
 
 
 def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:
@@ -42,7 +49,14 @@ def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:
     if Path(spec.command).is_absolute():
         reason = "is not executable" if Path(spec.command).exists() else "does not exist"
         raise StartError(f"Server {spec.name!r} did not start: {spec.command!r} {reason}. Check 'command'.")
+    looked = ", ".join(environ.get("PATH", "").split(os.pathsep))
     raise StartError(
-        f"Server {spec.name!r} did not start: the command {spec.command!r} was not found. "
-        f"Install it, or write its full path as 'command'; PATH is {environ.get('PATH', '')!r}."
+        f"Server {spec.name!r} did not start: the command {spec.command!r} was not found in {looked}. "
+        f"Install it, or write its full path as 'command'{_how_to_find(spec.command)}."
     )
+
+
+def _how_to_find(command: str) -> str:
+    if os.sep in command:
+        return ""
+    return f": in a terminal where it works, `{'where' if sys.platform == 'win32' else 'command -v'} {command}` says it"

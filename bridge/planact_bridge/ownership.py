@@ -16,6 +16,7 @@ import anyio
 from planact_bridge.errors import BridgeError, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from planact_bridge.connection import Connection
@@ -29,15 +30,20 @@ CLOSE_SECONDS = 9.0
 class OwnedConnection:
     """Starts at once; `connection()` waits for it, `aclose()` ends it."""
 
-    def __init__(self, name: str, opening: AbstractAsyncContextManager[Connection]) -> None:
+    def __init__(
+        self, name: str, opening: AbstractAsyncContextManager[Connection], *, failed: Callable[[], None]
+    ) -> None:
+        """Start the connection. `failed` is called once where it ends and nobody has asked for that."""
         self._name = name
         self._opening = opening
+        self._failed = failed
         self._settled = asyncio.Event()
         self._stop = asyncio.Event()
         self._connection: Connection | None = None
         self.failure: str | None = None
         """Why there is no connection, once that is so."""
         self.start_ms: float | None = None
+        self._counted = False
         # Not Task.cancel(): that would break into the shielded steps that end a process.
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._own(), name=f"connection to {name}")
@@ -50,6 +56,8 @@ class OwnedConnection:
     @property
     def usable(self) -> bool:
         """True while it is starting or alive: whoever comes may wait for it."""
+        if self._stop.is_set():
+            return False
         if not self._settled.is_set():
             return True
         return self._connection is not None and self._connection.alive
@@ -66,11 +74,31 @@ class OwnedConnection:
             raise StartError(self.failure or f"Server {self._name!r} was closed while it started.")
         return self._connection
 
-    async def aclose(self) -> None:
-        """End the connection. May be called twice; never takes much longer than CLOSE_SECONDS."""
+    def count_failure(self) -> None:
+        """Report that it has ended unasked, if that is so and was not reported yet."""
+        if not (self.usable or self._counted or self._stop.is_set()):
+            self._counted = True
+            self._failed()
+
+    def give_up(self, reason: str) -> None:
+        """End the connection, in the background, because it is of no more use: a failure with that reason."""
+        if self._stop.is_set() or self._task.done():
+            return
+        self.failure = reason
+        if not self._counted:
+            self._counted = True
+            self._failed()
+        self._stop.set()
+
+    def dismiss(self) -> None:
+        """End the connection in the background; that is no failure."""
         self._stop.set()
         if not self._settled.is_set():
             self._scope.cancel()
+
+    async def aclose(self) -> None:
+        """End the connection. May be called twice; never takes much longer than CLOSE_SECONDS."""
+        self.dismiss()
         _, late = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         if late:
             logger.warning("server %r did not close within %.0f s; it is abandoned", self._name, CLOSE_SECONDS)
@@ -86,6 +114,7 @@ class OwnedConnection:
                     self.start_ms = (time.perf_counter() - began) * 1000
                     self._settled.set()
                     await _either(connection.closed, self._stop)
+                    self.count_failure()
                     if not self._stop.is_set():
                         self.failure = await connection.obituary()
         except BridgeError as error:
@@ -95,6 +124,7 @@ class OwnedConnection:
             self.failure = f"Server {self._name!r} failed: {error!r}."
         finally:
             self._settled.set()
+            self.count_failure()
 
 
 async def _either(first: anyio.Event, second: asyncio.Event) -> None:

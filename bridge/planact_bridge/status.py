@@ -23,7 +23,7 @@ class Counters:
 
     timeouts: int = 0
     lost: int = 0
-    """Calls during which the connection ended."""
+    """Connections that ended without being asked to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,19 @@ class DownstreamStatus:
     identity: str
     state: State
     error: str | None = None
-    """Why the last start failed, or how the last connection ended."""
+    """Why the last start failed, or how the last connection ended; None while there is a connection."""
+
+    last_error: str | None = None
+    """The newest of all such reasons, also when the server has come back since."""
+
+    failures: int = 0
+    """Failed starts and lost connections in a row, since the server last answered something."""
+
+    next_try_seconds: float | None = None
+    """How long calls are refused at once because the server keeps failing; None where the next one tries."""
+
+    pid: int | None = None
+    """Its process, while it runs here."""
 
     era: Era | None = None
     protocol_version: str | None = None

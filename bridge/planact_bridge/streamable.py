@@ -53,6 +53,14 @@ class HttpLink:
         return self.watch.failure
 
     @property
+    def heard(self) -> int | None:
+        return None
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
+    @property
     def last_words(self) -> str:
         return ""
 

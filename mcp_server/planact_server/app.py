@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planact_bridge import Deadlines, Downstream, Eras, McpProblem, ServerSpec, read_mcp_json
+from planact_bridge import (
+    Deadlines,
+    Downstream,
+    DownstreamStatus,
+    Eras,
+    McpProblem,
+    ServerFiles,
+    ServerSpec,
+    read_mcp_json,
+)
 from planact_server.catalog.naming import server_names
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
@@ -22,7 +31,7 @@ from planact_server.runs import Runs
 from planact_server.sandbox import EngineError
 from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sessions import Sessions
-from planact_server.store import Store
+from planact_server.store import Store, StoreError
 from planact_server.toolbox import Toolbox
 from planact_tools import JSONObject, Toolset, load_packs
 
@@ -96,6 +105,7 @@ class App:
                 "trusted": state.name not in undecided and state.error is None,
                 "identity": self.toolbox.toolset(state.name).identity,
                 "skipped": list(_skipped(self.toolbox.toolset(state.name))),
+                "health": _health(self.toolbox.toolset(state.name)),
             }
             for state in self.toolbox.states()
         ]
@@ -118,7 +128,7 @@ async def open_app(
         eras = _eras(specs, store)
         downstreams = [_downstream(spec, config, eras=eras, store=store) for spec in specs if not spec.disabled]
         toolsets, name_problems = _by_name([*packs, *downstreams])
-        toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store, era_of=_era_of))
+        toolbox = await stack.enter_async_context(Toolbox(toolsets, cache=store))
         engine = open_engine(
             config.sandbox.engine,
             limits=config.sandbox.limits,
@@ -173,6 +183,22 @@ def _packs(config: Config) -> tuple[list[Toolset], frozenset[str], list[str]]:
     return packs, frozenset(shipped), problems
 
 
+def configured_servers(config: Config) -> tuple[ServerSpec, ...]:
+    """Return the servers of all mcp.json files, those that are switched off included."""
+    return tuple(_specs(config, ())[0])
+
+
+@asynccontextmanager
+async def open_server(config: Config, spec: ServerSpec) -> AsyncGenerator[Downstream]:
+    """Give one server, without anything else that `open_app` opens."""
+    with Store.open(config.state) as store:
+        downstream = _downstream(spec, config, eras=_eras([spec], store), store=store)
+        try:
+            yield downstream
+        finally:
+            await downstream.aclose()
+
+
 def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec], dict[str, str], list[str]]:
     """Return the servers of all mcp.json files, a later file winning; which others are unusable; all that is wrong."""
     specs = {spec.name: spec for spec in given}
@@ -208,7 +234,13 @@ def _downstream(spec: ServerSpec, config: Config, *, eras: Eras, store: Store) -
         known=store.cached_definitions(spec.identity) or (),
         raw=_RawTools(spec.name, config.results.raw),
         deadlines=Deadlines(start=patience.start_timeout_seconds, call=patience.call_timeout_seconds),
+        files=ServerFiles(server_folder(config), spec.name),
     )
+
+
+def server_folder(config: Config) -> Path:
+    """Return where logs of servers, logins and the like are kept."""
+    return config.state / "servers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +255,16 @@ class _RawTools(Container[str]):
 
 
 def _eras(specs: Iterable[ServerSpec], store: Store) -> Eras:
-    """Return what is remembered of the protocol eras of these servers."""
+    """Return what is remembered of the protocol eras of these servers; what is learned is kept."""
     found = {spec.identity: store.cached_era(spec.identity) for spec in specs}
-    return Eras({identity: era for identity, era in found.items() if era in ("handshake", "stateless")})
 
+    def keep(identity: str, era: str) -> None:
+        try:
+            store.save_era(identity, era)
+        except StoreError as error:  # a full disk: the next start probes again
+            logger.warning("the protocol era of %r is not kept: %s", identity, error)
 
-def _era_of(toolset: Toolset) -> str | None:
-    return toolset.status.era if isinstance(toolset, Downstream) else None
+    return Eras({identity: era for identity, era in found.items() if era in ("handshake", "stateless")}, learned=keep)
 
 
 def _skipped(toolset: Toolset) -> Iterable[str]:
@@ -237,3 +272,26 @@ def _skipped(toolset: Toolset) -> Iterable[str]:
     if isinstance(toolset, Downstream):
         for tool in toolset.status.skipped:
             yield f"{tool.name}: {tool.reason}"
+
+
+def _health(toolset: Toolset) -> JSONObject | None:
+    """Return how the connection of a server stands; None for a pack, which has none."""
+    return health(toolset.status) if isinstance(toolset, Downstream) else None
+
+
+def health(status: DownstreamStatus) -> JSONObject:
+    """Return what of a connection people want to know when a server does not work."""
+    return {
+        "state": status.state,
+        "era": status.era,
+        "protocol": status.protocol_version,
+        "server": status.server,
+        "pid": status.pid,
+        "start_ms": None if status.start_ms is None else round(status.start_ms),
+        "starts": status.counters.starts,
+        "losses": status.counters.lost,
+        "calls": status.counters.calls,
+        "failures": status.failures,
+        "next_try_seconds": status.next_try_seconds,
+        "last_error": status.last_error,
+    }

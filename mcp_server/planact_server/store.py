@@ -83,6 +83,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             saved REAL NOT NULL, PRIMARY KEY (identity, tool)) STRICT""",
     ),
     ("ALTER TABLE sessions ADD COLUMN definitions TEXT NOT NULL DEFAULT '{}'",),
+    (
+        "CREATE TABLE eras (identity TEXT PRIMARY KEY, era TEXT NOT NULL, saved REAL NOT NULL) STRICT",
+        "INSERT INTO eras SELECT identity, era, saved FROM catalogues WHERE era IS NOT NULL",
+    ),
 )
 
 
@@ -194,11 +198,12 @@ class Store:
 
     # Catalogues
 
-    def save_definitions(self, identity: str, definitions: Sequence[ToolDefinition], *, era: str | None = None) -> None:
+    def save_definitions(self, identity: str, definitions: Sequence[ToolDefinition]) -> None:
         """Keep the tools of the server with this identity for the next start."""
         text = json_text([cast("JSONValue", asdict(definition)) for definition in definitions])
-        row = (identity, era, self._clock(), text)
-        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?)", row))
+        row = (identity, self._clock(), text)
+        sql = "INSERT OR REPLACE INTO catalogues (identity, saved, definitions) VALUES (?, ?, ?)"
+        self._database.write(lambda db: db.execute(sql, row))
 
     def cached_definitions(self, identity: str) -> tuple[ToolDefinition, ...] | None:
         """Return a server's tools as last saved; None also when another version wrote them in another shape."""
@@ -208,9 +213,14 @@ class Store:
         except TypeError:
             return None
 
+    def save_era(self, identity: str, era: str) -> None:
+        """Keep which era of the protocol the server with this identity speaks."""
+        row = (identity, era, self._clock())
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO eras VALUES (?, ?, ?)", row))
+
     def cached_era(self, identity: str) -> str | None:
-        """Return the protocol revision that a server spoke when its tools were saved."""
-        rows = self._database.read("SELECT era FROM catalogues WHERE identity = ?", identity)
+        """Return the era of the protocol that a server spoke last."""
+        rows = self._database.read("SELECT era FROM eras WHERE identity = ?", identity)
         return rows[0][0] if rows else None
 
     # Trust in folders
@@ -274,3 +284,4 @@ def _prune(db: sqlite3.Connection, retention: Retention, now: float) -> None:
         (retention.sessions,),
     )
     db.execute("DELETE FROM catalogues WHERE saved < ?", (now - retention.catalogue_seconds,))
+    db.execute("DELETE FROM eras WHERE saved < ?", (now - retention.catalogue_seconds,))

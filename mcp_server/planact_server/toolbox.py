@@ -29,9 +29,7 @@ class DefinitionCache(Protocol):
 
     def cached_definitions(self, identity: str) -> Sequence[ToolDefinition] | None: ...
 
-    def save_definitions(
-        self, identity: str, definitions: Sequence[ToolDefinition], *, era: str | None = None
-    ) -> None: ...
+    def save_definitions(self, identity: str, definitions: Sequence[ToolDefinition]) -> None: ...
 
 
 class ResourceReader(Protocol):
@@ -53,16 +51,9 @@ class ServerState:
 class Toolbox:
     """All toolsets by server name; an async context manager that closes them."""
 
-    def __init__(
-        self,
-        toolsets: Sequence[Toolset],
-        *,
-        cache: DefinitionCache | None = None,
-        era_of: Callable[[Toolset], str | None] = lambda _: None,
-    ) -> None:
+    def __init__(self, toolsets: Sequence[Toolset], *, cache: DefinitionCache | None = None) -> None:
         self._toolsets = {toolset.name: toolset for toolset in toolsets}
         self._cache = cache
-        self._era_of = era_of
         self._definitions: dict[str, Sequence[ToolDefinition]] = {}
         self._errors: dict[str, str] = {}
         self._pending: dict[str, asyncio.Event] = {}
@@ -196,8 +187,7 @@ class Toolbox:
         self._definitions[name] = list(definitions)
         if self._cache is not None:
             try:
-                toolset = self._toolsets[name]
-                self._cache.save_definitions(toolset.identity, definitions, era=self._era_of(toolset))
+                self._cache.save_definitions(self._toolsets[name].identity, definitions)
             except StoreError as error:  # a full disk: the next start asks the server instead
                 logger.warning("the tools of %r are not kept: %s", name, error)
         self.catalog = self._build(previous=self.catalog)

@@ -79,8 +79,9 @@ async def test_a_command_that_is_not_installed_is_named_with_what_to_do() -> Non
         await server.definitions()
     assert caught.value.server == "gone"
     assert caught.value.message == (
-        "Server 'gone' did not start: the command 'no-such-program' was not found. "
-        "Install it, or write its full path as 'command'; PATH is '/nowhere'."
+        "Server 'gone' did not start: the command 'no-such-program' was not found in /nowhere. "
+        "Install it, or write its full path as 'command': in a terminal where it works, "
+        "`command -v no-such-program` says it."
     )
     await server.aclose()
 
@@ -329,4 +330,5 @@ async def test_a_server_inherits_few_variables_and_gets_its_own(connect, monkeyp
         values = [
             (await server.call(call("environment", name=name))).value for name in ("SOME_SECRET", "GIVEN", "PATH")
         ]
-    assert values == ["absent", "yes", os.environ["PATH"]]
+    assert values[:2] == ["absent", "yes"]
+    assert values[2].startswith(os.environ["PATH"])

@@ -1,58 +1,179 @@
-"""`planact servers`: the configured servers and how they stand."""
+"""`planact servers`: the configured servers, how they stand, what they say."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
+    UsageError,
     complain,
     examples,
     log_to_stderr,
     print_json,
     print_table,
     read_config,
+    refuse_options_before,
+    visible,
 )
 from planact_server.cli.tools import with_app
-from planact_tools import JSONObject
+from planact_tools import JSONObject, ToolError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planact_bridge import ServerFiles, ServerSpec
     from planact_server.app import App
+    from planact_server.config import Config
+
+LOG_LINES = 100
+FOLLOW_SECONDS = 0.25
+"""How often a log is looked at for more."""
+
+NameArgument = Annotated[str, typer.Argument(help="The server's name in mcp.json.", metavar="NAME")]
+
+servers_app = typer.Typer(help="The configured servers: how they stand, and what they say.")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("servers", epilog=examples("planact servers", "planact servers --json"))(servers)
+    servers_app.callback(
+        invoke_without_command=True,
+        epilog=examples("planact servers", "planact servers --json", "planact servers logs git --follow"),
+    )(list_servers)
+    servers_app.command("logs", epilog=examples("planact servers logs git", "planact servers logs git --follow"))(logs)
+    servers_app.command("restart", epilog=examples("planact servers restart git"))(restart)
+    app.add_typer(servers_app, name="servers")
 
 
-def servers(config: ConfigOption = None, as_json: JSONOption = False) -> None:
+def list_servers(context: typer.Context, config: ConfigOption = None, as_json: JSONOption = False) -> None:
     """Start every configured server and show how it stands.
 
     Servers come from the `mcp.json` beside your planact.toml, in the shape that every MCP host uses.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options_before(context)
+        return
     log_to_stderr(verbose=False)
-
-    async def take(app: App) -> tuple[list[JSONObject], tuple[str, ...]]:
-        return app.server_reports(), app.problems
-
-    reports, problems = with_app(read_config(config), take)
+    reports, problems = with_app(read_config(config), _reports)
     for problem in problems:
         complain(problem)
     if as_json:
         print_json([*reports])
     elif reports:
-        print_table(["server", "state", "tools", "trusted", "about"], [_cells(report) for report in reports])
+        print_table(["server", "state", "tools", "trusted", "era", "about"], [_cells(report) for report in reports])
     else:
         complain("No server is configured. Put an mcp.json beside your planact.toml; `planact doctor` shows where.")
 
 
+def logs(
+    name: NameArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends it.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="So many of the newest lines.")] = LOG_LINES,
+    config: ConfigOption = None,
+) -> None:
+    """Show what a server wrote on its standard error, and when it was started and ended.
+
+    Kept for all starts of the server, whichever host made them; the newest megabyte or two.
+    """
+    from planact_bridge.log_file import last_lines
+
+    path = _files(read_config(config), name).log
+    try:
+        for line in last_lines(path, lines):
+            sys.stdout.write(f"{visible(line)}\n")
+    except FileNotFoundError:
+        if not follow:
+            raise UsageError(
+                f"Server {name!r} has written nothing yet: it was not started since this is kept."
+            ) from None
+    sys.stdout.flush()
+    if follow:
+        _follow(path)
+
+
+def restart(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = False) -> int:
+    """Start a server anew in every running Planact, at its next use there, and try here whether it starts.
+
+    A server that keeps failing is left alone for longer and longer; this ends the wait.
+    """
+    log_to_stderr(verbose=False)
+    settings = read_config(config)
+    spec = _spec(settings, name)
+    _files(settings, name).want_restart()
+    report = asyncio.run(_try(settings, spec))
+    if as_json:
+        print_json(report)
+    elif error := report["last_error"]:
+        complain(str(error))
+    else:
+        complain(f"{name} starts here. A running Planact starts it anew when it next uses it.")
+    return 1 if report["last_error"] else 0
+
+
+async def _try(settings: Config, spec: ServerSpec) -> JSONObject:
+    """Start one server, end it, and return how that went."""
+    from planact_server.app import health, open_server
+
+    async with open_server(settings, spec) as server:
+        with contextlib.suppress(ToolError):
+            await server.definitions()
+        return {"name": spec.name, **health(server.status)}
+
+
+async def _reports(app: App) -> tuple[list[JSONObject], tuple[str, ...]]:
+    return app.server_reports(), app.problems
+
+
 def _cells(report: JSONObject) -> list[str]:
+    health = report["health"]
     return [
         str(report["name"]),
         str(report["state"]),
         str(report["tools"]),
         "yes" if report["trusted"] else "no",
+        str(health["protocol"] or "") if isinstance(health, dict) else "",
         str(report["error"] or report["identity"]),
     ]
+
+
+def _files(settings: Config, name: str) -> ServerFiles:
+    from planact_bridge import ServerFiles
+    from planact_server.app import server_folder
+
+    return ServerFiles(server_folder(settings), name)
+
+
+def _spec(settings: Config, name: str) -> ServerSpec:
+    """Return the entry of a server. Raises UsageError for one that is in no mcp.json."""
+    from planact_server.app import configured_servers
+
+    specs = {spec.name: spec for spec in configured_servers(settings)}
+    if name not in specs:
+        raise UsageError(f"There is no server {name!r}. There are: {', '.join(sorted(specs)) or 'none'}.")
+    return specs[name]
+
+
+def _follow(path: Path) -> None:
+    """Print what is added to a file, and to the one that takes its place."""
+    place = path.stat().st_size if path.exists() else 0
+    identity = path.stat().st_ino if path.exists() else None
+    while True:
+        time.sleep(FOLLOW_SECONDS)
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            if identity != path.stat().st_ino:
+                place, identity = 0, path.stat().st_ino
+            file.seek(place)
+            added = file.read()
+            place = file.tell()
+        if added:
+            sys.stdout.write(visible(added.decode("utf-8", "replace").replace("\r\n", "\n")))
+            sys.stdout.flush()

@@ -151,6 +151,8 @@ def serve():
             note(f"cancelled: {message['params']['reason']}")
         answer = ANSWERS.get(message["method"])
         result = answer(message) if answer and "id" in message else None
+        if message["method"] == "ping":
+            result = {}
         if result is not None:
             send({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
@@ -168,6 +170,9 @@ def refuse_to_leave():
 def main():
     if CASE == "exits_at_start":
         sys.exit("no API key: set DEMO_KEY\n" * 2 + "giving up")
+    if CASE == "loud":
+        sys.stderr.write("hello\n")
+        sys.stderr.flush()
     if CASE == "says_nothing":
         sys.stderr.write("still downloading\n")
         sys.stderr.flush()
