@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import inspect
 import json
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -82,29 +85,29 @@ class PlanWorker:
     """One worker. `run` sends a plan and plays the host until it is done."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_INSIDE / "bootstrap.py"), "spawn", str(_RESTRICTED_PYTHON)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={},
-            preexec_fn=_limit_memory,  # noqa: PLW1509 - no thread of these tests holds a lock
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        asked = _forking()
+        (theirs_in, self._in), (self._out, theirs_out), (self._life, theirs_life) = os.pipe(), os.pipe(), os.pipe()
+        theirs = [theirs_in, theirs_out, theirs_life]
+        socket.send_fds(asked, [b"+"], theirs)
+        for descriptor in theirs:
+            os.close(descriptor)
+        self._pid = int(asked.recv(32))
         self._buffer = b""
         self.ready = self._receive(10)
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not select.select([self._life], [], [], 0)[0]
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self.alive:
+            os.kill(self._pid, signal.SIGKILL)
+            os.read(self._life, 1)
+        for descriptor in (self._in, self._out, self._life):
+            os.close(descriptor)
 
     def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGUSR1)
+        os.kill(self._pid, signal.SIGUSR1)
 
     def restore(self, variables: dict[str, Any]) -> None:
         self.send({"type": "restore", "variables": variables, "definitions": {}})
@@ -195,10 +198,26 @@ class PlanWorker:
         return len(self._buffer) >= 4 and len(self._buffer) >= 4 + struct.unpack(">I", self._buffer[:4])[0]
 
 
-def _limit_memory() -> None:
-    import resource
+@functools.cache
+def _forking() -> socket.socket:
+    """Start the process that workers are forked from, once, and return the socket on which it is asked for them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = Path(__file__).with_name("forked_workers.py")
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(_INSIDE), str(_RESTRICTED_PYTHON), str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={},
+            pass_fds=[theirs.fileno()],
+        )
 
-    resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
 
 
 def _find(name: str, tools: Tools) -> tuple[str, Callable[..., Any]] | None:

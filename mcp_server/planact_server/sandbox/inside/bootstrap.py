@@ -1,25 +1,21 @@
-"""The first file that a worker's interpreter runs: brings the modules of this folder in and nothing else of ours.
+"""Brings the modules of this folder in and nothing else of ours.
 
 The interpreter is bare (`-I -S`): no site-packages, no current folder, no environment. Importing this folder's
 modules by their full names would first import `planact_server` and `planact_server.sandbox`, which belong to the
 server; `load` therefore puts empty stand-ins for the parents into `sys.modules`. RestrictedPython is imported from
 its own folder, so that no folder full of other libraries is ever on the path.
 
-    python -I -S bootstrap.py spawn FOLDER      a worker over standard input and output
-
-FOLDER is RestrictedPython's package folder. This is the way for systems without fork; `zygote.py` calls `load`,
-confines itself, calls `seal`, forks, and runs `worker.serve` in the child.
+`launch.py` runs it and calls `load`; `zygote.py` and `spawned.py` confine themselves and call `seal`.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 _PARENTS = ("planact_server", "planact_server.sandbox")
 _INSIDE = "planact_server.sandbox.inside"
@@ -58,29 +54,3 @@ def _import_folder(name: str, folder: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-
-
-def _take_pipes() -> tuple[int, int]:
-    """Move the frames off standard input and output, so that a stray print cannot write into them."""
-    fd_in, fd_out = os.dup(0), os.dup(1)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
-    return fd_in, fd_out
-
-
-def main(argv: list[str]) -> NoReturn:
-    match argv:
-        case ["spawn", restricted_python]:
-            worker = load(restricted_python)
-            fd_in, fd_out = _take_pipes()
-            seal()
-            worker.serve(fd_in, fd_out, layers={"process": True})
-        case _:
-            raise SystemExit(f"usage: bootstrap.py spawn FOLDER; got {argv!r}")
-    raise SystemExit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
