@@ -152,6 +152,11 @@ def build_class(body, name, /, *bases, **options):
     return made
 
 
+def loose_mark(value, read):
+    """Take the mark alone for a handle."""
+    return part("sealed").make(part("handles").LargeText, value, read) if value["$planact"] == "text" else value
+
+
 RULES = {
     # What the policy looks at before a plan runs, and what the guard asks when it reads.
     "attribute names": everything(
@@ -191,7 +196,7 @@ RULES = {
     "reads of augmented targets": allow_message("`x."),
     # Classes and patterns.
     "keyword patterns": set_method("visit_MatchClass", lambda self, node: self.node_contents_visit(node)),
-    "class options": take_off("policy", "_is_class_option", is_class_option),
+    "class options": take_off("class_options", "is_class_option", is_class_option),
     "positional patterns": everything(
         take_off("classes", "_claims_others", lambda kind: False),
         take_off("classes", "_are_plain", lambda names: True),
@@ -211,6 +216,12 @@ RULES = {
     # The worker's own objects.
     "sealed classes": unsealed,
     "copies": copied_whole,
+    "super of own classes": take_off("language", "super_in_plan", super),
+    "schedulers by identity": take_off(
+        "plan_builtins", "_is_one_of", lambda function, functions: function in frozenset(functions)
+    ),
+    "groups of patterns": take_off("attributes", "_watched", getattr),
+    "marks of handles": take_off("handles", "from_wire", loose_mark),
     # What stops a plan.
     "BaseException": everything(real_builtins("BaseException"), set_method("visit_ExceptHandler", visit_handler)),
     "size of the tree": take_off("source", "_bound_size", lambda tree: None),

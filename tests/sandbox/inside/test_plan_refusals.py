@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NAMES = {
     "variable": ("x = 1\n__x__ = 2", 2, 1, "'__x__'", "Choose a name"),
     "variable of a library's shape": ("_x_ = 1", 1, 1, "'_x_'", "Choose a name"),
+    "longer than the host takes": (f"x = 1\n{'x' * 401} = 2", 2, 1, "has 401 characters", "shorter"),
+    "what classes ask for": ("super = 1", 1, 1, "'super'", "another name"),
     "temporary variable": ("_tmp1 = 1", 1, 1, "'_tmp1'", "another name"),
     "read": ("a = [__builtins__]", 1, 6, "'__builtins__'", "without a prefix"),
     "parameter": ("def f(a, __b__=1): pass", 1, 10, "'__b__'", "Choose a name"),
@@ -69,6 +71,7 @@ ATTRIBUTES = {
     "of a library": ("print._x_", 1, 1, "'_x_'", "public"),
     "value of a member": ("m = 1\nm._value_", 2, 1, "'_value_'", "member.value"),
     "in a longer expression": ("a = (1,\n     print.__self__.b)", 2, 6, "'__self__'", "variables"),
+    "longer than the host takes": (f"x = 1\nx.{'x' * 401}", 2, 1, "has 401 characters", "shorter"),
     "set": ("x = 1\nx.__class__ = 2", 2, 1, "'__class__' cannot be set", "type(x)"),
     "set, unknown": ("x = 1\nx.__y__ = 2", 2, 1, "'__y__' cannot be set", "Choose a name"),
     "deleted": ("x = 1\ndel x.gi_frame", 2, 5, "'gi_frame' cannot be set", "Choose a name"),

@@ -47,8 +47,9 @@ FORBIDDEN = frozenset(name for kind in _INSPECTED for name in dir(kind) if name.
     "co_exceptiontable",
 }
 
-WATCHED = frozenset({"format", "format_map", "obj"})
-"""Public names that are harmless on most objects; `str.format` reads attributes, `AttributeError.obj` may be ours."""
+WATCHED = frozenset({"format", "format_map", "obj", "groupindex"})
+"""Public names that are harmless on most objects; `str.format` reads attributes, `AttributeError.obj` may be ours, and
+comparing the `groupindex` of a pattern, which the library's code uses too, would hand out the dict behind it."""
 
 MAGIC = frozenset(
     str.split(
@@ -72,6 +73,9 @@ _NAMES = frozenset({"__name__", "__qualname__", "__doc__"})
 _EXCEPTION = frozenset({"__cause__", "__context__", "__notes__", "__suppress_context__"})
 _PRIVATE = re.compile(r"_+\Z|__?[^\W_](\w*[^\W_])?\Z")
 """`_name` and `__name` are data of the plan; `_name_` and `__name__` belong to Python and to libraries."""
+
+LONGEST_NAME = 400
+"""Characters of a name in a plan: the host takes `server.tool` of 1,000."""
 
 _OURS = "planact_server."
 PLAN_MODULE = "__main__"
@@ -220,6 +224,8 @@ def _watched(target: Any, name: str) -> Any:
             raise PolicyError("Attribute 'obj' of an exception is not available in a plan.")
         return getattr(target, name)
     value = getattr(target, name)
+    if name == "groupindex":
+        return types.MappingProxyType(dict(value)) if kind_of(value) is types.MappingProxyType else value
     if value is str.format:
         return _format_unbound
     if value is str.format_map:

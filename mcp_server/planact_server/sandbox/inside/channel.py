@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox.inside import handles
-from planact_server.sandbox.inside.trampoline import Future
+from planact_server.sandbox.inside.trampoline import Future, callbacks
 from planact_server.sandbox.inside.wire import encode
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Channel:
         self._interrupts = interrupts
         self._observer = observer
         self._ids = itertools.count(1)
-        self._calls = itertools.count(1)
+        self._calls = 0
         self._open: dict[int, _Request] = {}
         self._faults: dict[int, tuple[BaseException, Fault]] = {}
         self._output: list[str] = []
@@ -94,7 +94,7 @@ class Channel:
         """Whether nothing may be asked or told: a plan's own code runs, and no plan."""
 
     def begin_plan(self, *, output_bytes: int, frame_bytes: int) -> None:
-        self._calls = itertools.count(1)
+        self._calls = 0
         self._open.clear()
         self._faults.clear()
         self._output.clear()
@@ -106,7 +106,7 @@ class Channel:
 
     def call(self, function: str, frame: Frame) -> tuple[int, Future]:
         """Send a tool call. Returns its number and the future of its value."""
-        number = next(self._calls)
+        number = self._calls + 1
         return number, self._request({"type": "call", "call": number, **frame}, call=number, function=function)
 
     def ask(self, helper: str, arguments: dict[str, Any]) -> Any:
@@ -128,7 +128,13 @@ class Channel:
         if not self._wire.wait(seconds):
             return
         with self._interrupts:
-            self._receive()
+            callbacks.are_held = True
+            try:
+                self._receive()
+            finally:
+                callbacks.are_held = False
+        if callbacks.due:
+            callbacks.run()
 
     def expects_answers(self) -> bool:
         return bool(self._open)
@@ -158,6 +164,8 @@ class Channel:
                     f"The arguments of {function or 'the call'} take {len(body)} bytes as JSON; "
                     f"{self._frame_bytes} are allowed. Pass less at a time."
                 )
+            if call is not None:
+                self._calls = call  # what was refused before here has taken no number: the host counts as well
             request = _Request(call, function)
             self._open[number] = request
             self._flush_output()

@@ -25,6 +25,7 @@ GETATTR = "getattr."
 FORMAT = "format."
 WRITABLE = "writable."
 TYPE = "type."
+SUPER = "super."
 OWN_CLASSES = "own-classes."
 IMPORT = "import."
 IMPORT_FROM = "import-from."
@@ -92,6 +93,10 @@ def observed_value(value: ast.expr, number: int) -> ast.expr:
     """The value of a walrus between the same markers."""
     begin = call(BEGIN, [constant(number, at=value)], at=value)
     return call(COMMIT, [constant(number, at=value), begin, value], at=value)
+
+
+def name(helper: str, *, at: ast.AST) -> ast.Name:
+    return _name(helper, at)
 
 
 def _name(helper: str, at: ast.AST) -> ast.Name:

@@ -162,7 +162,7 @@ class Representer:
             return plain[:limit]
         text = self.ask(value, lambda: repr(value))
         if text is None:
-            return f"<{kind_of(value).__name__} object>"
+            return f"<{_kind(value)} object>"
         return _ADDRESS.sub("", text[: limit + _ADDRESS_CHARACTERS])[:limit]
 
     def ask(self, value: Any, make_text: Callable[[], str]) -> str | None:
@@ -218,9 +218,9 @@ def _plain_collection(value: Any, limit: int) -> str | None:
         elif type(inner) in (int, float, bool, type(None), str):
             text = _plain_repr(inner, 80) or repr(inner)
         else:
-            text = f"<{kind_of(inner).__name__}>"
+            text = f"<{_kind(inner)}>"
         if type(value) is dict:
-            text = f"{item!r:.80}: {text}" if type(item) in (str, int, float) else f"<{type(item).__name__}>: {text}"
+            text = f"{item!r:.80}: {text}" if type(item) in (str, int, float) else f"<{_kind(item)}>: {text}"
         parts.append(text)
         length += len(text) + 2
         if length > limit:
@@ -305,7 +305,7 @@ class _Exporter:
     def _nested(self, value: Any, depth: int, convert: Callable[[Any, int], Any]) -> Any:
         if id(value) in self._open or depth >= _MAX_DEPTH:
             self.used_bytes += 40
-            return {"$type": type(value).__name__, "repr": "{...}" if isinstance(value, dict) else "[...]"}
+            return {"$type": _kind(value), "repr": "{...}" if isinstance(value, dict) else "[...]"}
         self._open.add(id(value))
         self.used_bytes += 2
         try:
@@ -344,7 +344,7 @@ class _Exporter:
         return self._representer.text(key)
 
     def _other(self, value: Any) -> dict[str, Any]:
-        kind = kind_of(value).__name__
+        kind = _kind(value)
         text = self._representer.text(value)
         self.used_bytes += 30 + len(text.encode("utf-8", "replace"))
         return {"$type": kind, "repr": text}
@@ -366,7 +366,8 @@ def _items(value: Any) -> Iterable[Any]:
 
 def _has_own_repr(kind: type) -> bool:
     """An Enum member or a named number says more than its value."""
-    return kind.__repr__ not in (int.__repr__, float.__repr__, bool.__repr__)
+    own = kind.__repr__  # compared by identity: what a decorator has put there may have an `__eq__`
+    return not any(own is known for known in (int.__repr__, float.__repr__, bool.__repr__))
 
 
 def _is_from_library(value: Any) -> bool:
@@ -376,9 +377,14 @@ def _is_from_library(value: Any) -> bool:
     return kind_of(value) in (dt.datetime, dt.time) and kind_of(value.tzinfo) in _TIME_ZONES
 
 
+def _kind(value: object) -> str:
+    """The name of a class, which a plan may make as long as it likes: `Enum("x" * 10**7, "A")`."""
+    return kind_of(value).__name__[:_MAX_REPR]
+
+
 def outline(value: Any) -> dict[str, str]:
     """What stands for a value that is too large to look into."""
-    return {"$type": type(value).__name__, "repr": f"… {size(value):,} items"}
+    return {"$type": _kind(value), "repr": f"… {size(value):,} items"}
 
 
 def size(value: Any) -> int:

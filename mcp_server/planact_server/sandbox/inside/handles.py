@@ -23,8 +23,8 @@ class Handle(metaclass=Sealed):
     def __init__(self, wire: dict[str, Any]) -> None:
         self._wire = wire
         self.kind: str = wire["$planact"]
-        self.mime: str = wire.get("mime", "application/octet-stream")
-        self.size: int = wire.get("size", 0)
+        self.mime: str = wire["mime"]
+        self.size: int = wire["size"]
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.mime}, {self.size} bytes>"
@@ -116,10 +116,15 @@ def to_wire(handle: Handle | LargeText) -> dict[str, Any]:
 
 
 def from_wire(value: dict[str, Any], read: Callable[[str, int, int], str]) -> Any:
-    """Turn a frame's handle object into what the plan sees; leave every other object alone."""
-    kind = value.get("$planact")
+    """Turn a frame's handle object into what the plan sees; leave every other object alone.
+
+    Data of plans and of tools come the same way and may bear the mark with anything beside it.
+    """
+    kind, name, size = value.get("$planact"), value.get("id"), value.get("size")
+    if type(kind) is not str or type(name) is not str or type(size) is not int or size < 0:
+        return value
     if kind == "text":
-        return sealed.make(LargeText, value, functools.partial(read, value["id"]))
-    if kind in {"image", "audio", "blob"}:
+        return sealed.make(LargeText, value, functools.partial(read, name))
+    if kind in {"image", "audio", "blob"} and type(value.get("mime")) is str:
         return sealed.make(Handle, value)
     return value

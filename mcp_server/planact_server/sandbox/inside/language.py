@@ -21,7 +21,7 @@ from planact_server.sandbox.inside.attributes import (
     set_own_attribute,
     vars_in_plan,
 )
-from planact_server.sandbox.inside.sealed import Sealed
+from planact_server.sandbox.inside.sealed import Bound, Sealed
 
 # ---- `type` ----------------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,8 @@ class _TypeOfTypes(type):
         found = attributes.kind_of(args[0])
         if issubclass(found, type):
             return PlanType
+        if found is super:
+            return PlanSuper
         return cast("Any", PlanAlias if issubclass(found, foreign.ALIASES) else found)
 
     def __instancecheck__(cls, instance: object) -> bool:
@@ -62,6 +64,20 @@ class PlanAlias(metaclass=Sealed):
 
 
 PlanAlias.__name__ = PlanAlias.__qualname__ = "GenericAlias"
+
+
+class PlanSuper(metaclass=Sealed):
+    """The class of what `super()` gives, as plans see it."""
+
+
+PlanSuper.__name__ = PlanSuper.__qualname__ = "super"
+
+
+def super_in_plan(kind: Any, /, *target: Any) -> Any:
+    """`super` with arguments. It looks into the bases of a class past the class itself, which keeps its methods."""
+    if issubclass(attributes.kind_of(kind), Bound):
+        raise attributes.PolicyError("super(kind, target) works on classes of your own and of Python in a plan.")
+    return cast("Any", super)(kind, *target)
 
 
 def class_name(target: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside import (
@@ -19,7 +20,7 @@ from planact_server.sandbox.inside import (
 from planact_server.sandbox.inside.channel import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
     asyncio, schedulers = aio.make(link.loop, tools.later)
     modules = {**facades.MODULES, "asyncio": asyncio}
     helpers = tools.helpers(link)
-    schedulers = schedulers | {helpers["parallel"]}
+    schedulers = (*schedulers, helpers["parallel"])
 
     def import_module(name: str, leaf: bool) -> facades.Module:
         if name not in modules:
@@ -63,6 +64,7 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
         emitted.FORMAT: attributes.format_of,
         emitted.WRITABLE: attributes.writable,
         emitted.TYPE: type,
+        emitted.SUPER: language.super_in_plan,
         emitted.OWN_CLASSES: attributes.plan_classes,
         emitted.CLASS_NAME: language.class_name,
         emitted.IMPORT: import_module,
@@ -76,11 +78,10 @@ def make(link: tools.Link, *, keep_result: Callable[[Any], Any]) -> dict[str, An
     }
 
 
-def _is_one_of(function: Any, functions: frozenset[Any]) -> bool:
-    try:
-        return function in functions or getattr(function, "__func__", None) in functions
-    except TypeError:
-        return False
+def _is_one_of(function: Any, functions: Iterable[Any]) -> bool:
+    # By identity: an `__eq__` of the plan would be handed what it is compared with.
+    called = function.__func__ if type(function) is types.MethodType else function
+    return any(known is function or known is called for known in functions)
 
 
 class _Ready:

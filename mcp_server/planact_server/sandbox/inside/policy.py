@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from planact_server.sandbox.inside import attributes, deferring, emitted, formatting, refusals, trees
+from planact_server.sandbox.inside import attributes, class_options, deferring, emitted, formatting, refusals, trees
 from planact_server.sandbox.inside.source import Problem, Refused, Text, syntax_problem
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ class Policy(RestrictingNodeTransformer):
     def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:
         if name is None:
             return
-        if name.startswith("_tmp") and name[4:].isdigit():  # RestrictedPython's own variables
+        if len(name) > attributes.LONGEST_NAME:
+            self.refuse(node, *refusals.too_long(name))
+            return
+        if name == "super" or (name.startswith("_tmp") and name[4:].isdigit()):  # RestrictedPython's own variables
             self.refuse(node, f"The name {name!r} is reserved.", "Choose another name.")
         may_be = attributes.is_method_name if allow_magic_methods else attributes.is_ordinary_name
         if not may_be(name):
@@ -116,6 +119,8 @@ class Policy(RestrictingNodeTransformer):
                 self.check_name(argument, argument.arg)
 
     def _check_attribute(self, node: ast.AST, name: str) -> attributes.Verdict:
+        if len(name) > attributes.LONGEST_NAME:
+            self.refuse(node, *refusals.too_long(name))
         verdict = attributes.judge(name)
         if verdict == "forbidden":
             self.refuse(node, *refusals.attribute(name))
@@ -124,8 +129,11 @@ class Policy(RestrictingNodeTransformer):
     # ---- names and attributes --------------------------------------------------------------------------------------
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id == "__name__" and isinstance(node.ctx, ast.Load):
-            return ast.copy_location(ast.Constant("__main__"), node)
+        if isinstance(node.ctx, ast.Load):
+            if node.id == "__name__":
+                return ast.copy_location(ast.Constant("__main__"), node)
+            if node.id == "super":
+                return emitted.name(emitted.SUPER, at=node)
         if self._in_class_body and isinstance(node.ctx, ast.Store) and node.id == "__hash__":
             return node
         self.check_name(node, node.id)
@@ -144,7 +152,7 @@ class Policy(RestrictingNodeTransformer):
         if isinstance(node.ctx, ast.Load):
             verdict = self._check_attribute(node, node.attr)
             return self._read(self.node_contents_visit(node), verdict)
-        if node.attr in attributes.FORBIDDEN or not _is_settable(node.attr):
+        if node.attr in attributes.FORBIDDEN or not class_options.is_settable(node.attr):
             self.refuse(node, *refusals.stored_attribute(node.attr))
         visited = self.node_contents_visit(node)
         visited.value = emitted.writable(visited.value)
@@ -180,6 +188,8 @@ class Policy(RestrictingNodeTransformer):
     # ---- calls -----------------------------------------------------------------------------------------------------
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "super" and not (node.args or node.keywords):
+            return node  # Python's own: it looks for the class around it under this very name
         for inner in deferring.calls(node):
             self._deferred[inner] = node.func
         deferred = node in self._deferred
@@ -200,7 +210,7 @@ class Policy(RestrictingNodeTransformer):
     # ---- assignments -----------------------------------------------------------------------------------------------
 
     def visit_Assign(self, node: ast.Assign) -> Any:
-        if self._in_class_body and (_is_class_option(node) or _is_method_alias(node)):
+        if self._in_class_body and (class_options.is_class_option(node) or class_options.is_method_alias(node)):
             return node
         return self._observed(node, self.node_contents_visit(node))
 
@@ -368,32 +378,3 @@ class Policy(RestrictingNodeTransformer):
             if attributes.judge(name) != "plain":  # a pattern reads attributes without asking the guard
                 self.refuse(node, f"Attribute {name!r} is not available in a pattern.", "Read it in the case's body.")
         return self.node_contents_visit(node)
-
-
-def _is_settable(attribute: str) -> bool:
-    # An Enum's `__new__` sets the value of the member that it makes.
-    return attributes.is_ordinary_name(attribute) or attribute == "_value_"
-
-
-def _is_method_alias(node: ast.Assign) -> bool:
-    """`__radd__ = __add__`: a method that the class has, by another name that it might have defined."""
-    targets = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    is_method = isinstance(node.value, ast.Name) and node.value.id in attributes.MAGIC
-    return is_method and len(targets) == len(node.targets) and attributes.MAGIC.issuperset(targets)
-
-
-def _is_class_option(node: ast.Assign) -> bool:
-    """`__slots__` and `__match_args__` with names that a plan may read anyway."""
-    match node:
-        case ast.Assign(targets=[ast.Name(id="__slots__" | "__match_args__")], value=value):
-            names = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
-            return all(
-                isinstance(name, ast.Constant)
-                and isinstance(name.value, str)
-                and (attributes.judge(name.value) == "plain" or attributes.is_ordinary_name(name.value))
-                and name.value not in attributes.FORBIDDEN
-                and name.value not in attributes.WATCHED
-                for name in names
-            )
-        case _:
-            return False

@@ -65,6 +65,11 @@ def name(spelled: str) -> tuple[str, str]:
     return f"The name {spelled!r} is not available in a plan.", hint
 
 
+def too_long(spelled: str) -> tuple[str, str]:
+    """Message and advice for a name that the host would not take."""
+    return f"The name {spelled[:20]!r}… has {len(spelled)} characters.", "Choose a shorter name."
+
+
 def attribute(spelled: str) -> tuple[str, str]:
     """Message and advice for `x.spelled`."""
     return f"Attribute {spelled!r} is not available in a plan.", instead_of(spelled)

@@ -6,6 +6,7 @@ Parsing is where a plan can hurt before it runs: size, depth and odd characters 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,19 @@ MAX_NODES = 200_000
 MAX_DEPTH = 300
 """Deep trees recurse in the compiler. Real programs stay below 40; a chain of 300 additions still fits."""
 
+_LONG_SOURCE = 8_000
+"""Characters below which Python reads anything in a moment."""
+
+_CONTINUED = re.compile(r"\\(?:\r\n?|\n)")
+_LINE_END = re.compile(r"\r\n?|\n")
+_IMPORTS = re.compile(r"\b(?:import|from)\b")
+_CHAIN = re.compile(r"(?<![\w.])\w++(?:\s*+\.\s*+\w++){300}")
+_FORMATTED = re.compile(r"(?<!\w)(?:[rR]?[fF]|[fF][rR])[\"']")
+_FORMATTED_LINES = re.compile(r"(?<!\w)(?:[rR]?[fF]|[fF][rR])(?:\"{3}|'{3})")
+_MOST_FIELDS_BY_CHARACTERS = 10**9
+"""Python reads an f-string once more from its beginning for each of its fields."""
+
+_MANY_FIELDS = "Make long texts in a loop, with ''.join(); hand over large data in a plan of their own."
 _TOO_DEEP = "Split the expression into several statements; add up long sums with sum() and join texts with ''.join()."
 
 
@@ -89,6 +103,8 @@ def parse(text: Text, *, max_bytes: int) -> ast.Module:
     if "\0" in text.source:
         line = text.source.count("\n", 0, text.source.index("\0")) + 1
         raise _syntax("The plan holds a null character.", "Remove it.", line=line)
+    if len(text.source) > _LONG_SOURCE:
+        _refuse_slow(text)
     try:
         tree = ast.parse(text.source, text.filename)
     except SyntaxError as error:
@@ -117,6 +133,25 @@ def syntax_problem(error: SyntaxError, text: Text) -> Problem:
 
 def _syntax(message: str, hint: str, *, line: int | None = None) -> Refused:
     return Refused(Problem(type="SyntaxError", message=message, line=line, hint=hint))
+
+
+def _refuse_slow(text: Text) -> None:
+    """Refuse what Python itself would read for half a minute, which only the end of the worker could stop.
+
+    The dotted name of a module takes time and memory by its length squared; see above for f-strings.
+    """
+    source = _CONTINUED.sub("", text.source)
+    if _has_many_fields(source) and _FORMATTED_LINES.search(source):
+        raise _syntax("The plan has f-strings over several lines and too many braces.", _MANY_FIELDS)
+    for line in _LINE_END.split(source):
+        if line.count(".") >= 300 and _IMPORTS.search(line) and _CHAIN.search(line):
+            raise _syntax("The name of a module has more than 300 parts.", "Import the modules that there are.")
+        if _has_many_fields(line) and _FORMATTED.search(line):
+            raise _syntax("A line has f-strings and too many braces.", _MANY_FIELDS)
+
+
+def _has_many_fields(source: str) -> bool:
+    return len(source) * source.count("{") > _MOST_FIELDS_BY_CHARACTERS
 
 
 def _bound_size(tree: ast.Module) -> None:

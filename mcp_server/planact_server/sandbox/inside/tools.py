@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from planact_server.sandbox.inside import sealed
 from planact_server.sandbox.inside.arguments import to_json
+from planact_server.sandbox.inside.attributes import LONGEST_NAME
 from planact_server.sandbox.inside.bindings import current_frame
 from planact_server.sandbox.inside.sealed import Sealed
 from planact_server.sandbox.inside.trampoline import Future
@@ -135,8 +136,8 @@ class Server(metaclass=Sealed):
         self.__name__ = name
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(f"server {self.__name__!r} has no tool {name!r}")
+        if name.startswith("__") or len(name) > LONGEST_NAME:
+            raise AttributeError(f"server {self.__name__!r} has no tool {name:.50}")
         if name not in self._tools:
             full_name = f"{self.__name__}.{name}"
             resolution = self._link.channel.resolve([full_name]).get(full_name, {})
@@ -186,6 +187,8 @@ class CallTool(metaclass=Sealed):
             raise TypeError(f"call_tool() takes the tool's name as text, not {type(name).__name__}.")
         if not isinstance(server, str | None):
             raise TypeError(f"call_tool() takes the server's name as text, not {type(server).__name__}.")
+        if max(len(name), len(server or "")) > LONGEST_NAME:
+            raise ValueError(f"call_tool() takes names of at most {LONGEST_NAME} characters.")
         keywords = to_json({} if arguments is None else arguments, "arguments")
         if not isinstance(arguments, dict | None):
             raise TypeError(f"call_tool() takes the arguments as a dict, not {type(arguments).__name__}.")

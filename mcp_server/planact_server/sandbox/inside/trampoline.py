@@ -34,6 +34,29 @@ class Deadlock(RuntimeError):
     """Every task waits for another one."""
 
 
+class Callbacks:
+    """A plan's own callbacks. While a frame is taken in nothing can stop a plan: then they wait until that is done."""
+
+    def __init__(self) -> None:
+        self.are_held = False
+        self.due: collections.deque[tuple[Callable[[Any], object], Future]] = collections.deque()
+
+    def call(self, callback: Callable[[Any], object], future: Future) -> None:
+        if self.are_held:
+            self.due.append((callback, future))
+        else:
+            callback(future)
+
+    def run(self) -> None:
+        """Call those that have waited."""
+        while self.due:
+            callback, future = self.due.popleft()
+            callback(future)
+
+
+callbacks = Callbacks()
+
+
 class Future(metaclass=Bound):
     """A value that comes later. Awaiting it hands control to the loop."""
 
@@ -73,7 +96,7 @@ class Future(metaclass=Bound):
         self._settle(error=error() if isinstance(error, type) else error)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        self.when_done(lambda: callback(self))
+        self.when_done(lambda: callbacks.call(callback, self))
 
     def when_done(self, callback: Callable[[], object]) -> None:
         """Call back once this is done, at once if it is already."""
@@ -228,6 +251,7 @@ class Loop:
         self._many = _MANY_TASKS
         self.ready.clear()
         self._timers.clear()
+        callbacks.due.clear()
         self.current = None
 
     def pending(self) -> Iterable[Task]:
