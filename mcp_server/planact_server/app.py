@@ -25,6 +25,7 @@ from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.heap import return_large_blocks
 from planact_server.late_planner import LatePlanner
+from planact_server.learned import LearnedTypes
 from planact_server.plans.rights import PlanRights, facts_of
 from planact_server.policy import Policy, ToolFacts, UndecidedServer, matches
 from planact_server.runs import Runs
@@ -146,6 +147,7 @@ async def open_app(
             shipped=shipped,
             unusable=unusable,
             start_seconds=config.servers.start_timeout_seconds,
+            learned=LearnedTypes(identity_of=lambda tool: toolbox.toolset(tool.raw_server).identity, store=store),
         )
         late = await stack.enter_async_context(LatePlanner(config))
         # Last, and so the first to end: runs end while all that they use is still there.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from planact_server.database import Database, StoreError
+from planact_server.learned import LearnedShape
 from planact_server.plain_json import json_text
 from planact_server.sessions import SavedSession
 from planact_tools import JSONObject, JSONValue, ToolDefinition
@@ -37,6 +38,7 @@ class Retention:
     sessions: int = 200
     session_seconds: float = 30 * DAY
     catalogue_seconds: float = 90 * DAY
+    learned_seconds: float = 365 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE eras (identity TEXT PRIMARY KEY, era TEXT NOT NULL, saved REAL NOT NULL) STRICT",
         "INSERT INTO eras SELECT identity, era, saved FROM catalogues WHERE era IS NOT NULL",
+    ),
+    (
+        """CREATE TABLE learned_shapes (
+            identity TEXT NOT NULL, tool TEXT NOT NULL, definition_hash TEXT NOT NULL, shape TEXT NOT NULL,
+            results INTEGER NOT NULL, saved REAL NOT NULL, PRIMARY KEY (identity, tool)) STRICT""",
     ),
 )
 
@@ -223,6 +230,23 @@ class Store:
         rows = self._database.read("SELECT era FROM eras WHERE identity = ?", identity)
         return rows[0][0] if rows else None
 
+    # Learned types
+
+    def save_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> None:
+        """Keep what the results of a tool look like; saving it again replaces it."""
+        row = (identity, tool, learned.definition_hash, json_text(learned.shape), learned.results, self._clock())
+        self._database.write(
+            lambda db: db.execute("INSERT OR REPLACE INTO learned_shapes VALUES (?, ?, ?, ?, ?, ?)", row)
+        )
+
+    def learned_shape(self, identity: str, tool: str) -> LearnedShape | None:
+        """Return what the results of a tool have looked like."""
+        sql = "SELECT definition_hash, shape, results FROM learned_shapes WHERE identity = ? AND tool = ?"
+        rows = self._database.read(sql, identity, tool)
+        if not rows:
+            return None
+        return LearnedShape(definition_hash=rows[0][0], shape=json.loads(rows[0][1]), results=rows[0][2])
+
     # Trust in folders
 
     def trust_folder(self, folder: str, fingerprint: Mapping[str, str]) -> None:
@@ -285,3 +309,4 @@ def _prune(db: sqlite3.Connection, retention: Retention, now: float) -> None:
     )
     db.execute("DELETE FROM catalogues WHERE saved < ?", (now - retention.catalogue_seconds,))
     db.execute("DELETE FROM eras WHERE saved < ?", (now - retention.catalogue_seconds,))
+    db.execute("DELETE FROM learned_shapes WHERE saved < ?", (now - retention.learned_seconds,))

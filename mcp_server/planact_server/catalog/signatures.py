@@ -28,22 +28,36 @@ RESULT_KEY = "result"
 """A lone property of this name is unwrapped before a plan sees the result."""
 
 
-def signature(tool: CatalogTool) -> str:
-    """Return one line, such as `git.git_status(repo_path: str) -> dict`. No return type: nobody said."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a tool returns as far as its results have shown."""
+
+    schema: CleanSchema
+    results: int
+    """How many results that comes from."""
+
+
+def signature(tool: CatalogTool, learned: Learned | None = None) -> str:
+    """Return one line, such as `git.git_status(repo_path: str) -> dict`. No return type: nobody said.
+
+    A return type that was learned is marked by a question mark: `-> dict ?`.
+    """
     annotator = Annotator(schema=tool.schema, prefix="", choices=LINE_CHOICES)
     annotated = {each.name: annotator.annotate(each.schema, each.name) for each in tool.parameters}
     parameters = _parameters(tool, annotated, default_chars=LINE_DEFAULT_CHARS)
-    returns = _returns(tool, prefix="", choices=LINE_CHOICES)
+    returns = _returns(tool, learned, prefix="", choices=LINE_CHOICES)
     arrow = f" -> {returns.annotation}" if returns else ""
+    if returns and tool.returns is None:
+        arrow += " ?"
     return f"{tool.full_name}({', '.join(parameters)}){arrow}"
 
 
-def stub(tool: CatalogTool) -> str:
+def stub(tool: CatalogTool, learned: Learned | None = None) -> str:
     """Return a `def` with a docstring, and above it a `TypedDict` for every nested object."""
     annotator = Annotator(schema=tool.schema, prefix=tool.name)
     annotated = {each.name: annotator.annotate(each.schema, f"{tool.name}_{each.name}") for each in tool.parameters}
     parameters = _parameters(tool, annotated, default_chars=STUB_DEFAULT_CHARS)
-    returns = _returns(tool, prefix=f"{tool.name}_result")
+    returns = _returns(tool, learned, prefix=f"{tool.name}_result")
     classes = annotator.classes | (returns.classes if returns else {})
     heading = f"def {tool.name}({', '.join(parameters)}) -> {returns.annotation if returns else 'Any'}:"
     blocks = [_typed_dict(name, fields) for name, fields in classes.items()]
@@ -51,7 +65,7 @@ def stub(tool: CatalogTool) -> str:
     return "\n\n".join([*blocks, f"{called}{heading}\n{_docstring(tool)}"])
 
 
-def describe(tool: CatalogTool) -> str:
+def describe(tool: CatalogTool, learned: Learned | None = None) -> str:
     """Return the stub and, as comments, what it cannot say: limits, formats, raw names, marks, defects."""
     lines = [f"# {tool.full_name}, or just {tool.function}"] if tool.function != tool.full_name else []
     if tool.definition.name != tool.name:
@@ -60,7 +74,10 @@ def describe(tool: CatalogTool) -> str:
     lines += [f"# {note}" for parameter in tool.parameters for note in _notes(tool, parameter)]
     lines += [f"# {mark}" for mark in _marks(tool)]
     lines += [f"# note: {one_line(problem)}" for problem in tool.problems]
-    return "\n".join([*lines, stub(tool)])
+    if tool.returns is None and learned is not None:
+        results = "one result" if learned.results == 1 else f"{learned.results:,} results"
+        lines.append(f"# what it returns was learned from {results}: the server does not say")
+    return "\n".join([*lines, stub(tool, learned)])
 
 
 def one_line(text: str) -> str:
@@ -74,13 +91,17 @@ class _Returns:
     classes: dict[str, list[Field]]
 
 
-def _returns(tool: CatalogTool, *, prefix: str, choices: int | None = None) -> _Returns | None:
-    if tool.returns is None:
+def _returns(tool: CatalogTool, learned: Learned | None, *, prefix: str, choices: int | None = None) -> _Returns | None:
+    if tool.returns is not None:
+        schema, seen = tool.returns, unwrapped(tool.returns)
+    elif learned is not None:
+        schema, seen = learned.schema, learned.schema.root
+    else:
         return None
-    annotator = Annotator(schema=tool.returns, prefix=prefix)
+    annotator = Annotator(schema=schema, prefix=prefix)
     if choices is not None:
         annotator.choices = choices
-    annotation = annotator.annotate(unwrapped(tool.returns), prefix)
+    annotation = annotator.annotate(seen, prefix)
     return _Returns(annotation=annotation, classes=annotator.classes)
 
 

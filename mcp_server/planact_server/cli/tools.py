@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -28,6 +29,7 @@ from planact_tools import JSONObject
 if TYPE_CHECKING:
     from planact_server.app import App
     from planact_server.catalog.catalog import Catalog, CatalogTool
+    from planact_server.catalog.signatures import Learned
     from planact_server.config import Config
 
 ResultT = TypeVar("ResultT")
@@ -50,9 +52,8 @@ def list_tools(context: typer.Context, config: ConfigOption = None, as_json: JSO
     if context.invoked_subcommand is not None:
         refuse_options_before(context)
         return
-    catalog = _catalog(config)
-    tools = [tool for server in catalog.servers.values() for tool in server.tools.values()]
-    _print(tools, as_json=as_json)
+    known = _known(config)
+    _print(list(known.catalog), known, as_json=as_json)
 
 
 def search(
@@ -64,7 +65,8 @@ def search(
     """Rank the tools against some words."""
     from planact_server.catalog.search import rank
 
-    _print(rank(_catalog(config), " ".join(words), limit=limit), as_json=as_json)
+    known = _known(config)
+    _print(rank(known.catalog, " ".join(words), limit=limit), known, as_json=as_json)
 
 
 def show(
@@ -76,19 +78,19 @@ def show(
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.catalog.signatures import describe
 
-    catalog = _catalog(config)
-    tool = catalog.resolve(name)
+    known = _known(config)
+    tool = known.catalog.resolve(name)
     if not isinstance(tool, CatalogTool):
-        closest = catalog.closest(name)
+        closest = known.catalog.closest(name)
         raise UsageError(f"There is no tool {name!r}." + (f" Did you mean {closest!r}?" if closest else ""))
     if as_json:
         definition = tool.definition
         output = dict(definition.output_schema) if definition.output_schema is not None else None
-        row = _row(tool)
+        row = _row(tool, known)
         row["input_schema"], row["output_schema"] = dict(definition.input_schema), output
         print_json(row)
     else:
-        console().print(visible(describe(tool)), markup=False)
+        console().print(visible(describe(tool, known.learned.get(tool))), markup=False)
 
 
 def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> ResultT:
@@ -109,26 +111,35 @@ def _who_starts(app: App) -> str:
     return f"Waiting for {', '.join(starting)}" if starting else "Looking"
 
 
-def _catalog(path: ConfigOption) -> Catalog:
-    async def take(app: App) -> Catalog:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    catalog: Catalog
+    learned: Mapping[CatalogTool, Learned]
+    """What tools return that do not say so."""
+
+
+def _known(path: ConfigOption) -> _Known:
+    async def take(app: App) -> _Known:
         for problem in app.problems:
             complain(problem)
-        return app.toolbox.catalog
+        catalog = app.toolbox.catalog
+        learned = {tool: seen for tool in catalog if (seen := app.rights.returns(tool)) is not None}
+        return _Known(catalog=catalog, learned=learned)
 
     log_to_stderr(verbose=False)
     return with_app(read_config(path), take)
 
 
-def _print(tools: list[CatalogTool], *, as_json: bool) -> None:
+def _print(tools: list[CatalogTool], known: _Known, *, as_json: bool) -> None:
     if as_json:
-        print_json([_row(tool) for tool in tools])
+        print_json([_row(tool, known) for tool in tools])
     elif tools:
         print_table(["tool", "read-only", "what it does"], [_cells(tool) for tool in tools])
     else:
         complain("No tool found. `planact servers` shows what is connected.")
 
 
-def _row(tool: CatalogTool) -> JSONObject:
+def _row(tool: CatalogTool, known: _Known) -> JSONObject:
     from planact_server.catalog.signatures import signature
 
     return {
@@ -136,7 +147,7 @@ def _row(tool: CatalogTool) -> JSONObject:
         "function": tool.function,
         "server": tool.server,
         "raw_name": tool.definition.name,
-        "signature": signature(tool),
+        "signature": signature(tool, known.learned.get(tool)),
         "description": tool.definition.description,
         "read_only": tool.definition.read_only,
         "problems": list(tool.problems),

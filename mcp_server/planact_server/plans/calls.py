@@ -149,7 +149,7 @@ class PlanCalls:
         # Until it has answered: whoever is cut off in between does not know.
         call.unknown = True
         try:
-            disclosed = {name: self._contents.disclose(value) for name, value in call.arguments.items()}
+            disclosed = self._contents.disclose(call.arguments)
             result = await self._rights.toolbox.call(tool, disclosed, progress=self._report)
         except ContentError as error:
             call.error, call.unknown = str(error), False
@@ -162,6 +162,8 @@ class PlanCalls:
             if call.error is None:
                 call.error = CANCELLED
         call.unknown = False
+        if self._rights.learned is not None:
+            self._rights.learned.observe(tool, result.value)
         value = self._contents.enclose(result)
         self.log.returned(call, value)
         return value

@@ -51,7 +51,7 @@ class PlanHelpers:
         limit = min(limit, MOST_FOUND) if isinstance(limit, int) and limit > 0 else 10
         # The first search of a catalog builds its index, which takes a third of a second with its imports.
         found = await asyncio.to_thread(rank, self._catalog.current, words, limit=limit)
-        return [_line(tool) for tool in found]
+        return [self._line(tool) for tool in found]
 
     async def describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
         """Return what there is to know of a tool, or the tools of a server."""
@@ -60,9 +60,9 @@ class PlanHelpers:
         await self._catalog.await_owners_of([name])
         match self._catalog.current.resolve(name):
             case CatalogTool() as tool:
-                return describe(tool)
+                return describe(tool, self._rights.returns(tool))
             case CatalogServer() as server:
-                return "\n".join(_line(tool) for tool in server.tools.values())
+                return "\n".join(self._line(tool) for tool in server.tools.values())
             case None:
                 raise PlanFault(f"There is no tool {name!r}.", type="NameError", hint=self._catalog.hint(name))
 
@@ -108,6 +108,11 @@ class PlanHelpers:
         except ToolError as error:
             raise PlanFault(error.message, type="ToolError", server=error.server) from None
 
+    def _line(self, tool: CatalogTool) -> str:
+        summary = one_line(tool.definition.description.strip().partition("\n")[0])[:100]
+        line = signature(tool, self._rights.returns(tool))
+        return f"{line}  # {summary}" if summary else line
+
     def _resource_facts(self, server: CatalogServer) -> ToolFacts:
         return ToolFacts(
             server=server.raw_name,
@@ -118,8 +123,3 @@ class PlanHelpers:
             read_only=True,
             shipped=server.raw_name in self._rights.shipped,
         )
-
-
-def _line(tool: CatalogTool) -> str:
-    summary = one_line(tool.definition.description.strip().partition("\n")[0])[:100]
-    return f"{signature(tool)}  # {summary}" if summary else signature(tool)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.signatures import Learned
+    from planact_server.learned import LearnedTypes
     from planact_server.toolbox import Toolbox
 
 
@@ -28,6 +30,13 @@ class PlanRights:
 
     start_seconds: float = 30.0
     """How long a plan waits for servers that have not answered yet."""
+
+    learned: LearnedTypes | None = None
+    """What tools return that do not say so."""
+
+    def returns(self, tool: CatalogTool) -> Learned | None:
+        """Return what the results of a tool have looked like, where that is all that is known."""
+        return None if self.learned is None else self.learned.returns(tool)
 
 
 def facts_of(rights: PlanRights, tool: CatalogTool) -> ToolFacts:

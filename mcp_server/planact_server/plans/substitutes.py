@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.signatures import Learned
     from planact_server.plans.call_log import LoggedCall
     from planact_server.policy import Decision
     from planact_tools import JSONValue
@@ -56,8 +57,10 @@ class StandIns:
     In a dry run a call that the policy would hold back has a stand-in too, and what it denies stays denied.
     """
 
-    def __init__(self, *, everything: bool) -> None:
+    def __init__(self, *, everything: bool, returns: Callable[[CatalogTool], Learned | None] = lambda _: None) -> None:
+        """`returns` says what is known of the results of a tool that does not declare them."""
         self._everything = everything
+        self._returns = returns
         self.model_answers = not everything
 
     def find(self, tool: CatalogTool, arguments: Mapping[str, JSONValue], decision: Decision) -> Substitute | None:
@@ -67,7 +70,7 @@ class StandIns:
         # What makes values up takes a while to load, and few runs need it.
         from planact_server.standins.making import stand_in  # noqa: PLC0415
 
-        return Substitute(value=stand_in(tool, arguments), origin="stand_in")
+        return Substitute(value=stand_in(tool, arguments, learned=self._returns(tool)), origin="stand_in")
 
 
 class Journal:

@@ -88,7 +88,7 @@ class PlanWork:
             site.rights,
             site.session.contents,
             site.report,
-            substitutes=StandIns(everything=False) if dry else None,
+            substitutes=StandIns(everything=False, returns=site.rights.returns) if dry else None,
             model=ModelHelp(site.planner, self._spending) if site.planner is not None else None,
         )
         self._worker: Worker | None = None

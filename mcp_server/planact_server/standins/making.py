@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.catalog.checker import Checker
     from planact_server.catalog.schemas import Schema
+    from planact_server.catalog.signatures import Learned
     from planact_tools import JSONObject, JSONValue
 
 LENGTH = 2
@@ -49,17 +50,21 @@ ECHO_CHARS = 2_000
 """Longest argument that comes back in the answer."""
 
 
-def stand_in(tool: CatalogTool, arguments: Mapping[str, JSONValue], *, seed: int = 0) -> JSONValue:
-    """Return a value as the plan would see one from this tool.
+def stand_in(
+    tool: CatalogTool, arguments: Mapping[str, JSONValue], *, seed: int = 0, learned: Learned | None = None
+) -> JSONValue:
+    """Return a value as the plan would see one from this tool, after its own schema or what was learned of it.
 
     Declared examples and defaults come first; a property with an argument's name holds the argument where it fits;
-    flags are true. Other seeds give other values, flags and choices included. A tool that does not declare what it
+    flags are true. Other seeds give other values, flags and choices included. A tool of which nobody knows what it
     returns answers `{"ok": true}` and its own arguments.
     """
-    if tool.returns is None:
-        return {"ok": True, **_echoes(arguments)}
     said = json.dumps([tool.full_name, dict(arguments), seed], sort_keys=True)
-    return _Maker(tool.returns, arguments, said, seed).value(unwrapped(tool.returns))
+    if tool.returns is not None:
+        return _Maker(tool.returns, arguments, said, seed).value(unwrapped(tool.returns))
+    if learned is not None:
+        return _Maker(learned.schema, arguments, said, seed).value(learned.schema.root)
+    return {"ok": True, **_echoes(arguments)}
 
 
 def _echoes(arguments: Mapping[str, JSONValue]) -> JSONObject:

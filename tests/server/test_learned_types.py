@@ -1,0 +1,124 @@
+"""What a tool returns is learned from its results where its server does not say, kept, and marked as learned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planact_server.catalog.catalog import Catalog, CatalogTool
+from planact_server.learned import SETTLED, LearnedShape, LearnedTypes
+from planact_server.store import Store, StoreError
+from planact_testing import Home, act
+from planact_tools import ToolDefinition
+from warm.start import warm_python
+
+LEDGER = Path(__file__).parent / "servers" / "ledger.py"
+LINE = "ledger.entries(count: int = 2)"
+LEARNED = f"{LINE} -> list[dict] ?"
+TRUSTING = '[policy]\ntrust = ["ledger"]\nallow = ["ledger.book"]\n'
+
+
+def with_ledger(home: Home, toml: str = TRUSTING) -> None:
+    command, *rest = warm_python(str(LEDGER))
+    home.configure(toml, ledger={"command": command, "args": rest})
+
+
+async def test_a_return_type_is_learned_shown_and_kept(home: Home) -> None:
+    with_ledger(home)
+    look = "(search_tools('newest entries', limit=1)[0], describe('entries'))"
+    async with home.serve() as client:
+        before = await act(client, look)
+        listed = await client.list_tools()
+        await act(client, "entries(count=2)")
+        after = await act(client, look)
+        again = await client.list_tools()
+    async with home.serve() as client:
+        kept = await act(client, look)
+    code, _, shown = await home.run("tools", "show", "ledger.entries")
+    _, rows, _ = await home.run("tools", "search", "entries", "--json")
+
+    assert before["result"][0].startswith(f"{LINE}  # List")
+    assert "-> Any:" in before["result"][1]
+    assert after["result"][0].startswith(f"{LEARNED}  # List")
+    assert "# what it returns was learned from one result: the server does not say" in after["result"][1]
+    assert (
+        "class EntriesResultItem(TypedDict):\n    id: int\n    amount: float\n    note: str | None"
+        in after["result"][1]
+    )
+    assert "def entries(count: int = 2) -> list[EntriesResultItem]:" in after["result"][1]
+    assert kept["result"] == after["result"]
+    # What the host is told stays the same, byte for byte.
+    assert [tool.description for tool in listed.tools] == [tool.description for tool in again.tools]
+    assert (code, shown.strip()) == (0, after["result"][1])
+    assert json.loads(rows)[0]["signature"] == LEARNED
+
+
+async def test_a_dry_run_answers_as_the_tool_has_done(home: Home) -> None:
+    with_ledger(home)
+    async with home.serve() as client:
+        unknown = await act(client, "book(amount=2.5)", mode="dry_run")
+        await act(client, "book(amount=1.0)")
+        known = await act(client, "book(amount=2.5)['entry']['amount']", mode="dry_run")
+    assert unknown["result"] == {"ok": True, "amount": 2.5}
+    assert (known["status"], known["result"]) == ("ok", 2.5)
+    assert [call["stand_in"] for call in known["calls"]] == [True]
+
+
+def a_tool(**facts: Any) -> CatalogTool:
+    return Catalog.build({"s": [ToolDefinition(name="t", **facts)]}).servers["s"].tools["t"]
+
+
+def learning(store: Store | None = None) -> LearnedTypes:
+    return LearnedTypes(identity_of=lambda tool: tool.raw_server, store=store)
+
+
+def test_a_tool_that_declares_its_results_is_believed() -> None:
+    types, tool = learning(), a_tool(output_schema={"type": "object"})
+    types.observe(tool, {"a": 1})
+    assert types.returns(tool) is None
+
+
+def test_another_definition_is_another_tool(tmp_path: Path) -> None:
+    old, new = a_tool(description="one"), a_tool(description="two")
+    with Store.open(tmp_path) as store:
+        types = learning(store)
+        types.observe(old, {"a": 1})
+        known, unknown = types.returns(old), types.returns(new)
+        types.observe(new, [1])
+        relearned = learning(store).returns(new)
+    assert known is not None
+    assert unknown is None
+    assert relearned is not None
+    assert relearned.schema.root == {"type": "array", "items": {"type": "integer"}}
+
+
+def test_results_without_news_are_not_written_again() -> None:
+    written: list[int] = []
+
+    class Counting:
+        def learned_shape(self, identity: str, tool: str) -> LearnedShape | None:
+            return None
+
+        def save_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> None:
+            written.append(learned.results)
+
+    types, tool = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=Counting()), a_tool()
+    for number in range(SETTLED):
+        types.observe(tool, {"a": number})
+    types.observe(tool, {"a": "text"})
+    assert written == [1, SETTLED + 1]
+
+
+@pytest.mark.parametrize("full", ["learned_shape", "save_learned_shape"])
+def test_a_store_that_fails_costs_only_what_is_kept(full: str) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("disk full")
+
+    methods: dict[str, Any] = {"learned_shape": lambda *_: None, "save_learned_shape": lambda *_: None, full: fail}
+    types = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=type("S", (), methods)())
+    tool = a_tool()
+    types.observe(tool, 1)
+    known = types.returns(tool)
+    assert known is not None
+    assert known.schema.root == {"type": "integer"}
