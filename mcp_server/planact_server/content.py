@@ -27,6 +27,10 @@ KEPT_BYTES = 256 * 1024 * 1024
 """Most that one session's handles stand for together; the oldest contents go first, the newest always stay."""
 
 
+DISCLOSED_CHARS = 384 * 1024 * 1024
+"""Most that the handles in one call's arguments stand for: a little more than a session keeps."""
+
+
 class ContentError(Exception):
     """A handle names nothing that this session holds."""
 
@@ -45,20 +49,14 @@ class Contents:
         """Return the result's value with handles where content or long texts were."""
         return self._enclose(result.value, result.attachments)
 
-    def disclose(self, value: JSONValue) -> JSONValue:
-        """Return an argument with every handle replaced by its content: text, or base64 for bytes.
+    def disclose(self, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+        """Return arguments with every handle replaced by its content: text, or base64 for bytes.
 
-        Raises ContentError for a handle that is not ours.
+        Raises ContentError for a handle that is not ours, and for more content than one call may carry: a plan can
+        name the same one as often as it likes.
         """
-        if isinstance(value, list):
-            return [self.disclose(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if HANDLE_KEY not in value:
-            return {key: self.disclose(item) for key, item in value.items()}
-        if value[HANDLE_KEY] == "text":
-            return self.text(str(value.get("id")))
-        return base64.b64encode(self.attachment(str(value.get("id"))).data).decode("ascii")
+        disclosing = _Disclosing(self)
+        return {name: disclosing.disclose(value) for name, value in arguments.items()}
 
     def text(self, handle: str) -> str:
         """Raises ContentError."""
@@ -115,6 +113,38 @@ class Contents:
             excess -= self._sizes.pop(handle)
             self._attachments.pop(handle, None)
             self._texts.pop(handle, None)
+
+
+class _Disclosing:
+    """The handles of one call being replaced."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._room = DISCLOSED_CHARS
+
+    def disclose(self, value: JSONValue) -> JSONValue:
+        if isinstance(value, list):
+            return [self.disclose(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if HANDLE_KEY not in value:
+            return {key: self.disclose(item) for key, item in value.items()}
+        handle = str(value.get("id"))
+        if value[HANDLE_KEY] == "text":
+            text = self._contents.text(handle)
+            self._take(len(text))
+            return text
+        data = self._contents.attachment(handle).data
+        self._take(len(data) * 4 // 3)
+        return base64.b64encode(data).decode("ascii")
+
+    def _take(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise ContentError(
+                f"The contents that the arguments name have more than {DISCLOSED_CHARS:,} characters."
+                " Pass each once, and less at a time."
+            )
 
 
 def holds_handle(value: JSONValue) -> bool:

@@ -81,9 +81,21 @@ def test_the_oldest_contents_of_a_session_go_first() -> None:
         for size in (100, 100, 100, 1_000)
     ]
 
-    assert isinstance(contents.disclose(handles[3]), str)
+    assert list(map(type, contents.disclose({"x": handles[3]}).values())) == [str]
     with pytest.raises(ContentError, match="newer contents have taken its place"):
-        contents.disclose(handles[2])
+        contents.disclose({"x": handles[2]})
+
+
+def test_a_call_carries_no_more_content_than_a_session_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan can name the same image a hundred thousand times."""
+    monkeypatch.setattr("planact_server.content.DISCLOSED_CHARS", 1_000)
+    contents = Contents()
+    image = Attachment(kind="image", mime="image/png", data=bytes(300))
+    handle = contents.enclose(ToolResult(value={"$attachment": 0}, attachments=(image,)))
+
+    assert list(contents.disclose({"x": [handle], "y": {"z": handle}})) == ["x", "y"]
+    with pytest.raises(ContentError, match="more than 1,000 characters"):
+        contents.disclose({"x": [handle] * 2, "y": handle})
 
 
 async def test_the_results_of_one_run_are_recorded_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
