@@ -7,6 +7,7 @@ the stream while it has enough to do, so what the worker may pile up here is one
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from collections.abc import Callable
 from typing import TypeAlias, cast
@@ -18,6 +19,9 @@ Listener: TypeAlias = Callable[[WorkerFrame, int], None]
 """Takes a frame and its size in bytes. Raises FrameError when the worker has to go."""
 
 LAST_WORDS_SECONDS = 1.0
+
+LAST_READS = 64
+"""More than a socket holds of a process that has ended."""
 
 READ_BYTES = 32 * 1024
 """asyncio's own buffer for one read takes longer to get than most frames take to read."""
@@ -123,7 +127,8 @@ class Connection(asyncio.BufferedProtocol):
         self._deliver()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        del exc  # how the process ended says more
+        if exc is not None:  # how the process ended says more
+            self._hear_out()
         self._end()
 
     def pause_writing(self) -> None:
@@ -135,6 +140,25 @@ class Connection(asyncio.BufferedProtocol):
     async def _room(self) -> None:
         if not self._writable.is_set():
             await self._writable.wait()
+
+    def _hear_out(self) -> None:
+        """Read what the worker had sent before it went.
+
+        asyncio gives a socket up that it cannot write to, with everything in it that was not read: an answer that
+        crosses the worker's end would take the plan's outcome away.
+        """
+        both = None if self._reader is None else self._reader.get_extra_info("socket")
+        if both is None:
+            return
+        self._last_words, self._paused = True, False
+        for _ in range(LAST_READS):
+            try:
+                data = os.read(both.fileno(), READ_BYTES)
+            except OSError:
+                return
+            if not data or self.closed.done():
+                return
+            self.data_received(data)
 
     def _deliver(self) -> None:
         try:

@@ -108,12 +108,12 @@ class JailedWorker:
                 watch.cancel()
                 memory.cancel()
                 run.drop_questions()
-                if not run.is_over or self._connection.closed.done():
-                    with anyio.CancelScope(shield=True):
-                        lost = await self._settle(run)
-                elif run.is_last:
+                if run.is_last:
                     lost = Loss(status="limit", reason="The worker ended with its plan: it could have run no other.")
                     self._kill(lost)
+                elif not run.is_over or self._connection.closed.done():
+                    with anyio.CancelScope(shield=True):
+                        lost = await self._settle(run)
                 self._part_with(run)
         return run.outcome(lost)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +16,7 @@ from planact_server.sandbox import Limits
 
 if TYPE_CHECKING:
     from conftest import ScriptedHost
+    from planact_server.sandbox import ToolRequest
     from planact_server.sandbox.host import PooledEngine
     from planact_server.sandbox.worker import JailedWorker
 
@@ -75,3 +80,36 @@ async def test_a_hostile_worker_that_spins_in_many_threads_is_killed(
         outcome = await raw_worker.run(source, host=host, limits=LIMITS)
 
     assert (outcome.status, raw_worker.alive) == ("limit", False)
+
+
+@pytest.mark.parametrize("engine", ["fork"], indirect=True)
+@pytest.mark.parametrize("size", [1, 3_000_000])
+async def test_an_answer_that_crosses_the_end_of_a_worker_loses_nothing_that_it_has_said(
+    engine: PooledEngine, host: ScriptedHost, size: int
+) -> None:
+    """The answer is written to a worker that is dead, before anything of what it had sent was read."""
+    worker = await engine.worker()
+
+    async def spend(_: ToolRequest) -> str:
+        os.kill(worker.pid, signal.SIGXCPU)
+        stand_still_until_dead(worker.pid)
+        return "x" * size
+
+    host.tool = spend
+    with fail_after(20):
+        outcome = await worker.run("x = 1\nprint('before')\ntool(value=1)", host=host, limits=Limits(seconds=10))
+
+    assert (outcome.status, outcome.variables, outcome.output) == ("limit", {"x": 1}, "before\n")
+    assert [error.message for error in outcome.errors] == ["The worker has used up its CPU time."]
+    assert outcome.worker_lost == "The worker ended with its plan: it could have run no other."
+
+
+def stand_still_until_dead(pid: int) -> None:
+    """Keep the event loop from hearing of it."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
