@@ -20,7 +20,7 @@ from planact_server.policy import Policy
 from planact_server.request import PlanRequest
 from planact_server.runs import Runs
 from planact_server.sandbox import Limits
-from planact_server.sandbox.host import open_engine
+from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sessions import Sessions
 from planact_server.toolbox import Toolbox
 from planact_tools import ToolDefinition
@@ -129,14 +129,20 @@ def _shop() -> MemoryToolset:
 
 
 @asynccontextmanager
-async def bench(*, limits: Limits | None = None, open_names: bool = False, **policy: Any) -> AsyncIterator[Bench]:
-    """Open one. Reads of the shop are trusted, `order` is allowed, `burn` is denied."""
+async def bench(
+    engine: PooledEngine | None = None, *, limits: Limits | None = None, open_names: bool = False, **policy: Any
+) -> AsyncIterator[Bench]:
+    """Open one, with a sandbox of its own unless there is one.
+
+    Reads of the shop are trusted, `order` is allowed, `burn` is denied.
+    """
     settings = {"trust": ("shop",), "allow": ("shop.order",), "deny": ("shop.burn",)} | policy
     limits, shop, planner = limits or Limits(), _shop(), ScriptedPlanner()
     async with AsyncExitStack() as stack:
         toolbox = await stack.enter_async_context(Toolbox([shop]))
-        engine = open_engine(limits=limits)
-        stack.push_async_callback(engine.aclose)
+        if engine is None:
+            engine = open_engine(limits=limits)
+            stack.push_async_callback(engine.aclose)
         sessions = await stack.enter_async_context(Sessions(engine, store=None, idle_seconds=900, most_workers=8))
         runs = await stack.enter_async_context(Runs(store=None))
         rights = PlanRights(toolbox=toolbox, policy=Policy(PolicySettings(**settings)))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from planact_server.sandbox import Limits
+from planact_server.sandbox.host import PooledEngine
 from planact_testing import Home, act
 from server.task_bench import bench
 
@@ -14,8 +15,8 @@ def marks(answer: dict[str, Any]) -> list[tuple[str, bool]]:
     return [(call["function"], call.get("stand_in", False)) for call in answer["calls"]]
 
 
-async def test_reads_are_real_writes_are_stand_ins_and_the_session_stays_as_it_was() -> None:
-    async with bench() as here:
+async def test_reads_are_real_writes_are_stand_ins_and_the_session_stays_as_it_was(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         session = (await here.ask(code="rows = ['first']\nn = 0"))["session"]
         answer = await here.ask(code=PLAN, mode="dry_run", session=session)
         after = await here.ask(code="(rows, n)", session=session)
@@ -28,8 +29,8 @@ async def test_reads_are_real_writes_are_stand_ins_and_the_session_stays_as_it_w
     assert here.called() == [("price", "tea")]
 
 
-async def test_what_would_be_held_back_is_a_stand_in_and_what_is_denied_stays_denied() -> None:
-    async with bench(trust=(), allow=()) as here:
+async def test_what_would_be_held_back_is_a_stand_in_and_what_is_denied_stays_denied(engine: PooledEngine) -> None:
+    async with bench(engine, trust=(), allow=()) as here:
         untrusted = await here.ask(code="(price('tea'), order('tea'))", mode="dry_run")
         denied = await here.ask(code="burn('all')", mode="dry_run")
     assert (untrusted["status"], marks(untrusted)) == ("ok", [("price", True), ("order", True)])
@@ -37,8 +38,8 @@ async def test_what_would_be_held_back_is_a_stand_in_and_what_is_denied_stays_de
     assert here.called() == []
 
 
-async def test_a_task_can_be_run_dry() -> None:
-    async with bench() as here:
+async def test_a_task_can_be_run_dry(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("x = 1\n1/0", "x = order('tea')", mode="dry_run")
         after = await here.ask(code="x", session=answer["session"])
     assert (answer["status"], marks(answer), len(answer["attempts"])) == ("ok", [("order", True)], 2)
@@ -46,8 +47,8 @@ async def test_a_task_can_be_run_dry() -> None:
     assert (after["status"], here.called()) == ("refused", [])
 
 
-async def test_the_model_is_asked_in_earnest() -> None:
-    async with bench() as here:
+async def test_the_model_is_asked_in_earnest(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.planner.says = "yes"
         answer = await here.ask(code="ask_model('Really?')", mode="dry_run")
     assert (answer["result"], answer["calls"][0]["emulated"]) == ("yes", True)

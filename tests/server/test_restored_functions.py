@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from planact_server.sandbox import Limits, Outcome, Resolution, ResolvedTool, ToolRequest, Unresolved
-from planact_server.sandbox.host import open_engine
+from planact_server.sandbox.host import PooledEngine
 from planact_server.sessions import Recovered, Session, Sessions
 from planact_server.store import Store
 from planact_tools import JSONValue
@@ -38,13 +38,9 @@ class OneTool:
 
 
 @pytest.fixture
-async def sessions() -> AsyncIterator[Sessions]:
-    engine = open_engine(limits=Limits())
-    try:
-        async with Sessions(engine, store=None, idle_seconds=900, most_workers=8) as sessions:
-            yield sessions
-    finally:
-        await engine.aclose()
+async def sessions(engine: PooledEngine) -> AsyncIterator[Sessions]:
+    async with Sessions(engine, store=None, idle_seconds=900, most_workers=8) as sessions:
+        yield sessions
 
 
 @pytest.fixture
@@ -215,18 +211,14 @@ async def test_sources_pass_the_policy_again(sessions: Sessions, host: OneTool) 
     assert outcome.has_result
 
 
-async def test_functions_live_on_in_another_process(tmp_path: Path, host: OneTool) -> None:
-    engine = open_engine(limits=Limits())
-    try:
-        with Store.open(tmp_path) as store:
-            async with Sessions(engine, store=store, idle_seconds=900, most_workers=8) as sessions:
-                session = sessions.create("me")
-                await run(sessions, session, "def f():\n    return look(n)\nn = 1", host)
-                await sessions.keep(session)
-            async with Sessions(engine, store=store, idle_seconds=900, most_workers=8) as sessions:
-                outcome, recovered = await run(sessions, sessions.get(session.handle, "me"), "f()", host)
-    finally:
-        await engine.aclose()
+async def test_functions_live_on_in_another_process(tmp_path: Path, engine: PooledEngine, host: OneTool) -> None:
+    with Store.open(tmp_path) as store:
+        async with Sessions(engine, store=store, idle_seconds=900, most_workers=8) as sessions:
+            session = sessions.create("me")
+            await run(sessions, session, "def f():\n    return look(n)\nn = 1", host)
+            await sessions.keep(session)
+        async with Sessions(engine, store=store, idle_seconds=900, most_workers=8) as sessions:
+            outcome, recovered = await run(sessions, sessions.get(session.handle, "me"), "f()", host)
     assert (outcome.result, host.calls) == ("seen", [[1]])
     assert recovered == Recovered(kept=("n", "f"), lost=())
 

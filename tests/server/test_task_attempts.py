@@ -6,6 +6,7 @@ import pytest
 
 from planact_server.planner import Ground, Planned
 from planact_server.sandbox import Limits, PlanError
+from planact_server.sandbox.host import PooledEngine
 from planact_tools import ToolDefinition, ToolError
 from server.task_bench import bench
 
@@ -18,8 +19,8 @@ def error(answer: dict[str, Any]) -> dict[str, Any]:
     return answer["errors"][0]
 
 
-async def test_a_plan_that_works_at_once_is_in_the_answer() -> None:
-    async with bench() as here:
+async def test_a_plan_that_works_at_once_is_in_the_answer(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("n = price(item='tea')\nn + 1")
     assert (answer["status"], answer["result"], answer["variables"]) == ("ok", 8, {"n": 7})
     assert answer["plan"] == "n = price(item='tea')\nn + 1"
@@ -29,8 +30,8 @@ async def test_a_plan_that_works_at_once_is_in_the_answer() -> None:
     assert here.planner.asked == [("task", "do it")]
 
 
-async def test_an_error_is_repaired_from_the_session_as_it_was_and_no_write_is_made_twice() -> None:
-    async with bench() as here:
+async def test_an_error_is_repaired_from_the_session_as_it_was_and_no_write_is_made_twice(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         session = (await here.ask(code="rows = []\ndef f(): return 'before'"))["session"]
         broken = f"def f(): return 'after'\n{BROKEN}"
         answer = await here.task(broken, f"{WORKS}\nsecond + [f()]", session=session)
@@ -47,17 +48,17 @@ async def test_an_error_is_repaired_from_the_session_as_it_was_and_no_write_is_m
     assert later["result"] == [[], "before", ["ordered tea", 7, 0]]
 
 
-async def test_each_write_answers_for_one_call_in_every_attempt_that_follows() -> None:
+async def test_each_write_answers_for_one_call_in_every_attempt_that_follows(engine: PooledEngine) -> None:
     twice = "[order('tea'), order('tea')]\n1/0"
-    async with bench() as here:
+    async with bench(engine) as here:
         answer = await here.task("order('tea')\n1/0", twice, twice.replace("1/0", "'done'"))
     assert (answer["status"], answer["result"]) == ("ok", "done")
     assert [call["reused"] for call in answer["calls"]] == [True, True]
     assert here.called() == [("order", "tea"), ("order", "tea")]
 
 
-async def test_other_arguments_are_another_write() -> None:
-    async with bench() as here:
+async def test_other_arguments_are_another_write(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("order('tea')\n1/0", "order('milk')")
     assert here.called() == [("order", "tea"), ("order", "milk")]
     assert "reused" not in answer["calls"][0]
@@ -77,7 +78,9 @@ async def test_other_arguments_are_another_write() -> None:
         ("pay(5, to='A')", "pay(5)", 2),
     ],
 )
-async def test_a_write_that_is_spelt_in_another_way_is_the_same_write(first: str, then: str, made: int) -> None:
+async def test_a_write_that_is_spelt_in_another_way_is_the_same_write(
+    engine: PooledEngine, first: str, then: str, made: int
+) -> None:
     properties = {
         "amount": {"type": "number"},
         "to": {"type": "string", "default": "a"},
@@ -85,15 +88,15 @@ async def test_a_write_that_is_spelt_in_another_way_is_the_same_write(first: str
         "note": {"default": 0},
     }
     schema = {"type": "object", "properties": properties, "required": ["amount"]}
-    async with bench(allow=("shop.pay",)) as here:
+    async with bench(engine, allow=("shop.pay",)) as here:
         here.shop.add(ToolDefinition(name="pay", input_schema=schema), "paid")
         answer = await here.task(f"{first}\n1/0", then)
     assert (answer["status"], answer["result"], len(here.shop.calls)) == ("ok", "paid", made)
     assert [call.get("reused", False) for call in answer["calls"]] == [made == 1]
 
 
-async def test_a_write_that_failed_is_made_again() -> None:
-    async with bench() as here:
+async def test_a_write_that_failed_is_made_again(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.shop.add(ToolDefinition(name="order"), ToolError("sold out"))
 
         async def restock(_: Ground) -> None:
@@ -104,8 +107,8 @@ async def test_a_write_that_failed_is_made_again() -> None:
     assert len(here.shop.calls) == 2
 
 
-async def test_a_write_whose_outcome_is_unknown_is_not_made_again() -> None:
-    async with bench() as here:
+async def test_a_write_whose_outcome_is_unknown_is_not_made_again(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         lost = ToolError("connection lost. It is not known whether the call took effect.", outcome_unknown=True)
         here.shop.add(ToolDefinition(name="order"), lost)
         answer = await here.task("order()", "order() ")
@@ -114,8 +117,8 @@ async def test_a_write_whose_outcome_is_unknown_is_not_made_again() -> None:
     assert len(here.shop.calls) == 1
 
 
-async def test_when_no_attempt_works_the_last_one_is_the_answer_and_its_results_stay() -> None:
-    async with bench() as here:
+async def test_when_no_attempt_works_the_last_one_is_the_answer_and_its_results_stay(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("a = 1\n1/0", "b = price('tea')\nprint(b)\n{}['x']")
         session = await here.ask(code="b", session=answer["session"])
         gone = await here.ask(code="a", session=answer["session"])
@@ -124,20 +127,20 @@ async def test_when_no_attempt_works_the_last_one_is_the_answer_and_its_results_
     assert (session["result"], gone["status"]) == (7, "refused")
 
 
-async def test_a_refused_plan_is_repaired_as_well() -> None:
-    async with bench() as here:
+async def test_a_refused_plan_is_repaired_as_well(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("import os\nos.getcwd()", "pricee('tea')", "price('tea')")
     assert [each["errors"][0]["type"] for each in answer["attempts"][:2]] == ["ModuleNotFoundError", "NameError"]
     assert answer["result"] == 7
 
 
-async def test_a_rehearsal_changes_nothing_and_calls_nothing() -> None:
+async def test_a_rehearsal_changes_nothing_and_calls_nothing(engine: PooledEngine) -> None:
     trials = []
 
     async def rehearse(ground: Ground) -> None:
         trials.append(await ground.rehearse("rows.append(order('tea'))\nburn('all')\nx = price('tea')\nask_model('?')"))
 
-    async with bench() as here:
+    async with bench(engine) as here:
         session = (await here.ask(code="rows = []"))["session"]
         answer = await here.task(rehearse, "(rows, price('tea'))", session=session)
     (trial,) = trials
@@ -148,13 +151,13 @@ async def test_a_rehearsal_changes_nothing_and_calls_nothing() -> None:
     assert "attempts" not in answer
 
 
-async def test_the_planner_learns_what_the_session_can_call() -> None:
+async def test_the_planner_learns_what_the_session_can_call(engine: PooledEngine) -> None:
     seen = []
 
     async def look(ground: Ground) -> None:
         seen.append((ground.variables, ground.functions))
 
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await here.ask(code="import json\ndef double(n):\n    return 2 * n\nx = object\ny = 5")
         await here.task(look, "double(y)", session=first["session"])
         await here.sessions.drop_worker(here.sessions.get(first["session"], "me"))
@@ -162,23 +165,25 @@ async def test_the_planner_learns_what_the_session_can_call() -> None:
     assert seen == [({"y": 5}, ("json", "double", "x")), ({"y": 5}, ("json", "double"))]
 
 
-async def test_a_denied_call_ends_the_task() -> None:
-    async with bench() as here:
+async def test_a_denied_call_ends_the_task(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("burn('all')", "price('tea')")
     assert (answer["status"], error(answer)["call"]) == ("denied", 1)
     assert here.called() == []
 
 
-async def test_an_answer_in_words_is_the_result() -> None:
-    async with bench() as here:
+async def test_an_answer_in_words_is_the_result(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.planner.text = "No tool is needed: 4."
         answer = await here.task()
     assert (answer["status"], answer["result"], answer["errors"]) == ("ok", "No tool is needed: 4.", [])
     assert "plan" not in answer
 
 
-async def test_a_planner_that_breaks_is_an_answer_with_what_had_been_done(caplog: pytest.LogCaptureFixture) -> None:
-    async with bench() as here:
+async def test_a_planner_that_breaks_is_an_answer_with_what_had_been_done(
+    engine: PooledEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(engine) as here:
         here.planner.broken = RuntimeError("boom")
         answer = await here.task("x = order('tea')\n1/0")
         alive = await here.ask(code="1 + 1")
@@ -188,8 +193,8 @@ async def test_a_planner_that_breaks_is_an_answer_with_what_had_been_done(caplog
     assert "boom" in caplog.text
 
 
-async def test_a_planner_that_comes_to_nothing_says_why() -> None:
-    async with bench() as here:
+async def test_a_planner_that_comes_to_nothing_says_why(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
 
         async def nothing(_task: str, _ground: Ground) -> Any:
             return Planned(error=PlanError(type="PlannerError", message="no model", hint="planact models setup"))
@@ -199,8 +204,8 @@ async def test_a_planner_that_comes_to_nothing_says_why() -> None:
     assert answer["errors"] == [{"type": "PlannerError", "message": "no model", "hint": "planact models setup"}]
 
 
-async def test_warnings_of_the_planner_are_in_the_answer() -> None:
-    async with bench() as here:
+async def test_warnings_of_the_planner_are_in_the_answer(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.planner.warnings = ("The planner is on another host: example.com.",)
         answer = await here.task("1")
     assert answer["warnings"] == ["The planner is on another host: example.com."]
@@ -221,8 +226,8 @@ async def test_a_worker_lost_in_an_attempt_is_replaced_with_the_session_as_it_wa
     assert functions["result"] == 1
 
 
-async def test_what_cannot_be_put_back_is_said() -> None:
-    async with bench() as here:
+async def test_what_cannot_be_put_back_is_said(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         session = (await here.ask(code="numbers = (n for n in range(5))\nx = 1"))["session"]
         answer = await here.task("next(numbers)\nx = 2\n1/0", "(next(numbers), x)", session=session)
     assert answer["result"] == [1, 1]

@@ -3,14 +3,15 @@
 from planact_quantized import BackendInfo
 from planact_server.planner import PlanningError
 from planact_server.sandbox import Limits
+from planact_server.sandbox.host import PooledEngine
 from server.task_bench import bench
 
 CLEAN = "def todo_clean(text):\n    return text.strip()"
 
 
-async def test_ask_model_answers_in_any_plan_and_is_recorded_as_emulated() -> None:
+async def test_ask_model_answers_in_any_plan_and_is_recorded_as_emulated(engine: PooledEngine) -> None:
     schema = {"type": "boolean"}
-    async with bench() as here:
+    async with bench(engine) as here:
         here.planner.says = True
         answer = await here.ask(code=f"angry = ask_model('A complaint?', {{'mail': 'Grr'}}, {schema!r})\nangry")
     assert (answer["status"], answer["result"], answer["function_results"]) == ("ok", True, {"ask_model": ["angry"]})
@@ -39,8 +40,8 @@ async def test_questions_to_the_model_count_as_calls() -> None:
     assert (answer["status"], len(answer["calls"])) == ("limit", 3)
 
 
-async def test_a_model_without_an_answer_is_a_tool_error_that_a_plan_may_catch() -> None:
-    async with bench() as here:
+async def test_a_model_without_an_answer_is_a_tool_error_that_a_plan_may_catch(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.planner.says = PlanningError("no model is installed", hint="planact models setup")
         caught = await here.ask(code="try:\n    ask_model('Hi')\nexcept ToolError as e:\n    x = (e.server, e.message)")
         raised = await here.ask(code="ask_model('Hi')")
@@ -55,8 +56,8 @@ async def test_a_model_without_an_answer_is_a_tool_error_that_a_plan_may_catch()
     }
 
 
-async def test_usage_counts_every_question_and_every_function_that_is_written() -> None:
-    async with bench(open_names=True) as here:
+async def test_usage_counts_every_question_and_every_function_that_is_written(engine: PooledEngine) -> None:
+    async with bench(engine, open_names=True) as here:
         here.planner.says, here.planner.functions = 1, {"todo_clean": CLEAN}
         none = await here.ask(code="1")
         asked = await here.ask(code="ask_model('Hi') + ask_model('Ho')")
@@ -66,8 +67,8 @@ async def test_usage_counts_every_question_and_every_function_that_is_written() 
     assert asked["usage"]["generated_tokens"] == 6
 
 
-async def test_data_that_go_to_another_host_are_a_warning_in_any_answer() -> None:
-    async with bench() as here:
+async def test_data_that_go_to_another_host_are_a_warning_in_any_answer(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.planner.info = BackendInfo(kind="openai", model="big", device="models.example.org", local=False)
         asked = await here.ask(code="ask_model('Hi')")
         told = await here.task("ask_model('Hi')")
@@ -79,8 +80,8 @@ async def test_data_that_go_to_another_host_are_a_warning_in_any_answer() -> Non
     assert "warnings" not in none
 
 
-async def test_without_a_planner_ask_model_says_so() -> None:
-    async with bench() as here:
+async def test_without_a_planner_ask_model_says_so(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         here.executor._planner = None
         answer = await here.ask(code="ask_model('Hi')")
         task = await here.ask(task="do it")
@@ -88,8 +89,8 @@ async def test_without_a_planner_ask_model_says_so() -> None:
     assert task["errors"][0]["parameter"] == "task"
 
 
-async def test_wrong_arguments_of_ask_model_are_told() -> None:
-    async with bench() as here:
+async def test_wrong_arguments_of_ask_model_are_told(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         empty = await here.ask(code="ask_model(' ')")
         schema = await here.ask(code="ask_model('Hi', schema=[1])")
         number = await here.ask(code="ask_model(5)")
@@ -98,23 +99,23 @@ async def test_wrong_arguments_of_ask_model_are_told() -> None:
     assert here.planner.asked == []
 
 
-async def test_in_a_rehearsal_the_model_is_not_asked_and_the_answer_fits_the_schema() -> None:
+async def test_in_a_rehearsal_the_model_is_not_asked_and_the_answer_fits_the_schema(engine: PooledEngine) -> None:
     trials = []
 
     async def rehearse(ground) -> None:
         plan = "a = ask_model('How many?', schema={'type': 'integer'})\nb = ask_model('Which?')"
         trials.append(await ground.rehearse(plan))
 
-    async with bench() as here:
+    async with bench(engine) as here:
         await here.task(rehearse, "1")
     made_up = trials[0].outcome.variables
     assert (type(made_up["a"]), type(made_up["b"])) == (int, str)
     assert here.planner.asked == [("task", "do it")]
 
 
-async def test_a_function_that_a_plan_left_open_is_written_and_shown_behind_the_plan() -> None:
+async def test_a_function_that_a_plan_left_open_is_written_and_shown_behind_the_plan(engine: PooledEngine) -> None:
     plan = "words = [todo_clean(word) for word in [' a ', 'b ']]\nwords"
-    async with bench(open_names=True) as here:
+    async with bench(engine, open_names=True) as here:
         here.planner.functions = {"todo_clean": CLEAN}
         answer = await here.task(plan)
     assert (answer["status"], answer["result"]) == ("ok", ["a", "b"])
@@ -122,8 +123,8 @@ async def test_a_function_that_a_plan_left_open_is_written_and_shown_behind_the_
     assert ("expand", "todo_clean", {"argument_1": " a "}, 1) in here.planner.asked
 
 
-async def test_an_error_in_a_written_function_points_into_the_plan_of_the_answer() -> None:
-    async with bench(open_names=True) as here:
+async def test_an_error_in_a_written_function_points_into_the_plan_of_the_answer(engine: PooledEngine) -> None:
+    async with bench(engine, open_names=True) as here:
         here.planner.functions = {
             "todo_outer": "def todo_outer(n):\n    return todo_inner(n)",
             "todo_inner": "def todo_inner(n):\n    m = n\n    return m / 0",
@@ -134,33 +135,35 @@ async def test_an_error_in_a_written_function_points_into_the_plan_of_the_answer
     assert answer["plan"].split("\n")[error["line"] - 1].strip() == error["code_line"]
 
 
-async def test_the_attempts_show_what_was_written_for_them() -> None:
-    async with bench(open_names=True) as here:
+async def test_the_attempts_show_what_was_written_for_them(engine: PooledEngine) -> None:
+    async with bench(engine, open_names=True) as here:
         here.planner.functions = {"todo_clean": CLEAN}
         answer = await here.task("todo_clean(' a ')\n1/0", "todo_clean(' b ')")
     assert [CLEAN in each["plan"] for each in answer["attempts"]] == [True, True]
     assert [entry[0] for entry in here.planner.asked] == ["task", "expand", "expand"]
 
 
-async def test_a_function_that_nobody_can_write_is_an_error_with_the_reason() -> None:
-    async with bench(open_names=True) as here:
+async def test_a_function_that_nobody_can_write_is_an_error_with_the_reason(engine: PooledEngine) -> None:
+    async with bench(engine, open_names=True) as here:
         answer = await here.task("todo_unknown(1)")
     (error,) = answer["errors"]
     reason = "todo_unknown() is not defined, and could not be written: nobody knows todo_unknown"
     assert (error["type"], error["message"], error["hint"]) == ("NameError", reason, "Define it.")
 
 
-async def test_only_plans_of_the_planner_may_leave_functions_open_and_only_where_that_is_on() -> None:
-    async with bench(open_names=True) as here:
+async def test_only_plans_of_the_planner_may_leave_functions_open_and_only_where_that_is_on(
+    engine: PooledEngine,
+) -> None:
+    async with bench(engine, open_names=True) as here:
         hosts = await here.ask(code="todo_clean(' a ')")
         mistake = await here.task("clean_up(' a ')")
-    async with bench() as here:
+    async with bench(engine) as here:
         off = await here.task("todo_clean(' a ')")
     assert [each["status"] for each in (hosts, mistake, off)] == ["refused"] * 3
 
 
-async def test_the_number_of_written_functions_is_limited() -> None:
-    async with bench(open_names=True) as here:
+async def test_the_number_of_written_functions_is_limited(engine: PooledEngine) -> None:
+    async with bench(engine, open_names=True) as here:
         names = [f"todo_f{number}" for number in range(30)]
         here.planner.functions = {name: f"def {name}():\n    return 1" for name in names}
         answer = await here.task("\n".join(f"{name}()" for name in names))

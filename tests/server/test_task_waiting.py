@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 
+from planact_server.sandbox.host import PooledEngine
 from server.task_bench import Bench, Pause, bench
 
 
@@ -13,9 +14,9 @@ async def begun(here: Bench, *plans: Any, **request: Any) -> dict[str, Any]:
     return await here.task(*plans, wait_seconds=0, **request)
 
 
-async def test_what_is_being_done_is_in_the_answer_of_a_task_that_goes_on() -> None:
+async def test_what_is_being_done_is_in_the_answer_of_a_task_that_goes_on(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await begun(here, pause, "price('tea')")
         with anyio.fail_after(20):
             await pause.reached.wait()
@@ -27,8 +28,8 @@ async def test_what_is_being_done_is_in_the_answer_of_a_task_that_goes_on() -> N
     assert "progress" not in done
 
 
-async def test_a_running_plan_of_a_task_is_in_the_answer_with_its_calls() -> None:
-    async with bench() as here:
+async def test_a_running_plan_of_a_task_is_in_the_answer_with_its_calls(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         gate = here.shop.hold("order")
         first = await begun(here, "print('go')\nprice('a')\n1/0", "x = price('tea')\nprint('so far')\norder('tea')")
         with anyio.fail_after(20):
@@ -41,7 +42,7 @@ async def test_a_running_plan_of_a_task_is_in_the_answer_with_its_calls() -> Non
     assert [each["plan"] for each in waiting["attempts"]] == [each["plan"] for each in done["attempts"]]
 
 
-async def test_progress_of_the_planner_reaches_whoever_waits() -> None:
+async def test_progress_of_the_planner_reaches_whoever_waits(engine: PooledEngine) -> None:
     told: list[tuple[str, float | None]] = []
 
     async def listener(text: str, fraction: float | None) -> None:
@@ -49,7 +50,7 @@ async def test_progress_of_the_planner_reaches_whoever_waits() -> None:
 
     pause = Pause()
     pause.go_on.set()
-    async with bench() as here:
+    async with bench(engine) as here:
         await here.task(pause, "order('tea')", listener=listener)
     assert told == [
         ("reading tools", None),
@@ -59,9 +60,9 @@ async def test_progress_of_the_planner_reaches_whoever_waits() -> None:
     ]
 
 
-async def test_a_session_is_busy_while_its_plan_is_written() -> None:
+async def test_a_session_is_busy_while_its_plan_is_written(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await begun(here, pause, "1")
         second = await here.ask(code="2", session=first["session"])
         pause.go_on.set()
@@ -71,9 +72,11 @@ async def test_a_session_is_busy_while_its_plan_is_written() -> None:
     assert third["result"] == 3
 
 
-async def test_a_task_cancelled_while_its_plan_is_written_ends_at_once_and_its_planner_with_it() -> None:
+async def test_a_task_cancelled_while_its_plan_is_written_ends_at_once_and_its_planner_with_it(
+    engine: PooledEngine,
+) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await begun(here, pause)
         with anyio.fail_after(20):
             await pause.reached.wait()
@@ -86,9 +89,9 @@ async def test_a_task_cancelled_while_its_plan_is_written_ends_at_once_and_its_p
     assert answer["errors"] == [{"type": "CancelledError", "message": message}]
 
 
-async def test_cancelled_between_attempts_the_first_ones_results_stay() -> None:
+async def test_cancelled_between_attempts_the_first_ones_results_stay(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await begun(here, "x = order('tea')\n1/0", pause)
         with anyio.fail_after(20):
             await pause.reached.wait()
@@ -100,8 +103,8 @@ async def test_cancelled_between_attempts_the_first_ones_results_stay() -> None:
     assert [call["function"] for call in answer["calls"]] == ["order"]
 
 
-async def test_a_task_cancelled_while_its_plan_runs_hands_over_what_the_plan_had() -> None:
-    async with bench() as here:
+async def test_a_task_cancelled_while_its_plan_runs_hands_over_what_the_plan_had(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         gate = here.shop.hold("order")
         first = await begun(here, "x = price('tea')\norder('tea')", "price('never')")
         with anyio.fail_after(20):
@@ -114,17 +117,17 @@ async def test_a_task_cancelled_while_its_plan_runs_hands_over_what_the_plan_had
     assert here.called() == [("price", "tea"), ("order", "tea")]
 
 
-async def test_the_deadline_covers_the_writing_of_plans() -> None:
+async def test_the_deadline_covers_the_writing_of_plans(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         answer = await here.task(pause, timeout_seconds=0.3)
         after = await here.ask(code="1", session=answer["session"])
     assert (answer["status"], pause.cancelled, after["result"]) == ("timeout", True, 1)
     assert answer["errors"][0]["hint"].startswith("Raise `timeout_seconds`, which covers planning and running")
 
 
-async def test_a_plan_has_what_the_writing_left_of_the_time() -> None:
-    async with bench() as here:
+async def test_a_plan_has_what_the_writing_left_of_the_time(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
         answer = await here.task("x = 1\nwhile True: pass", "'never'", timeout_seconds=1)
         after = await here.ask(code="x", session=answer["session"])
     assert (answer["status"], answer["variables"], after["result"]) == ("timeout", {"x": 1}, 1)
@@ -132,9 +135,9 @@ async def test_a_plan_has_what_the_writing_left_of_the_time() -> None:
     assert "attempts" not in answer
 
 
-async def test_whoever_gives_up_waiting_cancels_the_task_that_they_started() -> None:
+async def test_whoever_gives_up_waiting_cancels_the_task_that_they_started(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here, anyio.create_task_group() as tasks:
+    async with bench(engine) as here, anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: here.task(pause))
         with anyio.fail_after(20):
             await pause.reached.wait()
@@ -142,10 +145,10 @@ async def test_whoever_gives_up_waiting_cancels_the_task_that_they_started() -> 
     assert pause.cancelled
 
 
-async def test_a_request_right_after_a_cancelled_one_waits_until_that_has_ended() -> None:
+async def test_a_request_right_after_a_cancelled_one_waits_until_that_has_ended(engine: PooledEngine) -> None:
     """A client that has taken its request back may go on in the session at once: it is not busy for it."""
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         session = (await here.ask(code="n = 1"))["session"]
         first = asyncio.create_task(here.task(pause, session=session))
         with anyio.fail_after(20):
@@ -158,7 +161,7 @@ async def test_a_request_right_after_a_cancelled_one_waits_until_that_has_ended(
     assert (after["status"], after["result"]) == ("ok", 2)
 
 
-async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(monkeypatch: Any) -> None:
+async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(engine: PooledEngine, monkeypatch: Any) -> None:
     monkeypatch.setattr("planact_server.plans.attempts.GIVE_UP_SECONDS", 0.1)
     reached, release = asyncio.Event(), asyncio.Event()
 
@@ -170,7 +173,7 @@ async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(monkeypa
             except asyncio.CancelledError:
                 continue
 
-    async with bench() as here:
+    async with bench(engine) as here:
         first = await begun(here, stubborn)
         with anyio.fail_after(20):
             await reached.wait()
@@ -180,9 +183,9 @@ async def test_a_planner_that_does_not_stop_does_not_hold_up_the_answer(monkeypa
     assert answer["status"] == "cancelled"
 
 
-async def test_everything_ends_while_a_plan_is_written() -> None:
+async def test_everything_ends_while_a_plan_is_written(engine: PooledEngine) -> None:
     pause = Pause()
-    async with bench() as here:
+    async with bench(engine) as here:
         await begun(here, pause)
         with anyio.fail_after(20):
             await pause.reached.wait()
