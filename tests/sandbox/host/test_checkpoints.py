@@ -42,8 +42,6 @@ async def test_a_session_goes_back_and_the_worker_lives_on(engine: PooledEngine,
 
 @pytest.mark.check
 async def test_a_session_too_large_for_its_memory_is_not_noted(engine: PooledEngine, host: ScriptedHost) -> None:
-    if engine.name == "monty":
-        pytest.skip("Monty is ended by its own memory limit when a note of the session does not fit: docs/monty.md")
     worker = await engine.worker()
     plan = "rows = []\nfor n in range(1_000_000): rows.append([n])"
     with fail_after(60):

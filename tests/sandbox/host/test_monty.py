@@ -66,6 +66,29 @@ async def test_a_class_beside_its_instance_is_two_variables(worker: JailedWorker
     assert outcome.variables == {"a": {"$type": "A", "repr": "<A object>"}}
 
 
+@pytest.mark.parametrize("plan", ["class A: pass\n[A, A()]", "class A: pass\nx = {'kind': A, 'one': A()}\nx['one']"])
+async def test_a_class_in_one_value_with_its_instance_is_named_as_the_cause(
+    worker: JailedWorker, host: ScriptedHost, plan: str
+) -> None:
+    """A mistake in Monty ends the interpreter; whoever wrote the plan learns what to write instead."""
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=LIMITS)
+    assert outcome.status == "error"
+    assert "holds a class beside an instance of it, as in [A, A()]" in str(outcome.worker_lost)
+    assert not worker.alive
+
+
+async def test_what_is_too_large_to_be_sent_stays_in_the_session(worker: JailedWorker, host: ScriptedHost) -> None:
+    """To be read, a value is in Monty's memory twice, for which it would be ended."""
+    plan = "rows = []\nfor n in range(1_000_000): rows.append([n])\nsmall = 1"
+    with fail_after(60):
+        outcome = await worker.run(plan, host=host, limits=Limits(seconds=40))
+        after = await worker.run("len(rows)", host=host, limits=LIMITS)
+    assert (outcome.status, outcome.variables["small"]) == ("ok", 1)
+    assert "too large to be sent" in str(outcome.variables["rows"])
+    assert after.result == 1_000_000
+
+
 async def test_a_caught_tool_error_has_its_facts(worker: JailedWorker, host: ScriptedHost) -> None:
     async def refuse(request: ToolRequest) -> None:
         raise PlanFault("no", type="ToolError", server="s", tool="tool", arguments=dict(request.keywords))
@@ -136,4 +159,4 @@ async def test_the_driver_is_jailed_too(worker: JailedWorker) -> None:
     assert (driver / "environ").read_bytes() == b""
     assert "Max open files            0                    0" in limits
     events = {f"anon_inode:[{kind}]" for kind in ("eventpoll", "eventfd", "pidfd")}
-    assert held <= {"socket:[]", "pipe:[]", "/dev/null", *events}
+    assert held <= {"socket:[]", "pipe:[]", "/dev/null", "//statm", *events}

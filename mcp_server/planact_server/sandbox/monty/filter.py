@@ -58,12 +58,14 @@ _EVENTS: system_calls.Numbers = {
     "epoll_pwait2": (441, 441),
     "epoll_wait": (232, None),
     "pidfd_send_signal": (424, 424),
+    "pread64": (17, 67),
     "recvfrom": (45, 207),
     "sendto": (44, 206),
     "wait4": (61, 260),
     "waitid": (247, 95),
 }
-"""What the driver may do besides: wait for events, wake itself, and end Monty through the descriptor that means it."""
+"""What the driver may do besides: wait for events, wake itself, read how large Monty is, and end it through the
+descriptor that means it."""
 
 _REFUSED: system_calls.Numbers = {
     "epoll_create1": (291, 20),

@@ -30,10 +30,37 @@ HELPERS = ("search_tools", "describe", "progress", "read_resource", "ask_model",
 TOOL_ERROR = RuntimeError
 """What a failed call raises: Monty cannot make an exception class, so that `ToolError` is a name for this one."""
 
-PRELUDE = """
+WEIGHT = "__planact_weight"
+"""A function of every session that no plan can name: about how many values there are in one, or more than `most`."""
+
+PRELUDE = f"""
 ToolError = RuntimeError
 def parallel(*work):
     return [one() for one in (work if len(work) != 1 or type(work[0]).__name__ == "function" else work[0])]
+def {WEIGHT}(
+    value, most, isinstance=isinstance, len=len, text=(str, bytes), dict=dict, rows=(list, tuple, set, frozenset)
+):
+    weight = 0
+    level = [value]
+    while level:
+        inner = []
+        for part in level:
+            weight += 1
+            if isinstance(part, text):
+                weight += len(part) // 128
+            elif isinstance(part, dict):
+                weight += 2 * len(part)
+                if weight > most:
+                    return weight
+                inner.extend(part.keys())
+                inner.extend(part.values())
+            elif isinstance(part, rows):
+                weight += len(part)
+                if weight > most:
+                    return weight
+                inner.extend(part)
+        level = inner
+    return weight
 """
 """Defines what every session has. The host cannot call a plan's functions, so `parallel` does one after the other."""
 

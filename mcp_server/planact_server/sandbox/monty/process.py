@@ -8,12 +8,14 @@ import datetime as dt
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from pydantic_monty import AsyncMonty, MontyError
 
 from planact_server.sandbox import EngineError
+from planact_server.sandbox.memory_watch import held_bytes
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
@@ -25,8 +27,23 @@ if TYPE_CHECKING:
     from planact_server.sandbox.monty.launching import Launcher
 
 REPLY_SECONDS = 20.0
+_CLASS_BESIDE_INSTANCE = "does not point at a class type"
+CLASS_BESIDE_INSTANCE = (
+    "Monty 1.4 breaks over a value that holds a class beside an instance of it, as in [A, A()]. "
+    "Keep the class out of the value: its name says as much."
+)
+"""For a mistake of Monty's."""
+
+FULL = 4
+"""The part of its memory, by this number, beyond which a session is looked at before it is read."""
+
+VALUE_BYTES = 300
+"""What a small value takes in a list and in what is sent of it, together and amply."""
+
 EXIT_SECONDS = 5.0
 """Between its killing and the news of its end."""
+
+_PAGE = os.sysconf("SC_PAGESIZE") if sys.platform != "win32" else 4096
 
 _MANY = 2**31 - 1
 """Suspensions that Monty itself counts; ours are counted by what they ask for."""
@@ -52,6 +69,10 @@ class MontyProcess:
         self._session: AsyncMontySession | None = None
         self._ending: anyio.Event | None = None
         self._handle: int | None = None
+        self._size: int | None = None
+        """Where Linux tells how much memory the process holds; opened while there still are files."""
+
+        self._first_bytes = 0
         self._told: Callable[[], None] = lambda: None
 
     @property
@@ -68,6 +89,17 @@ class MontyProcess:
     @property
     def alive(self) -> bool:
         return self._ending is not None and not self._ending.is_set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much of its memory is taken that what it holds may not fit in there a second time."""
+        held = self._held_bytes()
+        return held is None or held - self._first_bytes > self._memory_bytes // FULL
+
+    @property
+    def most_values(self) -> int:
+        """How many values can be sent or noted at once: they lie in its memory twice meanwhile."""
+        return self._memory_bytes // VALUE_BYTES
 
     def when_ended(self, told: Callable[[], None]) -> None:
         """Have somebody told, once the process has ended, as far as the system tells."""
@@ -100,6 +132,7 @@ class MontyProcess:
         self._launcher.close()
         self._limit()
         self._watch()
+        self._first_bytes = self._held_bytes() or 0
 
     async def renew(self) -> None:
         """Have the process forget its session and begin another. Raises EngineError.
@@ -147,6 +180,8 @@ class MontyProcess:
             return Loss(status="limit", reason="The worker was ended by SIGXCPU: it has used up its CPU time.")
         if "SIGKILL" in crash:
             return Loss(status="error", reason="The worker was ended by SIGKILL, from outside or for want of memory.")
+        if _CLASS_BESIDE_INSTANCE in crash:
+            return Loss(status="error", reason=f"The worker was lost: {CLASS_BESIDE_INSTANCE}")
         return Loss(status="error", reason=f"The worker was lost: {crash}")
 
     async def aclose(self) -> None:
@@ -178,13 +213,25 @@ class MontyProcess:
         if sys.platform != "linux":
             return  # the next answer that does not come says it
         self._handle = os.pidfd_open(self.pid)
+        # The number under which /proc knows the process may be another one than ours.
+        facts = Path(f"/proc/self/fdinfo/{self._handle}").read_text().splitlines()
+        known = next(line.split()[1] for line in facts if line.startswith("Pid:"))
+        self._size = os.open(f"/proc/{known}/statm", os.O_RDONLY | os.O_CLOEXEC)
         asyncio.get_running_loop().add_reader(self._handle, self._ended)
+
+    def _held_bytes(self) -> int | None:
+        if self._size is not None:
+            return int(os.pread(self._size, 100, 0).split()[1]) * _PAGE
+        return None if sys.platform == "linux" else held_bytes(self.pid)
 
     def _ended(self) -> None:
         if sys.platform == "linux" and self._handle is not None:
             asyncio.get_running_loop().remove_reader(self._handle)
             os.close(self._handle)
             self._handle = None
+            if self._size is not None:
+                os.close(self._size)
+                self._size = None
         if self._ending is not None:
             self._ending.set()
         self._told()

@@ -57,6 +57,8 @@ class State:
 
     outlines: dict[str, Outline] = dataclasses.field(default_factory=dict[str, Outline])
     feeds: int = 0
+    is_large: bool = False
+    """Whether it holds something that is too large to be sent."""
 
     def copy(self) -> State:
         return dataclasses.replace(
@@ -89,11 +91,18 @@ class Variables:
         kinds = await self._kinds([name for name in self.state.names if is_ordinary(name)])
         functions = tuple(name for name, kind in kinds.items() if kind in _CODE)
         data = [name for name in kinds if name not in functions]
-        found = await self.feed(f"[{', '.join(data)}]")
+        large = await self._too_large(data)
+        self.state.is_large = bool(large)
+        small = [name for name in data if name not in large]
+        found = await self.feed(f"[{', '.join(small)}]")
         if isinstance(found, values.Unreadable):
-            found = [await self.feed(name) for name in data]
-        taken = zip(data, self._all(found, len(data)), strict=True)
-        return {name: value for name, value in taken if value is not _UNBOUND}, functions
+            found = [await self.feed(name) for name in small]
+        taken = zip(small, self._all(found, len(small)), strict=True)
+        kept = {name: value for name, value in taken if value is not _UNBOUND}
+        too_much = values.Unreadable("it is too large to be sent from where it is")
+        return {
+            name: too_much if name in large else kept[name] for name in data if name in large or name in kept
+        }, functions
 
     async def put(self, given: Mapping[str, JSONValue]) -> None:
         """Bind names to data. Raises EngineError."""
@@ -129,6 +138,10 @@ class Variables:
         try:
             with anyio.fail_after(self._process.reply_seconds):
                 return await work
+        except MontyCrashedError as crash:
+            lost = self._process.loss(str(crash))
+            self._lose(lost)
+            raise EngineError(f"{otherwise} {lost.reason}") from crash
         except MontyError as error:
             status = "limit" if isinstance(error.exception(), MemoryError) else "error"
             self._lose(Loss(status=status, reason=f"{otherwise} {error}"))
@@ -138,6 +151,20 @@ class Variables:
         except asyncio.CancelledError:
             self._lose(Loss(status="cancelled", reason=otherwise))  # it would answer something nobody waits for
             raise
+
+    async def _too_large(self, names: list[str]) -> set[str]:
+        """Return those that Monty could not send without running out of memory, and being ended for it."""
+        large: set[str] = set()
+        if not self._process.is_full:
+            return large
+        room = self._process.most_values
+        for name in names:
+            weight = await self.feed(f"{language.WEIGHT}({name}, {room})")
+            if not isinstance(weight, int) or weight > room:
+                large.add(name)
+            else:
+                room -= weight
+        return large
 
     async def _kinds(self, names: list[str]) -> dict[str, str]:
         """Return the name of each value's type, for the names that are bound.

@@ -36,6 +36,8 @@ GRACE_SECONDS = 1.0
 """Between the end of a plan's CPU time and that of its Monty: only a plan that asks for something stops sooner."""
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
+NOTED_BYTES = 30
+"""What one small value takes in a note. A note of more values than Monty can hold could not be put back."""
 
 _LOST_HINT = (
     "Calls and output up to here are kept; what the plan did to variables is not. The session goes on from before it,"
@@ -129,8 +131,10 @@ class MontyWorker:
         """Note the session as it is, for `rollback`. Raises EngineError when the worker is lost."""
         self._refuse_when_busy()
         self._checkpoint = None
+        if self._variables.state.is_large:
+            return Checkpoint(taken=False)
         noted = await self._variables.ask(self._process.session.dump(), "The session could not be noted.")
-        if len(noted) > CHECKPOINT_BYTES:
+        if len(noted) > min(CHECKPOINT_BYTES, self._process.most_values * NOTED_BYTES):
             return Checkpoint(taken=False)
         self._checkpoint = noted, self._variables.state.copy()
         return Checkpoint(taken=True)
