@@ -9,9 +9,10 @@ import anyio
 
 from planact_bridge.child import start_child
 from planact_bridge.connection import Connection
-from planact_bridge.errors import BridgeError, ConnectionLost
+from planact_bridge.errors import BridgeError, ConnectionLost, StartError
 from planact_bridge.specs import ServerSpec, StdioSpec
-from planact_bridge.streamable import open_http
+from planact_bridge.sse import open_sse
+from planact_bridge.streamable import HttpLink, open_http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -36,50 +37,60 @@ async def connect(
     `opened` is told of each link before the server has said anything, so that its log is at hand if it never does.
     """
     known = eras.recall(spec.identity)
+    links: list[Link] = []
 
     @asynccontextmanager
-    async def attempt(known: Era | None) -> AsyncGenerator[Connection]:
-        async with _open(spec, files) as link:
+    async def attempt(known: Era | None, *, over_sse: bool = False) -> AsyncGenerator[Connection]:
+        failure: BridgeError | None = None
+        async with _open(spec, files, over_sse=over_sse) as link:
+            links.append(link)
             opened(link)
-            async with _introduced(Connection(spec, link, callbacks), known, deadlines) as connection:
-                yield connection
+            connection = Connection(spec, link, callbacks)
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(connection.run)
+                try:
+                    await connection.introduce(known=known, deadlines=deadlines)
+                except BridgeError as error:
+                    # Kept and raised outside: the task groups here and in the transports would wrap it.
+                    failure = error
+                else:
+                    tasks.start_soon(connection.listen)
+                    yield connection
+                connection.closed.set()
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async with AsyncExitStack() as stack:
         try:
-            connection = await stack.enter_async_context(attempt(known))
-        except ConnectionLost:
-            if known == "handshake" or not isinstance(spec, StdioSpec):
+            # The newer era does not exist over the older transport.
+            over_sse = _is_sse(spec)
+            first = attempt("handshake" if over_sse else known, over_sse=over_sse)
+            connection = await stack.enter_async_context(first)
+        except BridgeError as error:
+            if isinstance(error, ConnectionLost) and known != "handshake" and isinstance(spec, StdioSpec):
+                # Some servers of the older era exit on a first message that is not `initialize`.
+                connection = await stack.enter_async_context(attempt("handshake"))
+            elif links and isinstance(links[-1], HttpLink) and links[-1].unserved:
+                try:
+                    connection = await stack.enter_async_context(attempt("handshake", over_sse=True))
+                except StartError:
+                    raise error from None
+            else:
                 raise
-            # Some servers of the older era exit on a first message that is not `initialize`.
-            connection = await stack.enter_async_context(attempt("handshake"))
         if connection.peer is not None:
             eras.remember(spec.identity, connection.peer.era)
         yield connection
 
 
-@asynccontextmanager
-async def _introduced(connection: Connection, known: Era | None, deadlines: Deadlines) -> AsyncGenerator[Connection]:
-    failure: BridgeError | None = None
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(connection.run)
-        try:
-            await connection.introduce(known=known, deadlines=deadlines)
-        except BridgeError as error:
-            # Kept and raised outside: a task group would wrap it.
-            failure = error
-        else:
-            tasks.start_soon(connection.listen)
-            yield connection
-        connection.closed.set()
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+def _is_sse(spec: ServerSpec) -> bool:
+    return not isinstance(spec, StdioSpec) and spec.transport == "sse"
 
 
 @asynccontextmanager
-async def _open(spec: ServerSpec, files: ServerFiles | None) -> AsyncGenerator[Link]:
+async def _open(spec: ServerSpec, files: ServerFiles | None, *, over_sse: bool) -> AsyncGenerator[Link]:
     if not isinstance(spec, StdioSpec):
-        async with open_http(spec) as link:
+        async with open_sse(spec) if over_sse else open_http(spec) as link:
             yield link
         return
     child = await start_child(spec, log=files.log if files else None)

@@ -117,8 +117,6 @@ def _read_entry(name: str, entry: JSONValue, path: Path, variables: Variables) -
         raise _EntryError("it has no name")
     url_key = next((key for key in _URL_SPELLINGS if key in entry), None)
     kind = entry.get("type", entry.get("transport"))
-    if kind == "sse":
-        raise _EntryError("the old HTTP+SSE transport is not supported; ask the server for streamable HTTP")
     if "command" in entry and url_key is None:
         spec, own = _read_stdio(name, entry, path, variables), _STDIO_KEYS
     elif url_key is not None and "command" not in entry:
@@ -158,6 +156,7 @@ def _read_http(name: str, entry: JSONObject, url_key: str, path: Path, variables
     return HttpSpec(
         name=name,
         url=url,
+        transport="sse" if entry.get("type", entry.get("transport")) == "sse" else "streamable",
         headers={key: variables.expand(value) for key, value in _text_map(entry, "headers").items()},
         origin=str(path),
         disabled=_disabled(entry),
@@ -175,7 +174,7 @@ def _unknown_keys(entry: JSONObject, known: frozenset[str]) -> list[str]:
 
 
 def _mismatch(kind: JSONValue, spec: ServerSpec) -> list[str]:
-    fits = {"stdio", "local"} if isinstance(spec, StdioSpec) else _STREAMABLE | {"remote"}
+    fits = {"stdio", "local"} if isinstance(spec, StdioSpec) else _STREAMABLE | {"remote", "sse"}
     if kind is None or kind in fits:
         return []
     return [f"its type {kind!r} does not fit the rest of the entry and was ignored"]

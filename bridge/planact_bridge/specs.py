@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +44,13 @@ class StdioSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSpec:
-    """A server that is spoken to over streamable HTTP."""
+    """A server that is spoken to over HTTP."""
 
     name: str
     url: str
+    transport: Literal["streamable", "sse"] = "streamable"
+    """`sse`: the older transport. A server that turns out to know only that is spoken to in it anyway."""
+
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     origin: str = ""
     """The file that the entry came from."""
@@ -58,6 +61,11 @@ class HttpSpec:
 
     written: str | None = None
     """The URL as the file spells it, where that differs: variables unexpanded, so no secret in it."""
+
+    @property
+    def brings_credentials(self) -> bool:
+        """Say whether the entry itself says who is calling, so that no login is needed."""
+        return any(name.lower() == "authorization" for name in self.headers)
 
     @property
     def identity(self) -> str:

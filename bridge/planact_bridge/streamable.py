@@ -10,7 +10,6 @@ import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import responses
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -18,6 +17,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
 
 from planact_bridge.errors import LOST, UNDELIVERED
+from planact_bridge.http_reasons import NEVER_SENT, refused, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,7 +36,8 @@ GOODBYE_SECONDS = 2.0
 BROKEN_STREAM = "SSE stream"
 """How the SDK's messages begin when a response broke off."""
 
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_OTHER_TRANSPORT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""What a server answers to a post where it knows only the older transport."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,11 @@ class HttpLink:
     read: ReadStream[SessionMessage | Exception]
     write: WriteStream[SessionMessage]
     watch: SpeakingTransport
+
+    @property
+    def unserved(self) -> bool:
+        """Say whether the server answered as one that does not speak this transport."""
+        return self.watch.unserved
 
     @property
     def failure(self) -> str | None:
@@ -72,12 +78,15 @@ class HttpLink:
 class SpeakingTransport(httpx2.AsyncBaseTransport):
     """Sends requests; answers failed ones itself with a JSON-RPC error that says what happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: HttpSpec) -> None:
+        self._spec = spec
         # Calls are bounded by their own deadlines and may all run at once.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self._inner = httpx2.AsyncHTTPTransport(limits=limits)
         self.failure: str | None = None
         """Why the connection is of no more use, once that is so. One request that fails does not make it so."""
+        self.unserved = False
+        """True once a post was answered as by a server that does not speak this transport."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
@@ -88,8 +97,8 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
                 # Read here, where a connection that breaks off costs one request and not all.
                 await response.aread()
         except httpx2.TransportError as error:
-            reason = f"{_origin(request.url)} cannot be reached: {str(error) or type(error).__name__}"
-            return _json_rpc_error(reason, status=503, data=UNDELIVERED if isinstance(error, _NEVER_SENT) else LOST)
+            data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
+            return _json_rpc_error(unreachable(request.url, error), status=503, data=data)
         if request.method != "POST" or response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         return await self._explained(request, response)
@@ -103,21 +112,22 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
         if forgotten:
             self.failure = "it no longer knows our session"
             return _json_rpc_error(self.failure, status=status, data=UNDELIVERED)
+        self.unserved = self.unserved or status in _OTHER_TRANSPORT
         code = METHOD_NOT_FOUND if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else INTERNAL_ERROR
-        return _json_rpc_error(_reason(status), status=status, code=code)
+        return _json_rpc_error(refused(status, self._spec), status=status, code=code)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
 @asynccontextmanager
-async def open_http(spec: HttpSpec) -> AsyncGenerator[HttpLink]:
+async def open_http(spec: HttpSpec, *, auth: httpx2.Auth | None = None) -> AsyncGenerator[HttpLink]:
     """Open a connection; nothing is sent before the first message."""
-    watch = SpeakingTransport()
+    watch = SpeakingTransport(spec)
     # No read limit here: every request has its own deadline, and a stream of notifications may be silent for hours.
     timeout = httpx2.Timeout(SEND_SECONDS, connect=CONNECT_SECONDS, read=None)
     async with (
-        httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, transport=watch) as http,
+        httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, transport=watch, auth=auth) as http,
         streamable_http_client(spec.url, http_client=http, max_sse_event_size=None) as (read, write),
     ):
         yield HttpLink(read=read, write=write, watch=watch)
@@ -134,12 +144,3 @@ def _json_rpc_error(
 
 def _speaks_json(response: httpx2.Response) -> bool:
     return str(response.headers.get("content-type", "")).lower().startswith("application/json")
-
-
-def _reason(status: int) -> str:
-    hint = "; check 'headers'" if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
-    return f"HTTP {status} {responses.get(status, '')}".rstrip() + hint
-
-
-def _origin(url: httpx2.URL) -> str:
-    return str(url.copy_with(userinfo=b"", path="/", query=None, fragment=None)).rstrip("/")

@@ -114,7 +114,7 @@ async def test_a_refused_login_is_reported_as_such(web: HandWritten) -> None:
     await server.aclose()
     assert caught.value.message == (
         "Server 'locked' did not start: it answered 'initialize' with an error: "
-        "HTTP 401 Unauthorized; check 'headers' (code -32603)."
+        "HTTP 401 Unauthorized; log in with `planact servers login locked`, or give 'headers' (code -32603)."
     )
 
 

@@ -95,8 +95,6 @@ def test_an_unset_variable_costs_its_server_only_and_is_named(tmp_path: Path) ->
         ('{"command": "x", "timeout": 0}', "'timeout' is 0; write seconds, for example 60"),
         ('{"command": "x", "disabled": "no"}', "'disabled' is a text; write true or false"),
         ('{"url": "host/mcp"}', "'url' is 'host/mcp'; it must begin with http:// or https://"),
-        ('{"url": "http://h", "type": "sse"}',
-         "the old HTTP+SSE transport is not supported; ask the server for streamable HTTP"),
         ('{"command": "${workspaceFolder}/x"}', "${workspaceFolder} has no value: no folder is open"),
         (
             '{"command": "${input:key}"}',
@@ -179,3 +177,11 @@ def test_a_secret_in_the_command_line_changes_the_identity_without_showing_in_it
     assert first != second
     assert first.startswith("x --key '${KEY}' #")
     assert "s3cret" not in first
+
+
+def test_the_older_transport_is_a_matter_of_the_type(tmp_path) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text('{"mcpServers": {"old": {"type": "sse", "url": "http://h/sse"}, "new": {"url": "http://h/mcp"}}}')
+    file = read_mcp_json(path, environ={})
+    assert file.problems == ()
+    assert [spec.transport for spec in file.servers] == ["sse", "streamable"]

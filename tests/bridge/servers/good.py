@@ -1,4 +1,4 @@
-"""A well-behaved server on the SDK, over stdio; or with `http PORT` over HTTP, where it prints its URL."""
+"""A well-behaved server on the SDK, over stdio; or with `http PORT` or `sse PORT` over HTTP, where it prints its URL."""
 
 import asyncio
 import os
@@ -81,20 +81,21 @@ def memo() -> str:
     return "remember"
 
 
-async def serve_http(port: int) -> None:
+async def serve_http(kind: str, port: int) -> None:
     import uvicorn
 
-    config = uvicorn.Config(server.streamable_http_app(), host="127.0.0.1", port=port, log_level="error")
+    app, path = (server.sse_app(), "sse") if kind == "sse" else (server.streamable_http_app(), "mcp")
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error")
     web = uvicorn.Server(config)
     task = asyncio.create_task(web.serve())
     while not web.started:
         await asyncio.sleep(0.01)
-    sys.stdout.write(f"http://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}/mcp\n")
+    sys.stdout.write(f"http://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}/{path}\n")
     sys.stdout.flush()
     await task
 
 
-if sys.argv[1:2] == ["http"]:
-    asyncio.run(serve_http(int(sys.argv[2])))
+if sys.argv[1:2] in (["http"], ["sse"]):
+    asyncio.run(serve_http(sys.argv[1], int(sys.argv[2])))
 else:
     server.run("stdio")
