@@ -124,6 +124,7 @@ SMALLER = {
     (plan_run, "RESOLVED_NAMES"): 200,
     (plan_run, "ASK_BYTES"): 10_000,
     (plan_run, "TRAFFIC_FRAMES"): 4,
+    (plan_run, "ARGUMENT_FRAMES"): 2,
     (plan_run, "WAITING"): 50,
     (frame_json, "MAX_NODES"): 300_000,
 }
@@ -157,6 +158,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "number of names": _budget("RESOLVED_NAMES"),
     "size of a question": _budget("ASK_BYTES"),
     "traffic": _budget("TRAFFIC_FRAMES"),
+    "arguments of all calls": _budget("ARGUMENT_FRAMES"),
 }
 """Name of a rule → what takes it away for a while."""
 

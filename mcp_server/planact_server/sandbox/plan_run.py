@@ -45,6 +45,9 @@ ASK_BYTES = 1024 * 1024
 TRAFFIC_FRAMES = 64
 """Everything that one plan sends, together, in frames of the largest size."""
 
+ARGUMENT_FRAMES = 4
+"""The arguments of all calls of one plan, in frames of the largest size: they are kept for its answer."""
+
 WAITING = 1_000
 WAITING_FRAMES = 4
 """Unanswered questions: how many, and together in frames of the largest size; more wait in the worker.
@@ -89,6 +92,7 @@ class PlanRun:
         self._bindings: dict[int, dict[str, None]] = {}
         self._bound = self._bound_chars = 0
         self._frames = self._traffic = self._calls = self._asks = self._names = 0
+        self._argument_bytes = 0
         self._waiting = self._waiting_bytes = 0
         self._turns = anyio.Semaphore(limits.calls_in_flight, fast_acquire=True)
         self._help = anyio.Semaphore(HELP_IN_FLIGHT, fast_acquire=True)
@@ -216,6 +220,10 @@ class PlanRun:
                 if frame.call != self._calls:
                     raise FrameError(f"The worker sent call {frame.call} where {self._calls} was next.")
                 used, budget, what = self._calls, self.limits.calls, "tool calls"
+                self._argument_bytes += size
+                most = ARGUMENT_FRAMES * self.limits.frame_bytes
+                if self._argument_bytes > most and used <= 2 * budget:
+                    return LimitReached(f"The plan has given its calls more than {most:,} bytes of arguments.")
             case Ask():
                 self._asks += 1
                 used, budget, what = self._asks, ASKS, "questions to the host"

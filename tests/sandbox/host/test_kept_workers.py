@@ -118,3 +118,11 @@ async def test_a_class_with_a_name_of_megabytes(worker: JailedWorker, host: Scri
     source = "from enum import Enum\nE = Enum('x' * 5_000_000, 'A')\nkept = [E.A] * 10"
     outcome = await run(worker, source, host)
     assert (outcome.status, len(str(outcome.variables["kept"])) < 10_000) == ("ok", True)
+
+
+async def test_the_arguments_of_all_calls_of_a_plan_have_a_budget(worker: JailedWorker, host: ScriptedHost) -> None:
+    """They are kept for the answer. A plan makes gigabytes of them in a moment."""
+    outcome = await run(worker, "page = 'x' * 900_000\nfor _ in range(100): echo(page)[:0]", host)
+    message = "The plan has given its calls more than 4,194,304 bytes of arguments."
+    assert (outcome.status, [error.message for error in outcome.errors]) == ("limit", [message])
+    assert (len(host.requests), outcome.worker_lost) == (4, None)
