@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from planact_server.cli.doctor_isolation import engine_name, examine_isolation
 from planact_server.cli.doctor_model import examine_model
 from planact_server.cli.finding import Finding
 from planact_server.cli.place import as_usable, host_entry
@@ -56,14 +57,15 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
     layers = await app.probe_layers()
     # Asks drivers, which may take a second; the servers' connections go on meanwhile.
     planner, about_planner = await asyncio.to_thread(examine_model, app.config)
-    findings = [*_machine(), *_configuration(app), *_isolation(app, layers), *_servers(app), *planner]
+    jail = examine_isolation(layers, engine=app.engine.name, weaker=app.engine.warning is not None)
+    findings = [*_machine(), *_configuration(app), *jail, *_servers(app), *planner]
     report: JSONObject = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "files": [str(path) for path in (*app.config.files, *app.config.mcp_files)],
         "origins": dict(app.config.origins),
         "state": str(app.config.state),
-        "engine": app.engine.name,
+        "engine": engine_name(app.engine.name),
         "layers": layers,
         "security_boundary": "worker" not in layers and app.engine.warning is None,
         "servers": [*app.server_reports()],
@@ -106,40 +108,6 @@ def _configuration(app: App) -> list[Finding]:
     ]
     found += [Finding(level="problem", subject="configuration", text=problem) for problem in app.problems]
     return found
-
-
-def _isolation(app: App, layers: JSONObject) -> list[Finding]:
-    took = [name for name, value in layers.items() if value is True]
-    absent = {name: str(value) for name, value in layers.items() if value is not True}
-    refused = absent.pop("worker", None)
-    if refused is not None:
-        found = Finding(level="problem", subject="isolation", text=refused)
-    elif app.engine.warning is not None:
-        text = "weaker than it has to be, and `allow_weaker` is set: a plan that breaks out can do what you can do"
-        advice = "Remove `allow_weaker` from [sandbox] to run no plans here."
-        found = Finding(level="problem", subject="isolation", text=text, advice=advice)
-    else:
-        text = f"engine {app.engine.name}, in force: {', '.join(took)}"
-        found = Finding(level="ok", subject="isolation", text=text)
-    return [found, *_unverified(), *(_absent_layer(name, why) for name, why in absent.items())]
-
-
-def _unverified() -> list[Finding]:
-    if sys.platform == "linux":
-        return []
-    text = "not verified on this system: its authors have run this jail on Linux only"
-    advice = "SECURITY.md says what that means. Tell us what you find."
-    return [Finding(level="note", subject="isolation", text=text, advice=advice)]
-
-
-def _absent_layer(name: str, why: str) -> Finding:
-    if sys.platform == "linux" and (name.endswith("_namespace") or name == "empty_root"):
-        advice = "A container or a setting of the kernel forbids user namespaces; the other layers hold without them."
-    elif name == "landlock":
-        advice = "Linux has it since 5.13, where it is switched on; the other layers hold without it."
-    else:
-        advice = "docs/sandbox.md says what each layer is for."
-    return Finding(level="note", subject="isolation", text=f"{name}: {why}", advice=advice)
 
 
 def _servers(app: App) -> list[Finding]:
