@@ -76,6 +76,15 @@ def test_only_ask_and_deny_of_an_untrusted_folder_hold(place: Place) -> None:
     )
 
 
+def test_an_untrusted_folder_with_servers_alone_is_spoken_of_as_such(place: Place) -> None:
+    place.put("{}", "mcp.json")
+    notice = (
+        f"The folder {str(place.cwd)!r} has its own mcp.json; it is not trusted. No server that it names is started."
+        f" Read the files, then: planact trust {place.cwd}"
+    )
+    assert place.load().notices == (notice,)
+
+
 def test_reading_an_untrusted_folder_creates_nothing(place: Place, tmp_path: Path) -> None:
     place.put(SETTINGS)
     place.load()

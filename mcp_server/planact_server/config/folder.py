@@ -65,7 +65,7 @@ def _why_untrusted(files: FolderFiles, record: Mapping[str, str] | None) -> str 
     if files.problem is not None:
         return files.problem
     if record is None:
-        return "they are not trusted."
+        return "they are not trusted." if len(files.names) > 1 else "it is not trusted."
     try:
         changed = changes(files, record)
     except TrustError as error:
@@ -107,9 +107,10 @@ def _without_own_decisions(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
 
 def _restrictions(files: FolderFiles, reason: str) -> FolderSettings:
     """Take only `ask` and `deny` from a folder that is not trusted, and say so."""
+    own = f"Only `ask` and `deny` of its {SETTINGS_NAME} hold"
+    hold = own if files.settings else "No server that it names is started"
     notice = (
-        f"The folder {str(files.folder)!r} has its own {' and '.join(files.names)}; {reason}"
-        " Only `ask` and `deny` of its planact.toml hold."
+        f"The folder {str(files.folder)!r} has its own {' and '.join(files.names)}; {reason} {hold}."
         f" Read the files, then: planact trust {shlex.quote(str(files.folder))}"
     )
     path = files.folder / SETTINGS_NAME
