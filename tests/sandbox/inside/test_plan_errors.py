@@ -27,6 +27,7 @@ ERRORS = {
     "text index": ("x = 'abc'\nx['a']", "TypeError", 2, 1, "x is text: 'abc'"),
     "list index": ("x = [{'a': 1}]\nx['a']", "TypeError", 2, 1, "x is a list of 1 item: [{…}]"),
     "operands": ("n = 5\n'a' + n", "TypeError", 2, 1, "'a' is 'a' (str); n is 5 (int)."),
+    "long integer as text": ("str(10 ** 5000)", "ValueError", 1, 1, "n.bit_length()"),
     "name at run time": ("count = 1\ndel count\ncount", "NameError", 3, 1, None),
     "unbound local": ("def f():\n    print(v)\n    v = 1\nf()", "UnboundLocalError", 2, 11, None),
     "in a function": ("def f(x):\n    return x[0]\n\nf([])", "IndexError", 2, 12, "x has 0 items: []"),

@@ -101,6 +101,8 @@ SYNTAX = {
     "await": ("def f():\n    await g()", 2, 5, "async", "async def"),
     "break": ("if True:\n    break", 2, 5, "outside loop", "loop"),
     "bracket": ("x = (1,\ny = 2", 1, 5, "never closed", "Close"),
+    "colon": ("for i in [1]\n    print(i)", 1, 13, "expected ':'", "colon"),
+    "parentheses": ("x = " + "(" * 300, 1, 205, "too many nested", "variables"),
     "quotes": ("x = 'abc", 1, 5, "unterminated", "triple quotes"),
     "indentation": ("if True:\nx = 1", 2, 1, "indent", "four spaces"),
     "curly quotes": ("x = \u201ca\u201d", 1, 5, "invalid character", "plain quotes"),

@@ -54,6 +54,8 @@ def hint(failure: Failure, show: Callable[[Any], str]) -> str | None:
         return _about_type(failure, show)
     if isinstance(error, RecursionError):
         return "A function calls itself without an end, or too deeply: use a loop."
+    if isinstance(error, ValueError) and "set_int_max_str_digits" in str(error):
+        return "Only integers of up to 4,300 digits become text; n.bit_length() and math.log10(n) tell how long one is."
     if isinstance(error, MemoryError):
         return "The plan needs more memory than it may use: work in smaller pieces."
     return None
@@ -69,7 +71,8 @@ def about_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 1) -> str:
-    close = difflib.get_close_matches(name, [other for other in known if other != name and not other.startswith("_")], n=limit)
+    others = [other for other in known if other != name and not other.startswith("_")]
+    close = difflib.get_close_matches(name, others, n=limit)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -118,6 +118,8 @@ def construct(node: ast.AST) -> tuple[str, str]:
 _VERSION = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _BY_MESSAGE = {
     "f-string": f"In {_VERSION} use other quotes inside the braces than around the text, or a variable.",
+    "too many nested parentheses": "Assign the inner parts to variables first.",
+    "expected ':'": "End the line with a colon.",
     "'return' outside function": "A plan is a script: end it with the value as an expression instead of `return`.",
     "'yield' outside function": "Put it into a function, or collect the values in a list.",
     "outside async function": "Define the function around it with `async def`.",
