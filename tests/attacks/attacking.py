@@ -110,16 +110,18 @@ class Tools:
         raise PlanFault(f"{helper}() has nothing to say here.", type="ValueError", function=helper)
 
 
+_COMMAND = launching.command
+
+
 @contextmanager
 def workers_of(script: Script) -> Iterator[None]:
     """Have workers started by a script of the tests, which starts the product's own."""
-    original = launching.command
 
     def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[str]:
-        interpreter, *options, launch, given, facts = original(mode, **settings)
+        interpreter, *options, launch, given, facts = _COMMAND(mode, **settings)
         return [interpreter, *options, str(HERE / str(script)), launch, given, facts]
 
-    substitute = original if script is None else command
+    substitute = _COMMAND if script is None else command
     where = "planact_server.sandbox"
     with patch(f"{where}.launching.command", substitute), patch(f"{where}.host.command", substitute):
         yield
@@ -137,6 +139,16 @@ async def engine_of(
         finally:
             with anyio.fail_after(60, shield=True):
                 await engine.aclose()
+
+
+async def run_plans(worker: PooledWorker, attack: Attack, limits: Limits, *, first_line: str = "") -> Outcome:
+    """Run all plans of an attack, as long as they end well; return how the last one ended."""
+    plans = [*([attack.before] if attack.before else []), *[attack.code] * attack.times]
+    for plan in plans[:-1]:
+        outcome = await worker.run(f"{first_line}{plan}", host=Tools(), limits=limits)
+        if outcome.status != "ok":
+            return outcome
+    return await worker.run(f"{first_line}{plans[-1]}", host=Tools(), limits=limits)
 
 
 def end_of(outcome: Outcome) -> str:
@@ -189,7 +201,7 @@ class Field:
         self.pids.append(worker.pid)
         began = time.monotonic()
         try:
-            outcome = await worker.run(attack.code, host=Tools(), limits=limits)
+            outcome = await run_plans(worker, attack, limits)
         except Exception as error:  # noqa: BLE001 - whatever it is, the plan did that
             return [f"made the host raise {error!r}"]
         finally:
@@ -288,12 +300,12 @@ async def _miss(attack: Attack, engines: Engines) -> str | None:
         lifted |= {"seconds": SECONDS_TO_ARRIVE, "cpu_seconds": SECONDS_TO_ARRIVE}
     limits = replace(limits, **lifted)
     inside = [guard for guard in attack.guards if guard in RULES]
-    source = f"{FIRST_LINE}{'; '.join(inside)}\n{attack.code}" if inside else attack.code
+    first_line = f"{FIRST_LINE}{'; '.join(inside)}\n" if inside else ""
     engine = await engines.get("native.py" if attack.native else "unguarded.py", memory_bytes=limits.memory_bytes)
     worker = await engine.worker()
     began = time.monotonic()
     try:
-        outcome = await worker.run(source, host=Tools(), limits=limits)
+        outcome = await run_plans(worker, attack, limits, first_line=first_line)
     except Exception as error:  # noqa: BLE001 - what the rule keeps from the host
         return None if attack.reaches == "host" else f"made the host raise {error!r}"
     finally:

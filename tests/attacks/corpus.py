@@ -47,6 +47,12 @@ class Attack:
     harmless_on_monty: str | None = None
     """Why it may come to its end there: its target means nothing to Monty."""
 
+    before: str = ""
+    """A plan that runs first in the same session."""
+
+    times: int = 1
+    """How often the code runs, one plan after the other in one session, as long as it ends well."""
+
     native: bool = False
     """Whether it is no plan but code of a worker that has been taken over, and runs without the language policy."""
 
@@ -64,7 +70,7 @@ def everything() -> list[Attack]:
 
 
 def _attack(name: str, kind: str, entry: dict[str, Any]) -> Attack:
-    unknown = entry.keys() - {"code", "source", "guard", "reaches", "expectation", "monty", "native"}
+    unknown = entry.keys() - {"code", "source", "guard", "reaches", "expectation", "monty", "native", "before", "times"}
     if unknown:
         raise ValueError(f"The attack {name!r} in {kind!r} has the unknown fields {sorted(unknown)}.")
     guard: str | list[str] = entry.get("guard", [])
@@ -78,6 +84,8 @@ def _attack(name: str, kind: str, entry: dict[str, Any]) -> Attack:
         reaches=entry.get("reaches", "marker"),
         ends=frozenset(entry["expectation"].split("|")),
         harmless_on_monty=entry.get("monty"),
+        before=entry.get("before", ""),
+        times=entry.get("times", 1),
         native=entry.get("native", False),
     )
 

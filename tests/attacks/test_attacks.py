@@ -32,9 +32,9 @@ KINDS = (*CLASSES, "containment")
 SECONDS = 300
 
 STEP = {"fork": 1, "spawn": 4, "monty": 1}
-STEP_AS_NOBODY = {"fork": 1, "spawn": 8, "monty": 3}
-"""Each attack costs an interpreter on an engine that cannot fork, so not all run there: spawned workers differ from
-forked ones in how they start, and Monty from itself in nothing."""
+STEP_AS_NOBODY = {"fork": 1, "spawn": 8, "monty": 1}
+"""Each attack costs an interpreter on the engine that cannot fork, so not all run there: spawned workers differ from
+forked ones in how they start."""
 
 AS_NOBODY = Path(__file__).with_name("as_nobody.py")
 FOLDERS = os.pathsep.join(
