@@ -21,6 +21,12 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.check)], ids=["warm", "cold"])
+def cold(request: pytest.FixtureRequest) -> bool:
+    """Whether what the test starts has an interpreter of its own, which takes two seconds."""
+    return request.param
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A user of Planact: configuration and state in a folder of their own."""

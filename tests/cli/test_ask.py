@@ -68,9 +68,9 @@ async def test_a_task_is_planned_run_and_shown(home: Home) -> None:
     assert "result [3]" in seen
 
 
-async def test_an_answer_for_programs_is_one_object(home: Home) -> None:
+async def test_an_answer_for_programs_is_one_object(home: Home, cold: bool) -> None:
     async with assistant(home, fenced("x = 1 + 2\nx"), tools=False):
-        code, out, _ = await home.run("ask", "--json", stdin="add one and two", cold=True)
+        code, out, _ = await home.run("ask", "--json", stdin="add one and two", cold=cold)
     answer = json.loads(out)
     assert (code, answer["status"], answer["result"], answer["plan"]) == (0, "ok", 3, "x = 1 + 2\nx")
 

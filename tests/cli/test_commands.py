@@ -137,8 +137,8 @@ async def test_sessions_go_on_between_commands(home: Home) -> None:
     assert json.loads(out)["result"] == 42
 
 
-async def test_tools_are_listed_searched_and_shown(home: Home) -> None:
-    _, listed, _ = await home.run("tools", "--json", cold=True)
+async def test_tools_are_listed_searched_and_shown(home: Home, cold: bool) -> None:
+    _, listed, _ = await home.run("tools", "--json", cold=cold)
     _, found, said = await home.run("tools", "search", "record", "--json", "--limit", "1")
     assert said == ""
     _, shown, _ = await home.run("tools", "show", "lookup", "--json")
@@ -147,9 +147,9 @@ async def test_tools_are_listed_searched_and_shown(home: Home) -> None:
     assert json.loads(shown)["input_schema"]["required"] == ["key"]
 
 
-async def test_servers_show_how_each_one_stands(home: Home) -> None:
+async def test_servers_show_how_each_one_stands(home: Home, cold: bool) -> None:
     home.configure("", workshop=workshop(), lathe=workshop("--broken"))
-    code, out, _ = await home.run("servers", "--json", cold=True)
+    code, out, _ = await home.run("servers", "--json", cold=cold)
     reports = {report["name"]: report for report in json.loads(out)}
     assert code == 0
     assert (reports["workshop"]["state"], reports["workshop"]["tools"]) == ("ready", 8)
@@ -167,9 +167,9 @@ async def test_servers_are_really_started_even_where_their_tools_are_remembered(
     assert [report["state"] for report in json.loads(after)] == ["failed"]
 
 
-async def test_doctor_lists_undecided_servers_with_the_lines_to_decide(home: Home) -> None:
+async def test_doctor_lists_undecided_servers_with_the_lines_to_decide(home: Home, cold: bool) -> None:
     home.configure("")
-    code, out, _ = await home.run("doctor", "--json", cold=True)
+    code, out, _ = await home.run("doctor", "--json", cold=cold)
     report = json.loads(out)
     assert code == 0
     assert report["undecided"] == ["workshop"]
@@ -185,8 +185,8 @@ async def test_doctor_fails_when_a_server_is_broken(home: Home) -> None:
     assert "the lathe is missing" in seen
 
 
-async def test_packs_are_listed(home: Home) -> None:
-    code, out, _ = await home.run("packs", "--json", cold=True)
+async def test_packs_are_listed(home: Home, cold: bool) -> None:
+    code, out, _ = await home.run("packs", "--json", cold=cold)
     assert code == 0
     assert {"calendar", "files"} <= {pack["name"] for pack in json.loads(out)}
 
@@ -205,8 +205,8 @@ async def test_trust_is_given_on_a_terminal_only(home: Home) -> None:
     assert "terminal" in complaint
 
 
-async def test_init_writes_and_trusts_a_file_until_it_changes(home: Home) -> None:
-    code, _, _ = await home.run("init", cold=True)
+async def test_init_writes_and_trusts_a_file_until_it_changes(home: Home, cold: bool) -> None:
+    code, _, _ = await home.run("init", cold=cold)
     _, _, quiet = await home.run("packs")
     (home.work / "planact.toml").write_text('packs = ["calendar"]\n')
     _, _, loud = await home.run("servers")
@@ -245,8 +245,8 @@ async def test_planact_alone_shows_its_help(home: Home) -> None:
     assert "Usage: planact" in out
 
 
-async def test_demo_prints_one_object_with_its_plan(home: Home) -> None:
-    code, out, _ = await home.run("demo", "--json", cold=True)
+async def test_demo_prints_one_object_with_its_plan(home: Home, cold: bool) -> None:
+    code, out, _ = await home.run("demo", "--json", cold=cold)
     answer = json.loads(out)
     assert code == 0
     assert answer["status"] == "ok"

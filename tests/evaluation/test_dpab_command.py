@@ -123,11 +123,11 @@ def test_results_of_other_plans_are_not_mixed(
     assert kept.read_text() == before
 
 
-async def test_a_model_is_asked_as_published(home: Home, benchmark: Path) -> None:
+async def test_a_model_is_asked_as_published(home: Home, benchmark: Path, cold: bool) -> None:
     async with serving() as server:
         use(home, server)
         server.chat(lambda exchange: exchange.says("Step by step.\n```python\n", GOOD, "\n```"))
-        code, out, _ = await home.run("eval", "dpab", str(benchmark), "--limit", "1", "--json", cold=True)
+        code, out, _ = await home.run("eval", "dpab", str(benchmark), "--limit", "1", "--json", cold=cold)
         body = server.chats[0].body
     answer = json.loads(out)
     assert code == 0

@@ -80,7 +80,7 @@ async def post(address: str, **headers: str) -> int:
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_plan_runs_over_http_in_both_eras(home: Home, mode: str) -> None:
-    async with serving(home, cold=True) as address:
+    async with serving(home, cold=mode == "auto") as address:
         with anyio.fail_after(30):
             async with Client(address, mode=mode) as client:
                 answer = await act(client, "pair_sum(a=[1], b=[2])")

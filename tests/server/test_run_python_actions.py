@@ -30,7 +30,7 @@ EXAMPLE = 'x = [1, 2]\nz = pair_sum(a=x, b=[2, 3])\nprint("so far", z)\nz[5]'
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_the_contracts_own_example(home: Home, mode: str) -> None:
-    async with home.serve(mode=mode, cold=True) as client:
+    async with home.serve(mode=mode, cold=mode == "auto") as client:
         answer = await act(client, EXAMPLE)
 
     assert re.fullmatch(r"s_[0-9a-f]{32}", answer.pop("session"))
