@@ -17,6 +17,7 @@ from planact_tools import JSONValue
 
 if TYPE_CHECKING:
     from planact_server.sandbox.worker import JailedWorker
+    from planact_server.sandbox.zygote_source import ZygoteSource
 
 Tool = Callable[[ToolRequest], Awaitable[JSONValue]]
 
@@ -53,6 +54,17 @@ def host() -> ScriptedHost:
 @pytest.fixture
 def scripted_host() -> type[ScriptedHost]:
     return ScriptedHost
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[ZygoteSource]:
+    """Forks workers, where workers are forked."""
+    from planact_server.sandbox.zygote_source import ZygoteSource
+
+    memory_bytes = Limits().memory_bytes
+    source = ZygoteSource(rights={"memory_bytes": memory_bytes, "cpu_seconds": 60}, memory_bytes=memory_bytes)
+    yield source
+    await source.aclose()
 
 
 @pytest.fixture
