@@ -31,12 +31,18 @@ def parse(text: str) -> tuple[JSONValue, tuple[str, ...]]:
             twice.extend(key for key in built if keys.count(key) > 1)
         return built
 
-    value = cast("JSONValue", json.loads(_plain(text), object_pairs_hook=build))
+    plain = without_trailing_commas(without_comments(text.removeprefix("\ufeff")))
+    value = cast("JSONValue", json.loads(plain, object_pairs_hook=build))
     return value, tuple(twice)
 
 
-def _plain(text: str) -> str:
-    text = _STRING_OR_COMMENT.sub(_blank, text.removeprefix("\ufeff"))
+def without_comments(text: str) -> str:
+    """Return a text of the same length and lines, with blanks for its comments."""
+    return _STRING_OR_COMMENT.sub(_blank, text)
+
+
+def without_trailing_commas(text: str) -> str:
+    """Return a text without comments of the same length and lines, with blanks for its trailing commas."""
     return _STRING_OR_TRAILING_COMMA.sub(_blank, text)
 
 

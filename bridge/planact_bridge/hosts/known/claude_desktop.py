@@ -1,0 +1,37 @@
+"""Claude Desktop. On Windows the packaged installation reads a copy of %APPDATA% that only it sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planact_bridge.hosts.dialect import Dialect
+from planact_bridge.hosts.host import Host
+from planact_bridge.hosts.texts import JSON
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planact_bridge.hosts.machine import Machine
+
+_NAME = "claude_desktop_config.json"
+
+
+def _file(machine: Machine) -> Path:
+    usual = machine.application_support / "Claude" / _NAME
+    if machine.platform != "windows":
+        return usual
+    packaged = [
+        package / "LocalCache" / "Roaming" / "Claude" / _NAME
+        for package in sorted((machine.local / "Packages").glob("Claude_*"))
+    ]
+    # An older installation may have left its file behind; the packaged one does not look there.
+    return next((path for path in packaged if path.exists()), packaged[0] if packaged else usual)
+
+
+HOST = Host(
+    name="claude-desktop",
+    title="Claude Desktop",
+    user=_file,
+    dialect=Dialect(syntax=JSON, keys=("mcpServers",)),
+    then="Quit Claude Desktop and start it again; closing its window is not enough.",
+)

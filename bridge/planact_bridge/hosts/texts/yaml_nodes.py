@@ -1,0 +1,75 @@
+"""What a YAML text means, and where each part of it stands. The one module that touches ruamel.yaml."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# The library has no types.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from planact_bridge.hosts.errors import SyntaxProblem
+
+if TYPE_CHECKING:
+    from planact_tools import JSONValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One part of a text."""
+
+    kind: Literal["scalar", "list", "mapping"]
+    start: int
+    end: int
+    """As the parser has it: it counts blank lines and comments to the block above them."""
+
+    column: int
+    flow: bool = False
+    """Whether it is written with brackets or braces."""
+
+    text: str = ""
+    """Of a scalar."""
+
+    parts: tuple[tuple[Node, ...], ...] = ()
+    """Of a mapping, keys with their values; of a list, its items."""
+
+
+def load(text: str) -> JSONValue:
+    """Return the value. Raises SyntaxProblem."""
+    try:
+        return cast("JSONValue", _reader().load(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = " ".join(str(error.problem or error.context).split())
+        if mark is None:
+            raise SyntaxProblem(reason) from None
+        raise SyntaxProblem(reason, line=mark.line + 1, column=mark.column + 1) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SyntaxProblem(" ".join(str(error).split())) from None
+
+
+def compose(text: str) -> Node | None:
+    """Return the tree of a text that `load` accepts; None for one without content."""
+    root = _reader().compose(text)
+    return None if root is None else _node(root)
+
+
+def _reader() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def _node(node: Any) -> Node:
+    place = {"start": node.start_mark.index, "end": node.end_mark.index, "column": node.start_mark.column}
+    if isinstance(node, MappingNode):
+        pairs = tuple((_node(key), _node(value)) for key, value in node.value)
+        return Node(kind="mapping", parts=pairs, flow=bool(node.flow_style), **place)
+    if isinstance(node, SequenceNode):
+        return Node(
+            kind="list", parts=tuple((_node(item),) for item in node.value), flow=bool(node.flow_style), **place
+        )
+    assert isinstance(node, ScalarNode)  # noqa: S101 - there are three kinds
+    return Node(kind="scalar", text=str(node.value), **place)
