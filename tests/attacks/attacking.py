@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from planact_server.sandbox import Resolution
-    from planact_server.sandbox.host import PooledWorker
+    from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONValue
 
 HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ async def engine_of(
                 await engine.aclose()
 
 
-async def run_plans(worker: PooledWorker, attack: Attack, limits: Limits, *, first_line: str = "") -> Outcome:
+async def run_plans(worker: JailedWorker, attack: Attack, limits: Limits, *, first_line: str = "") -> Outcome:
     """Run all plans of an attack, as long as they end well; return how the last one ended."""
     plans = [*([attack.before] if attack.before else []), *[attack.code] * attack.times]
     for plan in plans[:-1]:
@@ -166,7 +166,7 @@ def has_marker(outcome: Outcome) -> bool:
 class Neighbour:
     """A session beside the attacks that holds a value."""
 
-    def __init__(self, worker: PooledWorker) -> None:
+    def __init__(self, worker: JailedWorker) -> None:
         self._worker = worker
         self._turn = anyio.Lock()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -117,6 +118,42 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
     with workers_of("native.py"):
         async with open_app(config) as app:
             yield app
+
+
+BURNS = {
+    "a search for a hundred thousand words": 'ask("search_tools", words="no te " * 100_000, limit=10)',
+    "a search for one long word": 'ask("search_tools", words="n" * 900_000, limit=10)',
+    "a name that is nearly one": 'ask("describe", name="drawer.not" * 50_000)',
+    "names that are nearly one": 'resolve(*["drawer." + "note" * 200 + str(n) for n in range(1_000)])',
+    "parameters that nobody knows": (
+        'call(1, "note", server="drawer", keywords={"p" * 90 + str(n): n for n in range(9_000)})'
+    ),
+    "a parameter that is nearly one": 'call(1, "note", server="drawer", keywords={"page" * 100_000: 1})',
+    "a number of many digits": 'call(1, "note", int("9" * 4_000), server="drawer")',
+    "lists in lists": 'call(1, "note", [[[[[]]]]] * 10_000, server="drawer")',
+    "an address with many turns": 'ask("read_resource", uri="file:///" + "%41/../" * 100_000)',
+    "a text with a long name": 'ask("text", id="t" * 900_000, start=0, stop=10**15)',
+    "one key a hundred thousand times": (
+        """send_body(b'{"type":"call","id":1,"keywords":{' + b'"k":1,' * 100_000 + b'"k":1}}')"""
+    ),
+    "a number of a million digits": """send_body(b'{"type":"output","text":' + b"9" * 1_000_000 + b"}")""",
+}
+"""What the server has to read, hash, compare or look for."""
+
+MOST_SECONDS = 1.5
+"""Of the server's CPU time, for all that is behind one of these."""
+
+
+async def test_it_cannot_keep_the_server_busy(app: App) -> None:
+    """Nothing that it says makes the server compute for long: neither names, nor keys, nor words to look for."""
+    used: dict[str, float] = {}
+    for burn, code in BURNS.items():
+        began = time.process_time()
+        with anyio.fail_after(60):
+            await app.executor.execute(PlanRequest(code=f"{FIRST}\n{code}\nreceive()\nNone"), client="a host")
+        used[burn] = time.process_time() - began
+
+    assert {burn: seconds for burn, seconds in used.items() if seconds > MOST_SECONDS} == {}
 
 
 async def test_it_gets_what_a_plan_would_get(app: App, tmp_path: Path) -> None:
