@@ -7,6 +7,7 @@ defined twice, that cannot end, or that nothing can match are errors here.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from planact_quantized.grammar.gbnf_rules import (
@@ -30,7 +31,9 @@ _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 _HEX = {"x": 2, "u": 4, "U": 8}
-_SPACES = " \t"
+_WORD = re.compile(r"[A-Za-z0-9-]+")  # no underscore: llama.cpp has none in names either
+_SPACE = re.compile(r"(?:[ \t]+|#[^\n]*)+")
+_SPACE_AND_LINES = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)+")
 _ENDLESS = None
 _REPETITIONS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1), "{": (0, 0)}
 _DIGITS = tuple("0123456789")
@@ -143,7 +146,7 @@ class _Reader:
             return [self._group(name, depth=depth)]
         if character in ("<", "!"):
             raise self._fault("elements that name tokens are not supported")
-        if _is_word(character):
+        if _WORD.match(character):
             return [self._number(self._name())]
         return None
 
@@ -245,12 +248,11 @@ class _Reader:
         return int(digits)
 
     def _name(self) -> str:
-        start = self._at
-        while _is_word(self._peek()):
-            self._at += 1
-        if self._at == start:
+        name = _WORD.match(self._text, self._at)
+        if name is None:
             raise self._fault("expected a rule's name (letters, digits and '-')")
-        return self._text[start : self._at]
+        self._at = name.end()
+        return name.group()
 
     def _number(self, name: str) -> int:
         if name not in self._numbers:
@@ -282,14 +284,9 @@ class _Reader:
         self._at += len(what)
 
     def _skip(self, *, lines: bool) -> None:
-        while character := self._peek():
-            if character == "#":
-                end = self._text.find("\n", self._at)
-                self._at = len(self._text) if end < 0 else end
-            elif character in _SPACES or (lines and character in "\r\n"):
-                self._at += 1
-            else:
-                return
+        between = (_SPACE_AND_LINES if lines else _SPACE).match(self._text, self._at)
+        if between is not None:
+            self._at = between.end()
 
     def _fault(self, what: str, *, at: int | None = None) -> GrammarError:
         at = self._at if at is None else at
@@ -298,11 +295,6 @@ class _Reader:
         return GrammarError(
             f"Line {line} of the grammar: {what}, at {there!r}." if there else f"Line {line} of the grammar: {what}."
         )
-
-
-def _is_word(character: str) -> bool:
-    # No underscore: llama.cpp has none in names either.
-    return character.isascii() and (character.isalnum() or character == "-")
 
 
 def _without(ranges: list[tuple[int, int]] | tuple[()], *, inverted: bool) -> Characters:

@@ -70,19 +70,22 @@ def empty_rules(rules: Rules) -> set[int]:
 
 def _closed(rules: Rules, *, needs_text: bool) -> set[int]:
     """Return the rules that can come to an end: with characters allowed on the way, or without any."""
-    users: dict[int, list[tuple[int, int]]] = {}
-    missing: dict[tuple[int, int], int] = {}
+    users: dict[int, list[int]] = {}
+    rule_of: list[int] = []
+    missing: list[int] = []
     ready: list[int] = []
     for number, alternatives in enumerate(rules.alternatives):
-        for index, alternative in enumerate(alternatives):
-            if not needs_text and any(not isinstance(element, int) for element in alternative):
-                continue
+        for alternative in alternatives:
             references = {element for element in alternative if isinstance(element, int)}
-            missing[number, index] = len(references)
-            for reference in references:
-                users.setdefault(reference, []).append((number, index))
+            if not needs_text and len(references) < len(alternative) and not all(map(_is_rule, alternative)):
+                continue
             if not references:
                 ready.append(number)
+                continue
+            for reference in references:
+                users.setdefault(reference, []).append(len(missing))
+            rule_of.append(number)
+            missing.append(len(references))
     found: set[int] = set()
     while ready:
         number = ready.pop()
@@ -92,8 +95,12 @@ def _closed(rules: Rules, *, needs_text: bool) -> set[int]:
         for user in users.get(number, ()):
             missing[user] -= 1
             if missing[user] == 0:
-                ready.append(user[0])
+                ready.append(rule_of[user])
     return found
+
+
+def _is_rule(element: Element) -> bool:
+    return isinstance(element, int)
 
 
 def _components(edges: dict[int, set[int]]) -> dict[int, int]:
