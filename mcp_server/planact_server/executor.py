@@ -18,9 +18,11 @@ from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Limits, Outcome, PlanError
-from planact_server.sessions import Session, SessionError, Sessions
+from planact_server.sessions import KEPT_BYTES, Session, SessionError, Sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_server.planner import TaskPlanner
     from planact_server.plans.rights import PlanRights
     from planact_tools import JSONObject
@@ -136,9 +138,11 @@ class Executor:
         finally:
             # Also when we are cut off: whoever waits gets what there is.
             kept = work.kept
-            session.absorb(kept if kept is not None else Outcome(status="ok"))
+            left_out = session.absorb(kept if kept is not None else Outcome(status="ok"))
             session.busy_with, worker = None, session.worker
             ending = work.ending()
+            if left_out:
+                ending = replace(ending, warnings=(*ending.warnings, _not_kept(left_out)))
             await self._runs.finish(run, self._answer(ending if failure is None else _failed(ending, failure), run))
             await self._sessions.keep(session)
         if kept is not None and kept.worker_lost is not None and session.worker is worker:
@@ -159,6 +163,14 @@ class Executor:
             progress=ending.progress,
             usage=ending.usage,
         )
+
+
+def _not_kept(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
+    return (
+        f"The session's data have outgrown the {KEPT_BYTES // 2**20} MB that are kept for the case that its worker is"
+        f" lost: until they are set again, {shown} would be lost with it."
+    )
 
 
 def _failed(ending: Ending, error: PlanError) -> Ending:

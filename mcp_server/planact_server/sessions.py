@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
@@ -20,7 +21,7 @@ from planact_server.sandbox import EngineError
 from planact_tools import JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from planact_server.sandbox import Engine, Outcome, Worker
 
@@ -28,7 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 MOST_RESTING = 64
-"""Sessions without a worker that stay in memory; the store has the others."""
+RESTING_BYTES = 256 * 2**20
+"""Sessions without a worker that stay in memory, and their data together; the store has the others."""
+
+KEPT_BYTES = 32 * 2**20
+"""What is kept of one session's variables, as large as they are in this process: a new worker can take that over
+within its memory. Those that were set longest ago go first."""
+
+MOST_NAMES = 10_000
+"""Names that one session remembers of functions, and of what a new worker will not have."""
 
 
 class SessionError(Exception):
@@ -91,30 +100,60 @@ class Session:
     """Its data are in the store as they are here."""
 
     used: float = field(default_factory=time.monotonic)
+    _sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """Of the variables, in the order in which they were set."""
+
+    def __post_init__(self) -> None:
+        self._sizes = {name: _held_bytes(value) or 0 for name, value in self.variables.items()}
+        self.unsaved = (*self.unsaved, *self._make_room())
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the variables take in this process."""
+        return sum(self._sizes.values())
 
     @property
     def functions(self) -> tuple[str, ...]:
         """Names of the functions, classes and modules that the next plan can use."""
         return self.code if self.worker is not None and self.worker.alive else tuple(self.definitions)
 
-    def absorb(self, outcome: Outcome) -> None:
-        """Take over what a plan left behind."""
+    def absorb(self, outcome: Outcome) -> tuple[str, ...]:
+        """Take over what a plan left behind. Return the names of data for which no room is left here."""
         self.stored = False
-        changed = outcome.variables
-        partial = [name for name, value in changed.items() if name in outcome.truncated or _holds_object(value)]
-        for name in (*outcome.deleted, *changed, *outcome.functions):
+        sizes = {name: _held_bytes(value) for name, value in outcome.variables.items()}
+        partial = [name for name, size in sizes.items() if name in outcome.truncated or size is None]
+        for name in (*outcome.deleted, *outcome.variables, *outcome.functions):
             self.variables.pop(name, None)
-        self.variables.update({name: value for name, value in changed.items() if name not in partial})
+            self._sizes.pop(name, None)
+        for name, value in outcome.variables.items():
+            size = sizes[name]
+            if size is not None and name not in outcome.truncated:
+                self.variables[name], self._sizes[name] = value, size
+        left_out = self._make_room()
         if outcome.definitions is not None:
             self.definitions = outcome.definitions
         # What a function has returned may be data, whatever its source says.
         self.definitions = {name: text for name, text in self.definitions.items() if name not in self.variables}
         gone = {*outcome.deleted, *self.variables, *self.definitions}
-        held = dict.fromkeys((*self.unsaved, *self.code, *outcome.functions, *partial))
-        self.unsaved = tuple(name for name in held if name not in gone)
+        held = dict.fromkeys((*self.unsaved, *self.code, *outcome.functions, *partial, *left_out))
+        self.unsaved = tuple(name for name in held if name not in gone)[-MOST_NAMES:]
         named = dict.fromkeys((*self.code, *outcome.functions))
-        self.code = tuple(name for name in named if name not in {*outcome.deleted, *self.variables, *partial})
+        no_code = {*outcome.deleted, *self.variables, *partial, *left_out}
+        self.code = tuple(name for name in named if name not in no_code)[-MOST_NAMES:]
         self.used = time.monotonic()
+        return left_out
+
+    def _make_room(self) -> tuple[str, ...]:
+        """Let go of what was set longest ago, where the data have outgrown what is kept; return its names."""
+        excess = self.kept_bytes - KEPT_BYTES
+        left_out: list[str] = []
+        for name in [*self._sizes]:
+            if excess <= 0:
+                break
+            excess -= self._sizes.pop(name)
+            del self.variables[name]
+            left_out.append(name)
+        return tuple(left_out)
 
     def saved(self) -> SavedSession:
         """Return what another process can go on with. Contents stay here, so their handles would lead nowhere."""
@@ -129,7 +168,9 @@ class Session:
         )
 
     def put_back(self, lost: Collection[str]) -> Recovered:
-        """Note what a new worker has, where `lost` could not be defined again."""
+        """Note what a new worker has, where `lost` could not be put back or defined again."""
+        self.variables = {name: value for name, value in self.variables.items() if name not in lost}
+        self._sizes = {name: size for name, size in self._sizes.items() if name not in lost}
         self.definitions = {name: text for name, text in self.definitions.items() if name not in lost}
         recovered = Recovered(
             kept=tuple(dict.fromkeys((*self.variables, *self.definitions))), lost=(*self.unsaved, *lost)
@@ -137,12 +178,34 @@ class Session:
         self.unsaved, self.code = (), tuple(self.definitions)
         return recovered
 
+    def ever_less(self) -> Iterator[tuple[Mapping[str, JSONValue], Mapping[str, str]]]:
+        """Say what to put into one new worker after the other until one bears it."""
+        # A failure may be chance (its zygote was killed). Then it is a definition that does not let go of the worker,
+        # or more data than fit into it.
+        yield self.variables, self.definitions
+        yield self.variables, self.definitions
+        if self.definitions:
+            yield self.variables, {}
+        if self.variables:
+            yield {}, self.definitions
+        yield {}, {}
 
-def _holds_object(value: JSONValue) -> bool:
-    """Say whether something in a value was exported only as a description of itself."""
-    if isinstance(value, list):
-        return any(map(_holds_object, value))
-    return isinstance(value, dict) and ("$type" in value or any(map(_holds_object, value.values())))
+
+def _held_bytes(value: JSONValue) -> int | None:
+    """Return what a value takes in memory; None where a part of it was exported only as a description of itself."""
+    size = 0
+    parts: list[JSONValue] = [value]
+    while parts:
+        part = parts.pop()
+        size += sys.getsizeof(part)
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            if "$type" in part:
+                return None
+            parts += part
+            parts += part.values()
+    return size
 
 
 class Sessions:
@@ -162,8 +225,7 @@ class Sessions:
 
     def create(self, client: str) -> Session:
         session = Session(handle=f"s_{secrets.token_hex(16)}", client=client)
-        self._forget_old()
-        self._sessions[session.handle] = session
+        self._add(session)
         return session
 
     def get(self, handle: str, client: str) -> Session:
@@ -229,22 +291,19 @@ class Sessions:
             await self.reap()
 
     async def _restore(self, session: Session, worker: Worker) -> Collection[str]:
-        """Return the names of what could not be defined again. Raises EngineError."""
-        try:
-            return await worker.restore(session.variables, session.definitions)
-        except EngineError as error:
-            logger.info("session %s could not be put back: %s", session.handle, error)
-        # That may be chance (its zygote was killed), or a definition that does not let go of the worker.
-        try:
-            worker = await self._another_worker(session)
-            return await worker.restore(session.variables, session.definitions)
-        except EngineError as error:
-            if not session.definitions:
-                raise
-            logger.info("session %s goes on without its functions: %s", session.handle, error)
-        worker = await self._another_worker(session)
-        await worker.restore(session.variables)
-        return tuple(session.definitions)
+        """Return the names of what could not be put back or defined again. Raises EngineError."""
+        for variables, definitions in session.ever_less():
+            if not worker.alive:
+                worker = await self._another_worker(session)
+            try:
+                undefined = await worker.restore(variables, definitions)
+            except EngineError as error:
+                logger.info("session %s could not be put back: %s", session.handle, error)
+            else:
+                left_out = [name for name in session.variables if name not in variables]
+                left_out += [name for name in session.definitions if name not in definitions]
+                return (*left_out, *undefined)
+        raise EngineError("No new worker takes the session over, not even without its data.")
 
     async def _another_worker(self, session: Session) -> Worker:
         await self.drop_worker(session)
@@ -257,12 +316,16 @@ class Sessions:
         for session in idle[: max(0, alive + 1 - self._most_workers)]:
             await self.drop_worker(session)
 
-    def _forget_old(self) -> None:
-        """Leave all but the latest sessions without a worker to the store."""
+    def _add(self, session: Session) -> None:
+        """Hold a session; leave all but the latest without a worker to the store."""
         resting = [s for s in self._sessions.values() if s.stored and s.worker is None and s.busy_with is None]
-        resting.sort(key=lambda session: session.used)
-        for session in resting[: max(0, len(resting) - MOST_RESTING)]:
-            del self._sessions[session.handle]
+        resting.sort(key=lambda session: session.used, reverse=True)
+        size = 0
+        for number, other in enumerate(resting):
+            size += other.kept_bytes
+            if number >= MOST_RESTING or size > RESTING_BYTES:
+                del self._sessions[other.handle]
+        self._sessions[session.handle] = session
 
     def _idle(self) -> list[Session]:
         return [s for s in self._sessions.values() if s.worker is not None and s.busy_with is None]
@@ -279,5 +342,5 @@ class Sessions:
             definitions=saved.definitions,
             unsaved=saved.unsaved,
         )
-        self._sessions[handle] = session
+        self._add(session)
         return session

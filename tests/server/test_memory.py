@@ -11,11 +11,12 @@ from planact_server.policy import Policy
 from planact_server.runs import Run, Runs
 from planact_server.sandbox import Limits, Outcome, ToolRequest
 from planact_server.sandbox.host import open_engine
-from planact_server.sessions import Sessions
+from planact_server.sessions import Session, Sessions
 from planact_server.store import Retention, Store
 from planact_server.toolbox import Toolbox
 from planact_tools import Attachment, ToolDefinition, ToolResult
 from planact_tools.testing import MemoryToolset
+from server.task_bench import bench
 
 
 async def finished(runs: Runs, text: str) -> Run:
@@ -68,6 +69,62 @@ async def test_sessions_without_a_worker_are_left_to_the_store(tmp_path: Path, m
             ]  # fmt: skip
             assert sessions.get(made[0].handle, "me").variables == {"n": 0}
     await engine.aclose()
+
+
+async def test_sessions_with_much_data_are_left_to_the_store_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planact_server.sessions.RESTING_BYTES", 2_500)
+    engine = open_engine(limits=Limits(), warm_workers=0)
+    with Store.open(tmp_path) as store:
+        async with Sessions(engine, store=store, idle_seconds=900, most_workers=8) as sessions:
+            made = [sessions.create("me") for _ in range(3)]
+            for session in made:
+                session.absorb(Outcome(status="ok", variables={"text": "x" * 1_000}))
+                await sessions.keep(session)
+            sessions.create("me")
+
+            assert [sessions.find(session.handle) is session for session in made] == [False, True, True]
+            assert sessions.get(made[0].handle, "me").variables == {"text": "x" * 1_000}
+    await engine.aclose()
+
+
+def test_what_was_set_longest_ago_goes_first_where_a_session_has_more_data_than_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("planact_server.sessions.KEPT_BYTES", 2_500)
+    session = Session(handle="s", client="me")
+    text = "x" * 1_000
+
+    kept = [session.absorb(Outcome(status="ok", variables={name: text})) for name in ("a", "b", "a", "c")]
+    rows = session.absorb(Outcome(status="ok", variables={"rows": [{}] * 10}))
+
+    assert (kept, rows) == ([(), (), (), ("b",)], ("a",))
+    assert session.variables == {"c": text, "rows": [{}] * 10}
+    assert session.kept_bytes <= 2_500
+    assert session.unsaved == ("b", "a")
+    session.absorb(Outcome(status="ok", variables={"b": 1}, deleted=("a",)))
+    assert session.unsaved == ()
+
+
+async def test_the_answer_says_what_is_not_kept_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_server.sessions.KEPT_BYTES", 2_500)
+    async with bench() as here:
+        first = await here.ask(code="a = 'x' * 2_000\nb = 1")
+        answer = await here.ask(session=first["session"], code="c = 'x' * 2_000")
+        [session] = here.sessions._sessions.values()
+        still_there = await here.ask(session=first["session"], code="len(a) + b + len(c)")
+        await here.sessions.drop_worker(session)
+        after = await here.ask(session=first["session"], code="b + len(c)")
+
+    assert "warnings" not in first
+    [warning] = answer["warnings"]
+    assert warning == (
+        "The session's data have outgrown the 32 MB that are kept for the case that its worker is lost:"
+        " until they are set again, a would be lost with it."
+    )
+    assert (still_there["result"], "warnings" in still_there) == (4_001, False)
+    assert (after["result"], after["recovered"]) == (2_001, {"kept": ["b", "c"], "lost": ["a"]})
 
 
 def test_the_oldest_contents_of_a_session_go_first() -> None:

@@ -32,8 +32,10 @@ class NoTools:
 
 
 @asynccontextmanager
-async def opened(store: Store | None = None, *, idle: float = 900, most: int = 8) -> AsyncIterator[Sessions]:
-    engine = open_engine(limits=Limits())
+async def opened(
+    store: Store | None = None, *, idle: float = 900, most: int = 8, memory_bytes: int = Limits().memory_bytes
+) -> AsyncIterator[Sessions]:
+    engine = open_engine(limits=Limits(memory_bytes=memory_bytes))
     try:
         async with Sessions(engine, store=store, idle_seconds=idle, most_workers=most) as sessions:
             yield sessions
@@ -171,3 +173,17 @@ async def test_a_worker_that_died_between_two_plans_is_closed() -> None:
         outcome, recovered = await run(sessions, session, "n")
     assert (outcome.result, recovered) == (1, Recovered(kept=("n",), lost=()))
     assert dead.closed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker's memory has no end of its own")
+async def test_data_that_do_not_fit_into_a_new_worker_do_not_cost_the_session() -> None:
+    async with opened(memory_bytes=32 * 2**20) as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "def f(): return 1")
+        session.absorb(Outcome(status="ok", variables={f"v{number}": "ü€" * 2**19 for number in range(10)}))
+        await sessions.drop_worker(session)
+        outcome, recovered = await run(sessions, session, "f()")
+        _, again = await run(sessions, session, "n = 1")
+    assert (outcome.result, again) == (1, None)
+    assert recovered == Recovered(kept=("f",), lost=tuple(f"v{number}" for number in range(10)))
+    assert session.variables == {"n": 1}
