@@ -134,6 +134,14 @@ async def test_a_plan_that_computes_too_long_ends_with_status_limit(worker: Jail
     assert outcome.status == "limit"
 
 
+async def test_a_plan_that_prints_without_end_ends_with_status_limit(worker: JailedWorker, host: ScriptedHost) -> None:
+    limits = Limits(seconds=15, output_bytes=2_000)
+    with fail_after(20):
+        outcome = await worker.run('while True: print("y" * 100)', host=host, limits=limits)
+    assert (outcome.status, outcome.errors[0].message) == ("limit", "The plan printed more than 2,000 bytes.")
+    assert len(outcome.output) == 2_000
+
+
 async def test_without_the_package_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic_monty", None)
     monkeypatch.setattr("planact_server.sandbox.monty.source.is_installed", lambda: False)

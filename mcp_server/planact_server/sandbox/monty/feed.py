@@ -78,7 +78,7 @@ class PlanFeed:
         earlier: Mapping[str, Outline],
         servers: dict[object, str],
         told: Callable[[dict[str, Any]], object],
-        computed_too_long: Callable[[], None],
+        stop: Callable[[Stop, str], None],
     ) -> None:
         self.faults = Faults()
         self.stopped: tuple[Stop, str] | None = None
@@ -93,7 +93,8 @@ class PlanFeed:
         self._resolved = dict(resolved)
         self._servers = servers
         self._told = told
-        self._computed_too_long = computed_too_long
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
         self._computed = 0.0
         """Seconds between suspensions: all of them the plan's, as its process has nothing else to do."""
 
@@ -149,14 +150,15 @@ class PlanFeed:
 
     async def _turn(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
         """Let the plan compute until it asks for something, within what is left of its CPU time."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        clock = loop.call_later(max(0.0, self._limits.cpu_seconds - self._computed), self._computed_too_long)
+        began = self._loop.time()
+        message = f"The plan computed for longer than {self._limits.cpu_seconds:g} seconds of CPU time."
+        left = max(0.0, self._limits.cpu_seconds - self._computed)
+        clock = self._loop.call_later(left, self._stop, "limit", message)
         try:
             return await turn
         finally:
             clock.cancel()
-            self._computed += loop.time() - began
+            self._computed += self._loop.time() - began
 
     # ---- names -----------------------------------------------------------------------------------------------------
 
@@ -390,6 +392,7 @@ class PlanFeed:
         self._output_bytes += len(body)
         if len(body) > room:
             self.stopped = self.stopped or ("limit", f"The plan printed more than {self._limits.output_bytes:,} bytes.")
+            self._loop.call_soon_threadsafe(self._stop, *self.stopped)  # a plan that only prints does not notice
             raise ValueError("too much output")
 
     def _stopped(self) -> ExternalSettledResult:

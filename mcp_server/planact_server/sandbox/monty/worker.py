@@ -195,9 +195,7 @@ class MontyWorker:
                 earlier=self._variables.state.outlines,
                 servers=self._servers,
                 told=told,
-                computed_too_long=lambda: self._stop(
-                    "limit", f"The plan computed for longer than {limits.cpu_seconds:g} seconds of CPU time."
-                ),
+                stop=self._stop,
             )
             run.stopped = self._stopped  # maybe before it could begin
             return await self._outcome(run, outline, limits)
@@ -255,6 +253,8 @@ class MontyWorker:
         try:
             kept, functions = await self._variables.read()
         except EngineError:
+            if run.stopped is not None and run.stopped[0] == "limit":
+                self._lost = Loss(status="limit", reason=run.stopped[1])  # that it is silent comes of it
             gone = self._gone(dataclasses.replace(observed, errors=_errors(run, failure, state, {})))
             full = failure is not None and failures.is_full(failure)
             return dataclasses.replace(gone, status="limit") if full else gone
