@@ -2,10 +2,16 @@
 
 import pytest
 
-from check.servers import installed
+from check.servers import clients, installed
 
 
 @pytest.fixture(scope="session")
 def real_servers() -> dict[str, list[str]]:
     """Command lines of the servers `filesystem`, `memory`, `git` and `time`; see `check.servers.installed`."""
     return installed()
+
+
+@pytest.fixture(scope="session")
+def foreign_clients() -> dict[str, list[str]]:
+    """Command lines of clients that others wrote, and of the conformance suite; see `check.servers.clients`."""
+    return clients()

@@ -1,14 +1,15 @@
-"""Real MCP servers for the checks: pinned, and installed once into the user's cache folder.
+"""Real MCP servers and clients for the checks: pinned, and installed once into the user's cache folder.
 
     python tests/check/servers.py      installs what is missing, prints how each is started
 
-The servers written in Python get an environment of their own, as they have on a user's machine: what they depend on
-is their business.
+What is written in Python gets an environment of its own, as it has on a user's machine: what it depends on is its
+business.
 """
 
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,11 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _NODE_FILES = (_HERE / "package.json", _HERE / "package-lock.json")
 _PYTHON_FILES = (_HERE / "servers.txt",)
+_CLIENTS = _HERE / "clients"
+_NODE_CLIENTS = (_CLIENTS / "package.json", _CLIENTS / "package-lock.json", _CLIENTS / "call.mjs")
+_PYTHON_CLIENTS = (_CLIENTS / "requirements.txt",)
+_NODE_22 = "22.23.3"
+"""Where the machine's own Node is older: the conformance suite needs 22."""
 
 
 def installed() -> dict[str, list[str]]:
@@ -31,13 +37,50 @@ def installed() -> dict[str, list[str]]:
     """
     node = _tool("node")
     modules = _once("node", _NODE_FILES, _install_node) / "node_modules" / "@modelcontextprotocol"
-    python = str(_interpreter(_once(f"python{sysconfig.get_python_version()}", _PYTHON_FILES, _install_python)))
+    python = _python("python", _PYTHON_FILES)
     return {
         "filesystem": [node, str(modules / "server-filesystem" / "dist" / "index.js")],
         "memory": [node, str(modules / "server-memory" / "dist" / "index.js")],
         "git": [python, "-m", "mcp_server_git"],
         "time": [python, "-m", "mcp_server_time"],
     }
+
+
+def clients() -> dict[str, list[str]]:
+    """Return the command lines of MCP clients and of the conformance suite, installing what is missing.
+
+    `typescript` takes what `clients/call.mjs` says, `python` what `clients/call.py` says. Raises SystemExit, with one
+    line, where Node is missing.
+    """
+    folder = _once("node-clients", _NODE_CLIENTS, lambda folder: _install_node(folder, _NODE_CLIENTS))
+    suite = folder / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    return {
+        "typescript": [_tool("node"), str(folder / "call.mjs")],
+        "python": [_python("python-clients", _PYTHON_CLIENTS), str(_CLIENTS / "call.py")],
+        "conformance": [_recent_node(), str(suite)],
+    }
+
+
+def _python(kind: str, pins: tuple[Path, ...]) -> str:
+    """Return the interpreter of an environment with exactly these pins."""
+    name = f"{kind}{sysconfig.get_python_version()}"
+    return str(_interpreter(_once(name, pins, lambda folder: _install_python(folder, pins))))
+
+
+def _recent_node() -> str:
+    node = _tool("node")
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(said.strip().removeprefix("v").partition(".")[0]) >= int(_NODE_22.partition(".")[0]):
+        return node
+    system = {"linux": "linux", "darwin": "darwin", "win32": "win"}[sys.platform]
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine().lower()]
+    package = f"node-{system}-{machine}"
+
+    def install(folder: Path) -> None:
+        _run(_tool("npm"), "install", "--no-save", *_NPM, "--prefix", str(folder), f"{package}@{_NODE_22}")
+
+    folder = _once(f"{package}-{_NODE_22}", (), install) / "node_modules" / package / "bin"
+    return str(folder / ("node.exe" if os.name == "nt" else "node"))
 
 
 def _once(kind: str, pins: tuple[Path, ...], install: Callable[[Path], None]) -> Path:
@@ -64,16 +107,19 @@ def _once(kind: str, pins: tuple[Path, ...], install: Callable[[Path], None]) ->
     return folder
 
 
-def _install_node(folder: Path) -> None:
-    for file in _NODE_FILES:
+_NPM = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+def _install_node(folder: Path, files: tuple[Path, ...] = _NODE_FILES) -> None:
+    for file in files:
         shutil.copy(file, folder)
-    _run(_tool("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
+    _run(_tool("npm"), "ci", *_NPM, cwd=folder)
 
 
-def _install_python(folder: Path) -> None:
+def _install_python(folder: Path, pins: tuple[Path, ...]) -> None:
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     pip = [sys.executable, "-m", "pip", "--python", str(_interpreter(folder))]
-    _run(*pip, "install", "-qq", "--disable-pip-version-check", "-r", str(_PYTHON_FILES[0]))
+    _run(*pip, "install", "-qq", "--disable-pip-version-check", "-r", str(pins[0]))
 
 
 def _interpreter(folder: Path) -> Path:
@@ -95,4 +141,4 @@ def _run(*command: str, cwd: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(installed(), indent=2) + "\n")
+    sys.stdout.write(json.dumps({"servers": installed(), "clients": clients()}, indent=2) + "\n")
