@@ -171,16 +171,19 @@ class Catalog:
         """Find a server by its Python spelling or its raw name."""
         return self.servers.get(name) or self._raw_servers.get(name)
 
-    def by_raw(self, raw_tool: str, server: str | None) -> CatalogTool:
-        """Find a tool by its raw name, for `call_tool`. Raises ToolNotFoundError or AmbiguousToolError."""
+    def by_raw(self, raw_tool: str, server: str | None, *, suggest: bool = True) -> CatalogTool:
+        """Find a tool by its raw name, for `call_tool`. Raises ToolNotFoundError or AmbiguousToolError.
+
+        `suggest`: the error says what may have been meant, which takes a while.
+        """
         if server is None:
-            return self._on_any_server(raw_tool)
+            return self._on_any_server(raw_tool, suggest=suggest)
         found = self.server(server)
         if found is None:
             raise ToolNotFoundError(f"There is no server {quoted(server)}.{self._servers_hint(server)}")
         tool = found.by_raw.get(raw_tool) or found.tools.get(raw_tool)
         if tool is None:
-            hint = did_you_mean(raw_tool, {*found.by_raw, *found.tools})
+            hint = did_you_mean(raw_tool, {*found.by_raw, *found.tools}) if suggest else ""
             raise ToolNotFoundError(f"Server {server!r} has no tool {quoted(raw_tool)}.{hint}")
         return tool
 
@@ -230,7 +233,7 @@ class Catalog:
             if server and (tool := server.tool(name[position + 1 :])):
                 yield tool
 
-    def _on_any_server(self, raw_tool: str) -> CatalogTool:
+    def _on_any_server(self, raw_tool: str, *, suggest: bool) -> CatalogTool:
         tools = self._raw_tools.get(raw_tool, ())
         exact = [tool for tool in tools if tool.definition.name == raw_tool] or list(tools)
         if len(exact) > 1:
@@ -240,7 +243,7 @@ class Catalog:
             dotted = self.resolve(raw_tool)
             if isinstance(dotted, CatalogTool):
                 return dotted
-            hint = did_you_mean(raw_tool, self._raw_tools) or self._servers_hint(raw_tool)
+            hint = did_you_mean(raw_tool, self._raw_tools) or self._servers_hint(raw_tool) if suggest else ""
             raise ToolNotFoundError(f"There is no tool {quoted(raw_tool)}.{hint}")
         return exact[0]
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import heapq
+import itertools
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_PUNCTUATION = re.compile(r"[\W_]+")
 
 CLOSE_ENOUGH = 0.6
 """Similarity from which a name is worth suggesting, as difflib measures it."""
 
 LONGEST = 200
 """Longer names are nobody's typing error, and comparing them takes long."""
+
+MOST_COMPARED = 20
+"""So many candidates, those that share the most pairs of letters with a name, are compared with it in earnest: a few
+hundred comparisons of similar names take a tenth of a second."""
 
 MOST_STRANGE = 200
 """So many of the names that a plan gives are looked through for a misspelt one."""
@@ -28,8 +37,19 @@ def closest(name: str, candidates: Iterable[str]) -> str | None:
     if same is not None:
         return same
     lowered = {each.casefold(): each for each in reversed(ordered)}
-    found = difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=CLOSE_ENOUGH)
+    likely = _most_alike(name.casefold(), lowered) if len(lowered) > MOST_COMPARED else lowered
+    found = difflib.get_close_matches(name.casefold(), likely, n=1, cutoff=CLOSE_ENOUGH)
     return lowered[found[0]] if found else None
+
+
+def _most_alike(name: str, candidates: Iterable[str]) -> list[str]:
+    pairs = _pairs(name)
+    # Of two that share as many, the shorter one is more like it.
+    return heapq.nlargest(MOST_COMPARED, candidates, key=lambda each: (len(pairs & _pairs(each)), -len(each)))
+
+
+def _pairs(name: str) -> set[tuple[str, str]]:
+    return set(itertools.pairwise(name))
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
@@ -44,4 +64,4 @@ def quoted(name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
+    return _PUNCTUATION.sub("", name.casefold())

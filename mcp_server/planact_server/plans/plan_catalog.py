@@ -66,21 +66,22 @@ class PlanCatalog:
         """Return what may help where nothing has this name."""
         if reason := self._why_without_tools(name.partition(".")[0]):
             return reason
-        closest = None
-        if self._suggestions > 0 and len(name) <= _LONGEST_NAME:
-            self._suggestions -= 1
-            closest = self.current.closest(name)
+        closest = self.current.closest(name) if len(name) <= _LONGEST_NAME and self._may_suggest() else None
         return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
+
+    def _may_suggest(self) -> bool:
+        self._suggestions -= 1
+        return self._suggestions >= 0
 
     async def _find_raw(self, tool: str, server: str | None) -> CatalogTool:
         """Find what `call_tool` names. Nobody looked it up before the plan ran: its server may be starting."""
         owner = self.current.server(server) if server is not None else None
         try:
             try:
-                return self.current.by_raw(tool, server)
+                return self.current.by_raw(tool, server, suggest=False)
             except ToolNotFoundError:
                 await self._await_servers([owner.raw_name] if owner else [], everything=server is None)
-                return self.current.by_raw(tool, server)
+                return self.current.by_raw(tool, server, suggest=self._may_suggest())
         except (ToolNotFoundError, AmbiguousToolError) as error:
             hint = self._why_without_tools(server) if server is not None else None
             raise PlanFault(str(error), type="NameError", function=tool, hint=hint) from None
