@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from planact_testing import Home
+
+# Other examples in every run, and those that failed again: many runs find what one long one would.
+settings.register_profile("planact", max_examples=50)
+settings.load_profile("planact")
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_no_text_breaks_out_of_its_docstring(description: str, parameter: str) -
 
 
 @given(dirty_schemas, dirty_schemas)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_stub_of_a_dirty_schema_is_python_that_runs(schema: Any, output: Any) -> None:
     tool = only(define("f", schema, output_schema=output))
 

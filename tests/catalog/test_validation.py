@@ -361,7 +361,7 @@ def test_content_that_the_plan_holds_by_a_handle_counts_as_text(schema: Any, is_
 
 
 @given(well_formed_schemas, plain_values)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_it_agrees_with_jsonschema_about_well_formed_schemas(schema: Any, value: Any) -> None:
     document = {"type": "object", "properties": {"value": schema}, "$defs": DEFINITIONS}
     tool = only(define("f", document))

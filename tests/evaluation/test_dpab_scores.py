@@ -1,7 +1,9 @@
 """What a plan is worth in DPAB: as published, and by what it called."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from evaluation.making import LIMITS, engine, item, row, write
@@ -13,16 +15,33 @@ from planact_server.evaluation.published import published_score
 from planact_server.evaluation.scoring import Score, accuracy, score
 from planact_server.planner import Trial
 from planact_server.sandbox import Limits
+from planact_server.sandbox.host import PooledEngine, open_engine
 
 ORDER = {"items": ["tea"], "total": 0.3, "ok": True}
 
 
-async def judged(folder: Path, plan: str, limits: Limits = LIMITS, **options: object) -> tuple[Score, Score, Trial]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for all tests here, so that they can share a sandbox."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def workers(anyio_backend: str) -> AsyncIterator[PooledEngine]:
+    workers = open_engine(limits=LIMITS, warm_workers=1)
+    yield workers
+    await workers.aclose()
+
+
+async def judged(
+    workers: PooledEngine, folder: Path, plan: str, limits: Limits = LIMITS, **options: object
+) -> tuple[Score, Score, Trial]:
     """Return both scores of a plan, and how it went as a plan of Planact's."""
     one = item(folder, **options)
-    async with engine(limits) as workers, mock_ground(one, engine=workers, limits=limits) as ground:
-        published, _ = await published_score(one, plan, engine=workers, limits=limits)
-        trial = await ground.attempt(plan)
+    with anyio.fail_after(60):
+        async with mock_ground(one, engine=workers, limits=limits) as ground:
+            published, _ = await published_score(one, plan, engine=workers, limits=limits)
+            trial = await ground.attempt(plan)
     return published, observed_score(one, trial), trial
 
 
@@ -46,13 +65,14 @@ PLANS = [
 ]
 
 
-async def test_both_scores_follow_the_published_rule(tmp_path: Path) -> None:
+async def test_both_scores_follow_the_published_rule(workers: PooledEngine, tmp_path: Path) -> None:
     one = item(tmp_path, functions=["price", "order"], values=[0.3, ORDER])
     found: dict[str, tuple[Score, Score]] = {}
-    async with engine() as workers, mock_ground(one, engine=workers, limits=LIMITS) as ground:
-        for plan, _, _, name in PLANS:
-            published, _ = await published_score(one, plan, engine=workers, limits=LIMITS)
-            found[name] = (published, observed_score(one, await ground.attempt(plan)))
+    with anyio.fail_after(60):
+        async with mock_ground(one, engine=workers, limits=LIMITS) as ground:
+            for plan, _, _, name in PLANS:
+                published, _ = await published_score(one, plan, engine=workers, limits=LIMITS)
+                found[name] = (published, observed_score(one, await ground.attempt(plan)))
     assert found == {name: (Score(values=v, functions=f),) * 2 for _, v, f, name in PLANS}
 
 
@@ -61,31 +81,33 @@ def test_only_a_whole_score_counts_strictly() -> None:
     assert [(each.total, each.strict) for each in scores] == [(1.0, 1), (0.75, 0), (0.5, 0)]
 
 
-async def test_an_unknown_name_is_refused_by_planact_and_fails_late_in_the_published_way(tmp_path: Path) -> None:
+async def test_an_unknown_name_is_refused_by_planact_and_fails_late_in_the_published_way(
+    workers: PooledEngine, tmp_path: Path
+) -> None:
     """With `exec` everything before the unknown name has run; Planact runs nothing, and says what is wrong."""
     plan = 'p = price("tea")\nunknown(p, key=1)'
-    published, observed, trial = await judged(tmp_path, plan, functions=["price"], values=[0.3])
+    published, observed, trial = await judged(workers, tmp_path, plan, functions=["price"], values=[0.3])
     assert published.strict == 1
     assert observed == Score(values=0.0, functions=0.0)
     assert trial.outcome.status == "refused"
 
 
-async def test_published_values_keep_their_python_types(tmp_path: Path) -> None:
+async def test_published_values_keep_their_python_types(workers: PooledEngine, tmp_path: Path) -> None:
     """A tuple is no list for the authors; Planact's answers are JSON, where it is one."""
-    published, observed, _ = await judged(tmp_path, "p = pair(1)", functions=["pair"], values=[[1, 2]])
+    published, observed, _ = await judged(workers, tmp_path, "p = pair(1)", functions=["pair"], values=[[1, 2]])
     assert published == Score(values=0.0, functions=1.0)
     assert observed == Score(values=1.0, functions=1.0)
 
 
-async def test_arguments_are_checked_as_for_any_tool(tmp_path: Path) -> None:
-    published, observed, trial = await judged(tmp_path, 'p = pair("1" * 2)', functions=["pair"], values=[])
+async def test_arguments_are_checked_as_for_any_tool(workers: PooledEngine, tmp_path: Path) -> None:
+    published, observed, trial = await judged(workers, tmp_path, 'p = pair("1" * 2)', functions=["pair"], values=[])
     assert [error.type for error in trial.outcome.errors] == ["TypeError"]
     assert published == observed == Score(values=1.0, functions=0.0)
 
 
-async def test_calls_are_recorded_with_arguments_and_failures(tmp_path: Path) -> None:
+async def test_calls_are_recorded_with_arguments_and_failures(workers: PooledEngine, tmp_path: Path) -> None:
     plan = 'p = price(item="tea")\ntry:\n    price("")\nexcept ToolError as error:\n    said = str(error)'
-    _, _, trial = await judged(tmp_path, plan, functions=[], values=[])
+    _, _, trial = await judged(workers, tmp_path, plan, functions=[], values=[])
     assert [(each.function, each.arguments, each.ok, each.error) for each in trial.calls] == [
         ("price", {"item": "tea"}, True, None),
         ("price", {"item": ""}, False, "ValueError: An item must be given."),
@@ -95,32 +117,41 @@ async def test_calls_are_recorded_with_arguments_and_failures(tmp_path: Path) ->
 
 @pytest.mark.parametrize("plan", ["p = price('tea')\nforever()", "p = price('tea')\nwhile True:\n    pass"])
 @pytest.mark.check
-async def test_what_never_ends_is_stopped_and_what_was_done_counts(tmp_path: Path, plan: str) -> None:
-    published, observed, _ = await judged(tmp_path, plan, limits=Limits(seconds=1), functions=["price"], values=[0.3])
+async def test_what_never_ends_is_stopped_and_what_was_done_counts(
+    workers: PooledEngine, tmp_path: Path, plan: str
+) -> None:
+    published, observed, _ = await judged(
+        workers, tmp_path, plan, limits=Limits(seconds=1), functions=["price"], values=[0.3]
+    )
     assert (published.strict, observed.strict) == (1, 1)
 
 
 async def test_a_filled_memory_costs_the_item_only(tmp_path: Path) -> None:
     plan = "x = []\nwhile True:\n    x.append('x' * 1_000_000)"
     limits = Limits(seconds=5, memory_bytes=64 * 2**20)
-    published, observed, trial = await judged(tmp_path, plan, limits=limits, functions=["price"], values=[0.3])
+    async with engine(limits) as workers:
+        published, observed, trial = await judged(
+            workers, tmp_path, plan, limits=limits, functions=["price"], values=[0.3]
+        )
     assert published == observed == Score(values=0.0, functions=0.0)
     assert trial.outcome.status in ("limit", "error")
 
 
 @pytest.mark.parametrize("mocks", ["def price(:", "import os\ndef price(item): return os.getcwd()", "1 / 0"])
-async def test_functions_that_the_jail_does_not_take_are_errors_of_their_item(tmp_path: Path, mocks: str) -> None:
+async def test_functions_that_the_jail_does_not_take_are_errors_of_their_item(
+    workers: PooledEngine, tmp_path: Path, mocks: str
+) -> None:
     plan = 'p = price("tea", "EUR")'
-    published, observed, trial = await judged(tmp_path, plan, functions=["price"], values=[], mocks=mocks)
+    published, observed, trial = await judged(workers, tmp_path, plan, functions=["price"], values=[], mocks=mocks)
     assert published.functions == observed.functions == 0
     assert trial.calls[0].error is not None
 
 
-async def test_a_function_cannot_reach_out_of_the_jail(tmp_path: Path) -> None:
+async def test_a_function_cannot_reach_out_of_the_jail(workers: PooledEngine, tmp_path: Path) -> None:
     """It is a stranger's code like any plan: what the plan language has not, it has not either."""
     marker = tmp_path / "reached"
     mocks = f"def price(item):\n    return open({str(marker)!r}, 'w')"
-    await judged(tmp_path, 'p = price("tea")', functions=["price"], values=[], mocks=mocks)
+    await judged(workers, tmp_path, 'p = price("tea")', functions=["price"], values=[], mocks=mocks)
     assert not marker.exists()
 
 

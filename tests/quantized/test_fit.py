@@ -243,7 +243,7 @@ wishes = st.builds(
 
 
 @given(model=models, device=memories, host=memories, wanted=wishes)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_plan_takes_more_than_there_is(model: str, device: int, host: int, wanted: Wanted) -> None:
     there = machine(gpu(device / GIB), host_gib=host / GIB)
     try:
@@ -273,7 +273,7 @@ def standing(model: str, there: Machine, wanted: Wanted) -> tuple[int, int]:
 
 
 @given(model=models, device=memories, more=memories, host=memories, wanted=wishes)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_more_memory_never_gives_less(model: str, device: int, more: int, host: int, wanted: Wanted) -> None:
     """Of a device that was named: neither fewer layers nor less context. `auto` may trade context for layers."""
     less = standing(model, machine(gpu(device / GIB), host_gib=host / GIB), wanted)
