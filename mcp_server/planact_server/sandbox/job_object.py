@@ -54,14 +54,16 @@ class ExtendedLimits(ctypes.Structure):
 
 
 class JobObject:
-    """A limit around one process, which ends with it: also when this process ends without a word."""
+    """A limit around a process and what it starts, which end with it: also when this process ends without a word."""
 
-    def __init__(self, pid: int, *, memory_bytes: int, cpu_seconds: int, kernel: Any = None) -> None:
-        """Raises OSError. `kernel` has kernel32's functions."""
+    def __init__(
+        self, pid: int, *, memory_bytes: int, cpu_seconds: int, processes: int = 1, kernel: Any = None
+    ) -> None:
+        """Raises OSError. Memory and CPU time are for each of `processes`. `kernel` has kernel32's functions."""
         self._kernel = _kernel32() if kernel is None else kernel
         self._job = self._made(self._kernel.CreateJobObjectW(None, None), "CreateJobObjectW")
         try:
-            self._set(_EXTENDED_LIMITS, limits(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds))
+            self._set(_EXTENDED_LIMITS, limits(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, processes=processes))
             self._set(_UI_RESTRICTIONS, ctypes.c_uint32(_ALL_RESTRICTIONS))
             process = self._made(self._kernel.OpenProcess(_SET_QUOTA_AND_TERMINATE, 0, pid), "OpenProcess")
             try:
@@ -93,13 +95,13 @@ class JobObject:
         return returned
 
 
-def limits(*, memory_bytes: int, cpu_seconds: int) -> ExtendedLimits:
-    """Return what one worker may use: memory, CPU time, and no process beside itself."""
+def limits(*, memory_bytes: int, cpu_seconds: int, processes: int = 1) -> ExtendedLimits:
+    """Return what one worker may use: memory, CPU time, and that many processes, itself among them."""
     asked = ExtendedLimits()
     asked.basic.flags = (
         _KILL_ON_CLOSE | _DIE_ON_UNHANDLED_EXCEPTION | _PROCESS_MEMORY | _ACTIVE_PROCESSES | _PROCESS_TIME
     )
-    asked.basic.active_processes = 1
+    asked.basic.active_processes = processes
     asked.basic.process_user_time = cpu_seconds * _TICKS
     asked.process_memory = memory_bytes
     return asked

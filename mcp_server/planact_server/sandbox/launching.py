@@ -32,7 +32,7 @@ def command(mode: Literal["zygote", "spawned"], **settings: JSONValue) -> list[s
     """Return the command line. Raises EngineError where something is not installed."""
     facts = {"restricted_python": _restricted_python(), "parent": os.getpid(), **settings}
     # -I shuts out the user's folder and PYTHONPATH; -S shuts out site-packages, ours included.
-    return [_interpreter(), "-I", "-S", str(_LAUNCH), mode, json.dumps(facts)]
+    return [interpreter(), "-I", "-S", str(_LAUNCH), mode, json.dumps(facts)]
 
 
 async def start(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], **settings: Any) -> None:
@@ -56,7 +56,7 @@ async def start(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], **set
         raise
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     # On Windows that of an environment only starts another one, which limits on a process would not reach.
     return getattr(sys, "_base_executable", sys.executable) if sys.platform == "win32" else sys.executable
 

@@ -32,6 +32,7 @@ from planact_server.sandbox import (
     Unresolved,
 )
 from planact_server.sandbox.monty import starting
+from planact_server.sandbox.monty.launching import DRIVER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _MARGIN = 100_000
-OWN_BYTES = 768 * 1024 * 1024
-"""Address space of the driver itself: its client of Monty reserves more than it uses."""
-
 _NO_BUDGET = 2**31 - 1
 """The host counts calls, and says when there are enough."""
 
@@ -259,7 +257,7 @@ def _limited(memory_bytes: int) -> Layers:
 
         from planact_server.sandbox.jail.rlimits import limit  # noqa: PLC0415
 
-        limit(resource.RLIMIT_AS, OWN_BYTES + 4 * memory_bytes)
+        limit(resource.RLIMIT_AS, DRIVER_BYTES + 4 * memory_bytes)
     return {"driver": "not available: it has limits but no jail on this system; it reads plans and runs none"}
 
 

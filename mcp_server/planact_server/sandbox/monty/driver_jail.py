@@ -20,7 +20,7 @@ from planact_server.sandbox.jail.linux import capabilities, landlock, libc, name
 from planact_server.sandbox.jail.linux.lifetime import die_with, no_new_privileges
 from planact_server.sandbox.jail.rlimits import limit, no_files
 from planact_server.sandbox.monty import filter as system_calls
-from planact_server.sandbox.monty.driver import OWN_BYTES
+from planact_server.sandbox.monty.launching import DRIVER_BYTES
 
 _NEW_MOUNTS = 0x00020000
 _INHERITED = ("network_namespace", "ipc_namespace", "uts_namespace", "pid_namespace")
@@ -61,7 +61,7 @@ def confine(inherited: Layers, *, own_mounts: bool, memory_bytes: int, cpu_secon
     layers["landlock"] = took(partial(landlock.restrict, signals=True))  # it has to end Monty
     layers["cpu"] = took(lambda: limit(resource.RLIMIT_CPU, cpu_seconds, spare=1))
     layers["files"] = took(no_files)
-    layers["memory"] = took(lambda: limit(resource.RLIMIT_AS, OWN_BYTES + 4 * memory_bytes))
+    layers["memory"] = took(lambda: limit(resource.RLIMIT_AS, DRIVER_BYTES + 4 * memory_bytes))
     layers["descriptors"] = took(lambda: limit(resource.RLIMIT_NOFILE, 0))
     layers["seccomp"] = took(lambda: system_calls.install_for_driver(pid=os.getpid()))
     missing = "; ".join(f"{name} ({state})" for name, state in layers.items() if state is not True)

@@ -3,7 +3,7 @@
     python -I launch_driver.py driver SETTINGS     a driver over standard input and output
     python -I launch_driver.py zygote SETTINGS     a process that drivers are forked from
 
-SETTINGS is one JSON object.
+SETTINGS is one JSON object; `libraries` in it are folders to import from.
 
 The sandbox's front door takes two names for types from `planact_tools`; the whole of that would be a second of imports.
 """
@@ -27,8 +27,10 @@ def main(argv: list[str]) -> None:
     tools: Any = ModuleType("planact_tools")
     tools.JSONObject = tools.JSONValue = Any
     sys.modules.update({"planact_server": server, "planact_tools": tools})
-    mode, settings = argv
-    importlib.import_module(f"planact_server.sandbox.monty.{mode}").main(json.loads(settings))
+    mode, text = argv
+    settings = json.loads(text)
+    sys.path += [folder for folder in settings.pop("libraries") if folder not in sys.path]
+    importlib.import_module(f"planact_server.sandbox.monty.{mode}").main(settings)
 
 
 if __name__ == "__main__":

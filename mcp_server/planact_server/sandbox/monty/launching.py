@@ -11,6 +11,10 @@ ALONE: Mapping[str, bool | str] = {"process": True, "environment": True, "langua
 """What holds wherever it runs: a process of its own, nothing of the user's environment, no words for the system."""
 
 
+DRIVER_BYTES = 768 * 1024 * 1024
+"""Address space of a driver itself: its client of Monty reserves more than it uses."""
+
+
 class Launcher(Protocol):
     """Something to start once, and what is known of the process that it has become."""
 

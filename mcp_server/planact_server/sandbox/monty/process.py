@@ -205,9 +205,9 @@ class MontyProcess:
             return
         try:
             self._job = self._enclose(self.pid)
-            self._enclosed = {"job_object": True}
-        except OSError as error:
-            self._enclosed = {"job_object": f"not available: {error}"}
+            self._enclosed = {"own_job_object": True}
+        except OSError as error:  # the one that the server has put around its driver holds for it too
+            self._enclosed = {"own_job_object": f"not available: {error}"}
 
     def _watch(self) -> None:
         if sys.platform != "linux":
@@ -220,9 +220,9 @@ class MontyProcess:
         asyncio.get_running_loop().add_reader(self._handle, self._ended)
 
     def _held_bytes(self) -> int | None:
-        if self._size is not None:
-            return int(os.pread(self._size, 100, 0).split()[1]) * _PAGE
-        return None if sys.platform == "linux" else held_bytes(self.pid)
+        if sys.platform != "linux":
+            return held_bytes(self.pid)
+        return None if self._size is None else int(os.pread(self._size, 100, 0).split()[1]) * _PAGE
 
     def _ended(self) -> None:
         if sys.platform == "linux" and self._handle is not None:

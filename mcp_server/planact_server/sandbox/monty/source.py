@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_server.sandbox import EngineError
+from planact_server.sandbox.job_object import JobObject
+from planact_server.sandbox.launching import interpreter
+from planact_server.sandbox.monty.launching import DRIVER_BYTES
 from planact_server.sandbox.spawn_source import SpawnSource
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ class MontySource:
 
     def _source(self) -> WorkerSource:
         if sys.platform != "linux":
-            return SpawnSource(lambda: self._command("driver"), memory_bytes=self._memory_bytes)
+            enclose = self._enclose if sys.platform == "win32" else None
+            return SpawnSource(lambda: self._command("driver"), memory_bytes=self._memory_bytes, enclose=enclose)
         from planact_server.sandbox.zygote_source import ZygoteSource  # noqa: PLC0415 - Windows has none
 
         return ZygoteSource(
@@ -60,14 +64,27 @@ class MontySource:
             zygote=lambda control: self._command("zygote", control=control, parent=os.getpid()),
         )
 
+    def _enclose(self, pid: int) -> JobObject:
+        """Put limits around a driver and its Monty, the one process that it starts."""
+        most = DRIVER_BYTES + 4 * self._memory_bytes
+        return JobObject(pid, memory_bytes=most, cpu_seconds=self._cpu_seconds, processes=2)
+
     def _command(self, mode: str, **settings: int) -> list[str]:
-        facts = {
+        facts: dict[str, int | str | list[str]] = {
+            "libraries": _folders("pydantic_monty", "anyio"),
             "program": find_program(),
             "memory_bytes": self._memory_bytes,
             "cpu_seconds": self._cpu_seconds,
             **settings,
         }
-        return [sys.executable, "-I", str(_LAUNCH), mode, json.dumps(facts)]
+        return [interpreter(), "-I", str(_LAUNCH), mode, json.dumps(facts)]
+
+
+def _folders(*packages: str) -> list[str]:
+    """Return where packages lie: an interpreter that is started apart from its environment does not know."""
+    found = [importlib.util.find_spec(package) for package in packages]
+    places = [str(Path(spec.origin).parent.parent) for spec in found if spec is not None and spec.origin is not None]
+    return list(dict.fromkeys(places))
 
 
 def find_program() -> str:
