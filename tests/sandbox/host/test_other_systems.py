@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 from anyio import fail_after
 
-from planact_server.sandbox import Limits, memory_watch, worker
+from planact_server.sandbox import Limits, job_object, memory_watch, worker
 from planact_server.sandbox.jail import seatbelt
 from planact_server.sandbox.job_object import ExtendedLimits, JobObject
+from planact_server.sandbox.monty.source import MontySource, is_installed
+from planact_server.sandbox.spawn_source import SpawnSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +112,26 @@ def test_a_job_object_limits_memory_time_and_processes_and_ends_with_the_host(tm
     job.close()
     job.close()
     assert ctypes.c_int.in_dll(kernel, "closed").value == 2
+
+
+def test_a_job_object_around_a_driver_leaves_room_for_its_monty() -> None:
+    assert job_object.limits(memory_bytes=2**30, cpu_seconds=60, processes=2).basic.active_processes == 2
+
+
+@pytest.mark.skipif(not is_installed(), reason="Monty is not installed")
+async def test_a_driver_of_monty_serves_without_being_forked(host: ScriptedHost) -> None:
+    """As on systems that cannot fork; it has limits then where they have them, and says that this is all."""
+    source = MontySource(memory_bytes=2**28, cpu_seconds=60)
+    drivers = SpawnSource(lambda: source._command("driver"), memory_bytes=2**28)
+    with fail_after(30):
+        worker = await drivers.start()
+        noted = await worker.checkpoint()
+        outcome = await worker.run("x = [1]\nx", host=host, limits=Limits(seconds=10))
+        await worker.rollback()
+        after = await worker.run("x", host=host, limits=Limits(seconds=10))
+        await worker.aclose()
+    assert (noted.taken, outcome.result, after.status) == (True, [1], "refused")
+    assert "no jail on this system" in str(worker.layers["driver"])
 
 
 @compiles
