@@ -21,7 +21,7 @@ from planact_server.sandbox import EngineError
 from planact_tools import JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from planact_server.sandbox import Engine, Outcome, Worker
 
@@ -99,6 +99,9 @@ class Session:
     stored: bool = False
     """Its data are in the store as they are here."""
 
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the data are written: what was written last is what is newest."""
+
     used: float = field(default_factory=time.monotonic)
     _sizes: dict[str, int] = field(default_factory=dict[str, int])
     """Of the variables, in the order in which they were set."""
@@ -106,6 +109,11 @@ class Session:
     def __post_init__(self) -> None:
         self._sizes = {name: _held_bytes(value) or 0 for name, value in self.variables.items()}
         self.unsaved = (*self.unsaved, *self._make_room())
+
+    @property
+    def resting(self) -> bool:
+        """Whether the store alone could hold it."""
+        return self.stored and not self.saving.locked() and self.worker is None and self.busy_with is None
 
     @property
     def kept_bytes(self) -> int:
@@ -259,22 +267,30 @@ class Sessions:
         """Write the session's data to the store."""
         if self._store is None:
             return
-        try:
-            await asyncio.to_thread(self._store.save_session, session.saved())
-            session.stored = True
-        except StoreError as error:  # a full disk: the session goes on in this process
-            logger.warning("session %s is not kept: %s", session.handle, error)
+        async with session.saving:
+            session.stored = True  # unless the next plan ends meanwhile
+            try:
+                await asyncio.to_thread(self._store.save_session, session.saved())
+            except StoreError as error:  # a full disk: the session goes on in this process
+                session.stored = False
+                logger.warning("session %s is not kept: %s", session.handle, error)
 
     async def drop_worker(self, session: Session) -> None:
-        worker, session.worker = session.worker, None
-        if worker is not None:
-            await worker.aclose()
+        await self._drop_workers([session])
+
+    async def _drop_workers(self, sessions: Iterable[Session]) -> None:
+        """Take the workers away at once: while one of them ends, a plan may begin in another session."""
+        workers: list[Worker] = []
+        for session in sessions:
+            if session.worker is not None:
+                workers.append(session.worker)
+                session.worker = None
+        await asyncio.gather(*(worker.aclose() for worker in workers))
 
     async def reap(self) -> None:
         """Let go of workers that nobody has used for a while; their sessions stay."""
         now = time.monotonic()
-        idle = [s for s in self._idle() if now - s.used > self._idle_seconds]
-        await asyncio.gather(*(self.drop_worker(session) for session in idle))
+        await self._drop_workers(s for s in self._idle() if now - s.used > self._idle_seconds)
 
     async def __aenter__(self) -> Self:
         self._reaper = asyncio.create_task(self._reap_forever(), name="idle sessions")
@@ -283,7 +299,7 @@ class Sessions:
     async def __aexit__(self, *_: object) -> None:
         self._reaper.cancel()
         await asyncio.gather(self._reaper, return_exceptions=True)
-        await asyncio.gather(*(self.drop_worker(session) for session in self._sessions.values()))
+        await self._drop_workers(self._sessions.values())
 
     async def _reap_forever(self) -> None:
         while True:
@@ -313,12 +329,11 @@ class Sessions:
     async def _make_room(self) -> None:
         idle = sorted(self._idle(), key=lambda session: session.used)
         alive = sum(session.worker is not None for session in self._sessions.values())
-        for session in idle[: max(0, alive + 1 - self._most_workers)]:
-            await self.drop_worker(session)
+        await self._drop_workers(idle[: max(0, alive + 1 - self._most_workers)])
 
     def _add(self, session: Session) -> None:
         """Hold a session; leave all but the latest without a worker to the store."""
-        resting = [s for s in self._sessions.values() if s.stored and s.worker is None and s.busy_with is None]
+        resting = [s for s in self._sessions.values() if s.resting]
         resting.sort(key=lambda session: session.used, reverse=True)
         size = 0
         for number, other in enumerate(resting):

@@ -3,17 +3,19 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from planact_server.sandbox import Limits, Outcome, Resolution, ToolRequest, Unresolved
 from planact_server.sandbox.host import open_engine
 from planact_server.sandbox.worker import JailedWorker
-from planact_server.sessions import Recovered, Session, SessionError, Sessions
+from planact_server.sessions import Recovered, SavedSession, Session, SessionError, Sessions
 from planact_server.store import Store
 from planact_tools import Attachment, JSONValue, ToolResult
 
@@ -187,3 +189,67 @@ async def test_data_that_do_not_fit_into_a_new_worker_do_not_cost_the_session() 
     assert (outcome.result, again) == (1, None)
     assert recovered == Recovered(kept=("f",), lost=tuple(f"v{number}" for number in range(10)))
     assert session.variables == {"n": 1}
+
+
+class SlowToEnd:
+    """A worker that ends when it is told to."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        self.ending, self.may_end = anyio.Event(), anyio.Event()
+
+    async def aclose(self) -> None:
+        self.ending.set()
+        await self.may_end.wait()
+
+
+async def test_no_session_can_begin_a_plan_in_a_worker_that_is_about_to_go() -> None:
+    async with opened(most=1) as sessions:
+        idle = [sessions.create("me") for _ in range(2)]
+        workers = [SlowToEnd() for _ in idle]
+        for session, worker in zip(idle, workers, strict=True):
+            session.worker = worker  # type: ignore[assignment] - all that is asked of it
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sessions.worker, sessions.create("me"))
+                await workers[0].ending.wait()
+                left = [session.worker for session in idle]
+                for worker in workers:
+                    worker.may_end.set()
+    assert left == [None, None]
+
+
+class SlowStore:
+    """Writes when it is told to."""
+
+    def __init__(self) -> None:
+        self.saved: list[dict[str, JSONValue]] = []
+        self.writing, self.may_write = threading.Event(), threading.Event()
+
+    def save_session(self, saved: SavedSession) -> None:
+        self.writing.set()
+        self.may_write.wait(20)
+        self.saved.append(dict(saved.variables))
+
+    def load_session(self, session: str) -> SavedSession | None:
+        raise AssertionError(session)
+
+
+async def test_a_plan_that_ends_while_the_session_is_written_is_written_afterwards() -> None:
+    store = SlowStore()
+    engine = open_engine(limits=Limits(), warm_workers=0)
+    sessions = Sessions(engine, store=store, idle_seconds=900, most_workers=8)
+    session = sessions.create("me")
+    with anyio.fail_after(20):
+        session.absorb(Outcome(status="ok", variables={"n": 1}))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sessions.keep, session)
+            await anyio.to_thread.run_sync(store.writing.wait, 20)
+            session.absorb(Outcome(status="ok", variables={"n": 2}))
+            tasks.start_soon(sessions.keep, session)
+            stored = (session.stored, session.resting)
+            store.may_write.set()
+    assert stored == (False, False)
+    assert store.saved == [{"n": 1}, {"n": 2}]
+    assert session.resting

@@ -122,8 +122,8 @@ class PooledEngine:
                 if task is not None:
                     task.cancel()
                     await asyncio.wait([task])
-            for worker in [*self._ready, *self._given]:
-                await worker.aclose()
+            # Each may take its time to end, where what it was forked from does not answer any more.
+            await asyncio.gather(*(worker.aclose() for worker in (*self._ready, *self._given)))
             self._ready.clear()
             await self._source.aclose()
 
@@ -175,6 +175,7 @@ class PooledEngine:
                 # Whoever needs a worker next tries again, and is told.
                 logger.warning("No worker could be started ahead of need", exc_info=True)
                 return
+        self._begin_to_idle()  # a slow machine may have let that time pass before there was a worker to let go
 
 
 def open_engine(

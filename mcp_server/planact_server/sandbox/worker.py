@@ -176,6 +176,8 @@ class JailedWorker:
 
     async def aclose(self) -> None:
         """End the worker, and the plan that it may be running. May be called twice."""
+        if self.closed:
+            return
         self._kill(Loss(status="cancelled", reason="The session was closed."))
         try:
             with anyio.CancelScope(shield=True):

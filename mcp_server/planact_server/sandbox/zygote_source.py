@@ -384,6 +384,8 @@ class Zygote(asyncio.SubprocessProtocol):
         if self._control.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
+        while self._passed:  # with a message that did not come whole
+            os.close(self._passed.popleft())
 
     def _death(self) -> str:
         returncode = None if self._transport is None else self._transport.get_returncode()
