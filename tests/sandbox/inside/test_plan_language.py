@@ -62,7 +62,7 @@ REFUSED = {
     "frame": ("(i for i in []).gi_frame", "PolicyError", 1, "'gi_frame'", None),
     "metaclass": ("class A(metaclass=type): pass", "PolicyError", 1, "metaclass=", "decorator"),
     "relative import": ("from . import x", "PolicyError", 1, "Relative", None),
-    "star import": ("from math import *", "PolicyError", 1, "import *", "Import the names"),
+    "star import": ("from math import *", "PolicyError", 1, "import *", "Write `import math`"),
     "files": ("data = open('x').read()", "PolicyError", 1, "open()", "search_tools"),
     "input": ("input('?')", "PolicyError", 1, "input()", "result"),
     "no module": ("import os", "ModuleNotFoundError", 1, "'os'", "search_tools"),
