@@ -7,7 +7,7 @@ from planact_bridge.listing import SkippedTool
 from planact_bridge.mcp_json import McpFile, McpProblem, read_mcp_json
 from planact_bridge.questions import NoQuestions, QuestionRefused, Questions
 from planact_bridge.server_files import ServerFiles
-from planact_bridge.specs import HttpSpec, ServerSpec, StdioSpec
+from planact_bridge.specs import HttpSpec, OAuthClient, ServerSpec, StdioSpec
 from planact_bridge.status import Counters, DownstreamStatus
 from planact_bridge.translate import wraps_result
 
@@ -22,6 +22,7 @@ __all__ = [
     "McpFile",
     "McpProblem",
     "NoQuestions",
+    "OAuthClient",
     "QuestionRefused",
     "Questions",
     "ServerFiles",

@@ -10,6 +10,7 @@ import anyio
 from planact_bridge.child import start_child
 from planact_bridge.connection import Connection
 from planact_bridge.errors import BridgeError, ConnectionLost, StartError
+from planact_bridge.oauth import Bearer, KeptLogin
 from planact_bridge.specs import ServerSpec, StdioSpec
 from planact_bridge.sse import open_sse
 from planact_bridge.streamable import HttpLink, open_http
@@ -90,7 +91,8 @@ def _is_sse(spec: ServerSpec) -> bool:
 @asynccontextmanager
 async def _open(spec: ServerSpec, files: ServerFiles | None, *, over_sse: bool) -> AsyncGenerator[Link]:
     if not isinstance(spec, StdioSpec):
-        async with open_sse(spec) if over_sse else open_http(spec) as link:
+        login = None if files is None or spec.brings_credentials else Bearer(KeptLogin(files, spec.url))
+        async with open_sse(spec, auth=login) if over_sse else open_http(spec, auth=login) as link:
             yield link
         return
     child = await start_child(spec, log=files.log if files else None)

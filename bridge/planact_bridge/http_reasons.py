@@ -15,7 +15,7 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Errors after which it is certain that the server saw nothing."""
 
 
-def unreachable(url: httpx2.URL, error: httpx2.TransportError) -> str:
+def unreachable(url: httpx2.URL, error: httpx2.HTTPError) -> str:
     return f"{origin(url)} cannot be reached: {str(error) or type(error).__name__}"
 
 

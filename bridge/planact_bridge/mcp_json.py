@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge import jsonc
-from planact_bridge.specs import HttpSpec, ServerSpec, StdioSpec
+from planact_bridge.specs import HttpSpec, OAuthClient, ServerSpec, StdioSpec
 from planact_bridge.variables import VariableError, Variables
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SERVER_MAPS = ("mcpServers", "servers")
 """Where hosts keep the entries: the common spelling, then that of VS Code."""
 
 _STDIO_KEYS = frozenset({"command", "args", "env", "cwd"})
-_HTTP_KEYS = frozenset({"url", "headers"})
+_HTTP_KEYS = frozenset({"url", "headers", "oauth"})
 _COMMON_KEYS = frozenset({"type", "transport", "disabled", "enabled", "timeout"})
 _HOST_KEYS = frozenset(
     {"name", "description", "icon", "version", "gallery", "trust", "autoApprove", "alwaysAllow", "dev"}
@@ -31,8 +31,10 @@ _HOST_KEYS = frozenset(
 """What other hosts keep in an entry for themselves."""
 
 _URL_SPELLINGS = ("url", "serverUrl", "httpUrl")
+_OAUTH_KEYS = frozenset({"clientId", "clientSecret", "clientMetadataUrl", "callbackPort"})
 _STREAMABLE = frozenset({"http", "streamable-http", "streamableHttp", "streamable_http"})
 _LIKELY_MILLISECONDS = 3600.0
+MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,7 @@ def _read_http(name: str, entry: JSONObject, url_key: str, path: Path, variables
         url=url,
         transport="sse" if entry.get("type", entry.get("transport")) == "sse" else "streamable",
         headers={key: variables.expand(value) for key, value in _text_map(entry, "headers").items()},
+        oauth=_oauth(entry, variables),
         origin=str(path),
         disabled=_disabled(entry),
         timeout=_seconds(entry),
@@ -165,11 +168,42 @@ def _read_http(name: str, entry: JSONObject, url_key: str, path: Path, variables
     )
 
 
+def _oauth(entry: JSONObject, variables: Variables) -> OAuthClient:
+    written = entry.get("oauth")
+    if written is not None and not isinstance(written, dict):
+        raise _EntryError(f"'oauth' is {_kind(written)} where an object belongs")
+    given = {
+        key: variables.expand(_scalar(value, f"oauth[{key!r}]"))
+        for key, value in (written or {}).items()
+        if key in _OAUTH_KEYS
+    }
+    port = given.get("callbackPort", "0")
+    if not port.isdecimal() or int(port) > MAX_PORT:
+        raise _EntryError(f"'callbackPort' is {port!r}; write a number up to {MAX_PORT}")
+    url = given.get("clientMetadataUrl")
+    if url is not None and not (url.startswith("https://") and url.removeprefix("https://").partition("/")[2]):
+        raise _EntryError(f"'clientMetadataUrl' is {url!r}; it must begin with https:// and have a path")
+    return OAuthClient(
+        client_id=given.get("clientId"),
+        client_secret=given.get("clientSecret"),
+        client_metadata_url=url,
+        callback_port=int(port),
+    )
+
+
 def _unknown_keys(entry: JSONObject, known: frozenset[str]) -> list[str]:
+    nested = entry.get("oauth")
     return [
-        f"the key {key!r} is not known and was ignored{_did_you_mean(key, known)}"
-        for key in entry
-        if key not in known and key not in _HOST_KEYS
+        *(
+            f"the key {key!r} is not known and was ignored{_did_you_mean(key, known)}"
+            for key in entry
+            if key not in known and key not in _HOST_KEYS
+        ),
+        *(
+            f"the key {key!r} in 'oauth' is not known and was ignored{_did_you_mean(key, _OAUTH_KEYS)}"
+            for key in (nested if isinstance(nested, dict) else ())
+            if key not in _OAUTH_KEYS
+        ),
     ]
 
 

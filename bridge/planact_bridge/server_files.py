@@ -29,6 +29,16 @@ class ServerFiles:
         """Touched when a person wants the server started anew, by whichever process runs it."""
         return self._file("restart")
 
+    @property
+    def login(self) -> Path:
+        """That there is a login, and, where the system has no keyring, the login itself."""
+        return self._file("login.json")
+
+    @property
+    def renewing(self) -> Path:
+        """There while a process renews the login."""
+        return self._file("renewing")
+
     def want_restart(self) -> None:
         """Have every process that runs this server start it anew when it is next used. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -43,6 +43,19 @@ class StdioSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthClient:
+    """Who we are at a server's authorization server. By default it registers us itself."""
+
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    client_metadata_url: str | None = None
+    """Where the authorization server can read who we are."""
+
+    callback_port: int = 0
+    """Where a browser is sent to at the end of a login; 0: any free port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSpec:
     """A server that is spoken to over HTTP."""
 
@@ -52,6 +65,7 @@ class HttpSpec:
     """`sse`: the older transport. A server that turns out to know only that is spoken to in it anyway."""
 
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    oauth: OAuthClient = OAuthClient()
     origin: str = ""
     """The file that the entry came from."""
 

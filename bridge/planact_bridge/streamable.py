@@ -10,7 +10,7 @@ import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
     from planact_bridge.specs import HttpSpec
+    from planact_tools import JSONValue
 
 
 CONNECT_SECONDS = 10.0
@@ -106,7 +107,7 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
     async def _explained(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         status = response.status_code
         forgotten = status == HTTPStatus.NOT_FOUND and MCP_SESSION_ID in request.headers
-        if _speaks_json(response) and not forgotten:
+        if status != HTTPStatus.UNAUTHORIZED and not forgotten and _is_json_rpc(response):
             return response
         await response.aclose()
         if forgotten:
@@ -140,6 +141,15 @@ def _json_rpc_error(
     # The SDK puts the request's own id in the place of null.
     body = {"jsonrpc": "2.0", "id": None, "error": error}
     return httpx2.Response(status, headers={"content-type": "application/json"}, content=json.dumps(body).encode())
+
+
+def _is_json_rpc(response: httpx2.Response) -> bool:
+    """Say whether an error is the server's own answer, rather than that of what stands before it."""
+    try:
+        body = cast("JSONValue", response.json()) if _speaks_json(response) else None
+    except ValueError:
+        return False
+    return isinstance(body, dict) and ("jsonrpc" in body or isinstance(body.get("error"), dict))
 
 
 def _speaks_json(response: httpx2.Response) -> bool:

@@ -1,10 +1,11 @@
 """Reading `mcp.json`: everything hosts write, and every mistake named with its file and server."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from planact_bridge import HttpSpec, McpFile, StdioSpec, read_mcp_json
+from planact_bridge import HttpSpec, McpFile, OAuthClient, StdioSpec, read_mcp_json
 
 
 def read(tmp_path: Path, text: str, workspace: Path | None = None, **environ: str) -> McpFile:
@@ -101,7 +102,7 @@ def test_an_unset_variable_costs_its_server_only_and_is_named(tmp_path: Path) ->
             "${input:key} is not understood; write ${VAR}, ${VAR:-default}, ${env:VAR} or ${workspaceFolder}",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_an_entry_is_explained(tmp_path: Path, entry: str, message: str) -> None:
     file = read(tmp_path, f'{{"mcpServers": {{"s": {entry}, "good": {{"command": "y"}}}}}}')
     assert messages(file) == [f"Server 's' in FILE: {message}"]
@@ -126,14 +127,16 @@ def test_what_looks_like_a_mistake_is_a_warning_and_the_server_stays(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{\n  // note\n  "mcpServers": {\n    oops\n',
-         "line 4, column 5: Expecting property name enclosed in double quotes"),
+        (
+            '{\n  // note\n  "mcpServers": {\n    oops\n',
+            "line 4, column 5: Expecting property name enclosed in double quotes",
+        ),
         ("[]", "it holds a list where an object belongs"),
         ("{}", "it has no 'mcpServers'"),
         ('{"mcpservers": {}}', "it has no 'mcpServers'; did you mean that by 'mcpservers'?"),
         ('{"mcpServers": []}', "'mcpServers' is a list, not an object of servers"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, reason: str) -> None:
     file = read(tmp_path, text)
     assert messages(file) == [f"FILE cannot be used: {reason}"]
@@ -185,3 +188,40 @@ def test_the_older_transport_is_a_matter_of_the_type(tmp_path) -> None:
     file = read_mcp_json(path, environ={})
     assert file.problems == ()
     assert [spec.transport for spec in file.servers] == ["sse", "streamable"]
+
+
+def test_who_we_are_at_an_authorization_server_may_be_said(tmp_path) -> None:
+    path = tmp_path / "mcp.json"
+    oauth = {"clientId": "c", "clientSecret": "${SECRET}", "callbackPort": 7777}
+    path.write_text(json.dumps({"mcpServers": {"s": {"url": "https://h/mcp", "oauth": oauth}}}))
+    file = read_mcp_json(path, environ={"SECRET": "s3cret"})
+    assert file.problems == ()
+    assert file.servers[0].oauth == OAuthClient(client_id="c", client_secret="s3cret", callback_port=7777)
+    assert "s3cret" not in repr(file.servers[0].oauth)
+
+
+@pytest.mark.parametrize(
+    ("oauth", "message"),
+    [
+        ({"callbackPort": "x"}, "'callbackPort' is 'x'; write a number up to 65535"),
+        (
+            {"clientMetadataUrl": "http://h"},
+            "'clientMetadataUrl' is 'http://h'; it must begin with https:// and have a path",
+        ),
+        ("c", "'oauth' is a text where an object belongs"),
+    ],
+)
+def test_what_is_wrong_with_it_costs_that_server(tmp_path, oauth: object, message: str) -> None:
+    assert problems_with_oauth(tmp_path, oauth) == (0, [message])
+
+
+def test_what_other_hosts_keep_there_is_ignored_with_a_word(tmp_path) -> None:
+    message = "the key 'client_id' in 'oauth' is not known and was ignored; did you mean 'clientId'?"
+    assert problems_with_oauth(tmp_path, {"client_id": "c"}) == (1, [message])
+
+
+def problems_with_oauth(folder: Path, oauth: object) -> tuple[int, list[str]]:
+    path = folder / "mcp.json"
+    path.write_text(json.dumps({"mcpServers": {"s": {"url": "https://h/mcp", "oauth": oauth}}}))
+    file = read_mcp_json(path, environ={})
+    return len(file.servers), [str(problem).removeprefix(f"Server 's' in {path}: ") for problem in file.problems]

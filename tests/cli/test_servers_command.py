@@ -1,7 +1,12 @@
 """`planact servers`: health, logs, restart."""
 
 import json
+import sys
+from collections.abc import Iterator
 
+import pytest
+
+from bridge.authorization_server import Guarded  # noqa: TID251  # a folder of tests
 from planact_testing import Home, workshop
 
 
@@ -43,4 +48,39 @@ async def test_a_restart_says_whether_the_server_starts(home: Home) -> None:
     assert code == 1
     assert "the lathe is missing" in json.loads(out)["last_error"]
     code, _, said = await home.run("servers", "restart", "lath")
-    assert (code, "There are: lathe, workshop." in said) == (2, True)
+    assert (code, "There is no server 'lath'. Did you mean 'lathe'?" in said) == (2, True)
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    server = Guarded()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+async def test_a_login_is_made_in_a_browser_used_and_forgotten(home: Home, guarded: Guarded) -> None:
+    browser = home.folder / "browser.py"
+    browser.write_text("import sys, urllib.request\nurllib.request.urlopen(sys.argv[1]).read()\n")
+    home.environment["BROWSER"] = f"{sys.executable} {browser} %s"
+    home.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    home.configure("", locked={"url": guarded.url})
+
+    _, out, _ = await home.run("servers", "--json")
+    assert "planact servers login locked" in json.loads(out)[0]["error"]
+    code, out, said = await home.run("servers", "login", "locked")
+    assert (code, out) == (0, "")
+    assert "logged in to locked; kept in " in said
+    _, out, _ = await home.run("servers", "--json")
+    assert json.loads(out)[0]["state"] == "ready"
+    code, _, _ = await home.run("servers", "logout", "locked")
+    assert (code, len(guarded.revoked)) == (0, 1)
+    _, _, said = await home.run("servers", "logout", "locked")
+    assert "there is no login to locked" in said
+
+
+async def test_no_login_is_offered_where_none_can_be(home: Home) -> None:
+    home.configure("", workshop=workshop(), keyed={"url": "https://h/mcp", "headers": {"authorization": "Bearer x"}})
+    for name, why in (("workshop", "is started by a command"), ("keyed", "has an 'Authorization' in 'headers'")):
+        code, _, said = await home.run("servers", "login", name)
+        assert (code, why in said) == (2, True)

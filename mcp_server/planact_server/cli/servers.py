@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planact_server.cli import logins
+from planact_server.cli.entries import NameArgument, files_of, spec_of
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -29,15 +31,13 @@ from planact_tools import JSONObject, ToolError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from planact_bridge import ServerFiles, ServerSpec
+    from planact_bridge import ServerSpec
     from planact_server.app import App
     from planact_server.config import Config
 
 LOG_LINES = 100
 FOLLOW_SECONDS = 0.25
 """How often a log is looked at for more."""
-
-NameArgument = Annotated[str, typer.Argument(help="The server's name in mcp.json.", metavar="NAME")]
 
 servers_app = typer.Typer(help="The configured servers: how they stand, and what they say.")
 
@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
     )(list_servers)
     servers_app.command("logs", epilog=examples("planact servers logs git", "planact servers logs git --follow"))(logs)
     servers_app.command("restart", epilog=examples("planact servers restart git"))(restart)
+    logins.register(servers_app)
     app.add_typer(servers_app, name="servers")
 
 
@@ -84,7 +85,7 @@ def logs(
     """
     from planact_bridge.log_file import last_lines
 
-    path = _files(read_config(config), name).log
+    path = files_of(read_config(config), name).log
     try:
         for line in last_lines(path, lines):
             sys.stdout.write(f"{visible(line)}\n")
@@ -105,8 +106,8 @@ def restart(name: NameArgument, config: ConfigOption = None, as_json: JSONOption
     """
     log_to_stderr(verbose=False)
     settings = read_config(config)
-    spec = _spec(settings, name)
-    _files(settings, name).want_restart()
+    spec = spec_of(settings, name)
+    files_of(settings, name).want_restart()
     report = asyncio.run(_try(settings, spec))
     if as_json:
         print_json(report)
@@ -141,23 +142,6 @@ def _cells(report: JSONObject) -> list[str]:
         str(health["protocol"] or "") if isinstance(health, dict) else "",
         str(report["error"] or report["identity"]),
     ]
-
-
-def _files(settings: Config, name: str) -> ServerFiles:
-    from planact_bridge import ServerFiles
-    from planact_server.app import server_folder
-
-    return ServerFiles(server_folder(settings), name)
-
-
-def _spec(settings: Config, name: str) -> ServerSpec:
-    """Return the entry of a server. Raises UsageError for one that is in no mcp.json."""
-    from planact_server.app import configured_servers
-
-    specs = {spec.name: spec for spec in configured_servers(settings)}
-    if name not in specs:
-        raise UsageError(f"There is no server {name!r}. There are: {', '.join(sorted(specs)) or 'none'}.")
-    return specs[name]
 
 
 def _follow(path: Path) -> None:

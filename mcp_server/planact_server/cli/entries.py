@@ -1,0 +1,36 @@
+"""One server of the configuration, as commands are given its name."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planact_server.cli.terminal import UsageError
+
+if TYPE_CHECKING:
+    from planact_bridge import ServerFiles, ServerSpec
+    from planact_server.config import Config
+
+NameArgument = Annotated[str, typer.Argument(help="The server's name in mcp.json.", metavar="NAME")]
+
+
+def spec_of(settings: Config, name: str) -> ServerSpec:
+    """Return the entry of a server. Raises UsageError for one that is in no mcp.json."""
+    from planact_server.app import configured_servers
+
+    specs = {spec.name: spec for spec in configured_servers(settings)}
+    if name in specs:
+        return specs[name]
+    close = get_close_matches(name, specs, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(sorted(specs)) or 'none'}."
+    raise UsageError(f"There is no server {name!r}.{hint}")
+
+
+def files_of(settings: Config, name: str) -> ServerFiles:
+    """Return what is kept of a server, whether or not it is configured any more."""
+    from planact_bridge import ServerFiles
+    from planact_server.app import server_folder
+
+    return ServerFiles(server_folder(settings), name)
