@@ -142,6 +142,15 @@ async def test_a_plan_that_prints_without_end_ends_with_status_limit(worker: Jai
     assert len(outcome.output) == 2_000
 
 
+async def test_a_worker_whose_memory_a_plan_has_filled_is_lost_when_that_is_told(
+    worker: JailedWorker, host: ScriptedHost
+) -> None:
+    plan = 'kept = []\nwhile True:\n  try:\n    kept.append("x" * 100_000)\n  except MemoryError:\n    pass'
+    with fail_after(20):
+        outcome = await worker.run(plan, host=host, limits=LIMITS)
+    assert (outcome.status, outcome.worker_lost is not None, worker.alive) == ("limit", True, False)
+
+
 async def test_without_the_package_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic_monty", None)
     monkeypatch.setattr("planact_server.sandbox.monty.source.is_installed", lambda: False)

@@ -153,10 +153,12 @@ class Driver:
         except EngineError as error:
             _end(str(error))
         lost = None if self._worker.alive else self._worker.lost
-        if lost is None or lost.status == "limit":
-            self._stream.send(reply)  # how much was too much is worth to be told
-        if lost is not None:
-            _end(lost.reason)
+        if lost is None:
+            self._stream.send(reply)
+            return
+        if lost.status == "limit":  # how much was too much is worth to be told
+            self._stream.send({**reply, "last": True} if reply["type"] == "done" else reply)
+        _end(lost.reason)
 
     async def _reply(self, frame: dict[str, Any]) -> Mapping[str, Any]:
         match frame:
