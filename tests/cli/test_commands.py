@@ -224,7 +224,7 @@ def test_every_command_is_explained_with_lines_to_paste(columns: int) -> None:
 
 
 def test_the_list_of_commands_cuts_no_explanation_and_names_the_exit_codes() -> None:
-    for group in ([], ["models"], ["eval"]):
+    for group in ([], ["models"], ["hosts"], ["eval"]):
         shown = explained(group, columns=80)
         assert "..." not in shown.partition("Commands:")[2]
     assert "130" in explained([], columns=80)

@@ -107,7 +107,10 @@ TOML_TEXTS = {
     "dotted keys": 'mcp_servers.x.command = "y"\nmodel = "m"\n[b]\nc = 1\n',
     "inline entries": '[mcp_servers]\nx = { command = "y", args = ["[a]", "#"] }\n\n[b]\n',
     "quoted names": '["mcp_servers"."x.y"]\ncommand = \'C:\\x\'\n',
-    "texts over several lines": "[mcp_servers.x]\ncommand = \"\"\"\n[mcp_servers.planact]\n\"\"\"\nargs = [\n  '''a\n]''',\n]\n",
+    "texts over several lines": (
+        '[mcp_servers.x]\ncommand = """\n[mcp_servers.planact]\n"""\nargs = [\n  """a\n]""",\n]\n'
+    ),
+    "literal texts over several lines": "[mcp_servers.x]\nargs = [\n  '''a\n]''', # b\n]\n",
     "indented": '  [mcp_servers.x]\n    command = "y"   \n\n  [b]\n',
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from planact_bridge.hosts.references import LITERAL, NotAdoptable, NotAServer, R
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from planact_bridge.hosts.machine import Machine
     from planact_bridge.hosts.texts import Syntax
@@ -120,7 +122,7 @@ class Dialect:
         """Return the way to the servers in a file of this content."""
         return self.keys_in(value) or self.keys
 
-    def adopt(self, raw: JSONValue, machine: Machine, *, folder: str | None = None) -> Adopted:
+    def adopt(self, raw: JSONValue, machine: Machine, *, folder: Path | None = None) -> Adopted:
         """Return an entry in Planact's spelling; `folder` is what its relative paths are meant from.
 
         Raises NotAdoptable.
@@ -141,14 +143,27 @@ class Dialect:
 
         entry = _map_texts(plain.entry, translated)
         if folder is not None and "command" in entry:
-            entry.setdefault("cwd", folder)
+            entry |= _placed(entry, folder)
         return Adopted(entry=entry, passes=passes, notices=tuple(self._notices(plain)))
 
     def _notices(self, plain: Plain) -> list[str]:
         notices = [f"`{key}` has no counterpart and is left out" for key in plain.rest]
         if self.references.pattern is None and "${" in str(plain.entry) and not plain.passes:
             notices.append("Planact replaces ${…} in it by the value of the variable, which the host did not")
+        if "${workspaceFolder}" in str(plain.entry):
+            notices.append("`${workspaceFolder}` is the folder that Planact is started in")
         return notices
+
+
+def _placed(entry: JSONObject, folder: Path) -> JSONObject:
+    """Return command and working folder with their relative paths meant from a project's folder."""
+    command, cwd = str(entry["command"]), str(entry.get("cwd", ""))
+    relative = command.startswith(("./", "../", ".\\", "..\\"))
+    inside = cwd.startswith(("${", "~"))
+    return {
+        "command": os.path.normpath(folder / command) if relative else command,
+        "cwd": cwd if inside else os.path.normpath(folder / cwd),
+    }
 
 
 def _map_texts(entry: JSONObject, change: Callable[[str], str]) -> JSONObject:

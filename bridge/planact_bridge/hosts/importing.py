@@ -105,9 +105,8 @@ class _Ours:
 
     def compare(self, name: str, raw: JSONValue, place: Place, machine: Machine) -> Import | None:
         """Return what becomes of a server; None for what is a part of the host."""
-        folder = str(place.folder) if place.folder is not None else None
         try:
-            adopted = place.dialect.adopt(raw, machine, folder=folder)
+            adopted = place.dialect.adopt(raw, machine, folder=place.folder)
         except NotAServer:
             return None
         except NotAdoptable as reason:
@@ -116,7 +115,7 @@ class _Ours:
         reason = ""
         if name in self.servers:
             fate = "present" if self.servers[name] == adopted.entry else "other"
-            reason = "" if fate == "present" else f"{self.path} has another server of that name; rename one of them"
+            reason = "" if fate == "present" else f"{self.path} has another server of that name, so rename one of them"
         return Import(
             name=name,
             fate=fate,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from planact_bridge.hosts.changes import Record
     from planact_bridge.hosts.dialect import Launch
-    from planact_bridge.hosts.host import Host, Place
+    from planact_bridge.hosts.host import Place
     from planact_bridge.hosts.machine import Machine
     from planact_bridge.hosts.texts.syntax import Keys
     from planact_tools import JSONObject, JSONValue
@@ -158,10 +158,10 @@ def shown(place: Place, launch: Launch) -> str:
     return dialect.syntax.show(dialect.keys, ENTRY, dialect.write(launch))
 
 
-def starts(host: Host, entry: JSONObject, machine: Machine) -> str | None:
+def starts(place: Place, entry: JSONObject, machine: Machine) -> str | None:
     """Return the command that an entry of ours starts; None where it has none."""
     try:
-        command = host.dialect.adopt(entry, machine).entry.get("command")
+        command = place.dialect.adopt(entry, machine).entry.get("command")
     except NotAdoptable:
         return None
     return command if isinstance(command, str) else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from planact_server.cli.doctor_hosts import examine_hosts
 from planact_server.cli.doctor_isolation import engine_name, examine_isolation
 from planact_server.cli.doctor_model import examine_model
 from planact_server.cli.finding import Finding
@@ -58,7 +59,7 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
     # Asks drivers, which may take a second; the servers' connections go on meanwhile.
     planner, about_planner = await asyncio.to_thread(examine_model, app.config)
     jail = examine_isolation(layers, engine=app.engine.name, weaker=app.engine.warning is not None)
-    findings = [*_machine(), *_configuration(app), *jail, *_servers(app), *planner]
+    findings = [*_machine(), *_configuration(app), *jail, *_servers(app), *planner, *examine_hosts()]
     report: JSONObject = {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 _COMMAND = re.compile(
-    r"(?<![\w./\\-])planact(?= (?:demo|run|ask|serve|tools|servers|packs|models|eval|trust|init|doctor)\b)"
+    r"(?<![\w./\\-])planact(?= (?:demo|run|ask|serve|tools|servers|hosts|packs|models|eval|trust|init|doctor)\b)"
 )
 
 

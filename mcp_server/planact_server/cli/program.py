@@ -15,6 +15,7 @@ from planact_server.cli import (
     demo,
     doctor,
     evaluate,
+    hosts,
     models,
     packs,
     run,
@@ -32,7 +33,8 @@ EPILOG = """\
 \b
 Begin with:
   planact demo                   two plans at work, in a throw-away folder
-  planact doctor                 what is in force, and how to add Planact to a host
+  planact hosts install cursor   Planact in your chat client, editor or agent
+  planact doctor                 what is in force, and what to do about it
   planact run --code plan.py     a plan of your own
   planact models setup           a model on this machine, so that it writes the plans
 
@@ -40,7 +42,10 @@ Begin with:
 Exit codes: 0 ok, 1 the plan failed or something is broken, 2 wrong usage or
 configuration, 3 approval needed, 130 stopped by Ctrl-C."""
 
-ORDER = ("demo", "run", "ask", "serve", "tools", "servers", "packs", "models", "eval", "trust", "init", "doctor")
+ORDER = (
+    *("demo", "run", "ask", "serve", "tools", "servers", "hosts", "packs", "models", "eval"),
+    *("trust", "init", "doctor"),
+)
 """Of the commands in the help: as a newcomer meets them."""
 
 
@@ -83,6 +88,7 @@ run.register(app)
 ask.register(app)
 tools.register(app)
 servers.register(app)
+hosts.register(app)
 packs.register(app)
 models.register(app)
 evaluate.register(app)

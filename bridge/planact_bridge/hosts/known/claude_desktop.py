@@ -20,18 +20,20 @@ def _file(machine: Machine) -> Path:
     usual = machine.application_support / "Claude" / _NAME
     if machine.platform != "windows":
         return usual
-    packaged = [
-        package / "LocalCache" / "Roaming" / "Claude" / _NAME
-        for package in sorted((machine.local / "Packages").glob("Claude_*"))
-    ]
+    packaged = [package / "LocalCache" / "Roaming" / "Claude" / _NAME for package in _packages(machine)]
     # An older installation may have left its file behind; the packaged one does not look there.
     return next((path for path in packaged if path.exists()), packaged[0] if packaged else usual)
+
+
+def _packages(machine: Machine) -> tuple[Path, ...]:
+    return tuple(sorted((machine.local / "Packages").glob("Claude_*")))
 
 
 HOST = Host(
     name="claude-desktop",
     title="Claude Desktop",
     user=_file,
+    marks=lambda machine: _packages(machine) if machine.platform == "windows" else (),
     dialect=Dialect(syntax=JSON, keys=("mcpServers",)),
     then="Quit Claude Desktop and start it again; closing its window is not enough.",
 )

@@ -1,0 +1,146 @@
+"""`planact hosts install`, `uninstall` and `undo`: Planact into a host's file and out of it again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from planact_server.cli.hosts.place import (
+    DryRunOption,
+    HostArgument,
+    ScopeOption,
+    as_json,
+    explained,
+    host_named,
+    journal_of,
+    launch,
+    make,
+    place_of,
+    say,
+    show_diff,
+)
+from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "install",
+        epilog=examples(
+            "planact hosts install cursor",
+            "planact hosts install vscode --scope project --dry-run",
+            "planact hosts install zed --print",
+        ),
+    )(install)
+    app.command("uninstall", epilog=examples("planact hosts uninstall cursor"))(uninstall)
+    app.command("undo", epilog=examples("planact hosts undo cursor", "planact hosts undo cursor --dry-run"))(undo)
+
+
+def install(
+    name: HostArgument,
+    scope: ScopeOption = "user",
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the entry to paste, and a link; change nothing.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    json_wanted: JSONOption = False,
+) -> None:
+    """Add Planact to a host.
+
+    One entry is added to the host's file; comments, order and white space stay, and the old file is kept beside it.
+    """
+    from planact_bridge.hosts import ENTRY, installing, shown
+
+    place = place_of(name, scope)
+    host, wanted = place.host, launch()
+    link = host.link(ENTRY, json.dumps(place.dialect.write(wanted))) if host.link is not None else None
+    if show:
+        text = shown(place, wanted)
+        if json_wanted:
+            print_json({"host": host.name, "path": str(place.path), "entry": text, "link": link})
+            return
+        say(f"Into {place.path}:")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        if link is not None:
+            say(f"Or open this link, which {host.title} asks you about: {link}")
+        return
+    with explained():
+        change = installing(place, wanted)
+        if not json_wanted and dry_run:
+            show_diff(change)
+            return
+        applied = make(change, journal_of(config), dry_run=dry_run)
+    if json_wanted:
+        print_json({**as_json(change, applied), "link": link})
+        return
+    if not change.changed:
+        complain(f"{host.title} has Planact already; nothing was changed.")
+        return
+    if change.edits[0].before is None and place.scope == "user":
+        complain(f"There was no such file yet; it counts once {host.title} is on this machine.")
+    say(host.then)
+    say(f"Servers that it has already: planact hosts import {host.name}")
+
+
+def uninstall(
+    name: HostArgument,
+    scope: ScopeOption = "user",
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    json_wanted: JSONOption = False,
+) -> None:
+    """Take Planact out of a host.
+
+    A file that nobody has touched since `install` becomes what it was, byte for byte; of any other, our entry goes.
+    """
+    from planact_bridge.hosts import uninstalling
+
+    place, journal = place_of(name, scope), journal_of(config)
+    with explained():
+        change = uninstalling(place, journal)
+        if not json_wanted and dry_run:
+            show_diff(change)
+            return
+        applied = make(change, journal, dry_run=dry_run)
+        last = journal.last(place.host.name, place.path)
+    if json_wanted:
+        print_json(as_json(change, applied))
+        return
+    if not change.changed:
+        complain(f"{place.host.title} has no Planact in {place.path}; nothing was changed.")
+    elif last is not None and last.action == "uninstall":
+        complain(f"To have it back: planact hosts undo {place.host.name}")
+
+
+def undo(
+    name: HostArgument,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    json_wanted: JSONOption = False,
+) -> None:
+    """Take back the newest change to a host.
+
+    What that changed in Planact's mcp.json goes back, too. A file that was changed since keeps those changes; only the
+    entries are as they were.
+    """
+    from planact_bridge.hosts import undoing
+
+    host, journal = host_named(name), journal_of(config)
+    with explained():
+        record = journal.last(host.name)
+        if record is None:
+            raise UsageError(f"Nothing was changed in {host.title} that could be undone.")
+        change = undoing(record)
+        if not json_wanted and dry_run:
+            show_diff(change)
+            return
+        applied = make(change, journal, dry_run=dry_run)
+    if json_wanted:
+        print_json(as_json(change, applied))
+        return
+    complain(f"Undone: {record.action} of {record.at}.")
+    say(host.then)

@@ -1,0 +1,223 @@
+"""Host files on disk: what is written whole, what is refused, and what is remembered."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from hosts.golden_hosts import COMMAND, Somebody
+from planact_bridge.hosts import (
+    HostError,
+    Journal,
+    Launch,
+    apply,
+    importing,
+    installing,
+    look,
+    read,
+    undoing,
+    uninstalling,
+)
+
+LAUNCH = Launch(command=COMMAND, args=("serve",))
+posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and links are those of POSIX")
+
+
+@pytest.fixture
+def cursor(tmp_path: Path) -> Somebody:
+    somebody = Somebody(tmp_path, "linux", "cursor")
+    somebody.has_golden_file()
+    return somebody
+
+
+def install(somebody: Somebody) -> None:
+    apply(installing(somebody.place, LAUNCH), somebody.journal)
+
+
+def uninstall(somebody: Somebody) -> None:
+    apply(uninstalling(somebody.place, somebody.journal), somebody.journal)
+
+
+def undo(somebody: Somebody) -> None:
+    record = somebody.journal.last(somebody.host.name)
+    assert record is not None
+    apply(undoing(record), somebody.journal)
+
+
+@posix
+def test_a_link_is_followed_and_stays_and_the_mode_of_the_file_stays(cursor: Somebody) -> None:
+    real = cursor.home / "dotfiles" / "cursor.json"
+    real.parent.mkdir()
+    cursor.path.rename(real)
+    real.chmod(0o640)
+    cursor.path.symlink_to(real)
+
+    install(cursor)
+
+    assert cursor.path.is_symlink()
+    assert "planact" in real.read_text()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert sorted(path.name for path in real.parent.iterdir()) == ["cursor.json"]
+    assert stat.S_IMODE((cursor.path.parent / "mcp.json.planact-backup").stat().st_mode) == 0o640
+
+
+def test_what_another_program_writes_in_between_is_noticed_and_kept(cursor: Somebody) -> None:
+    change = installing(cursor.place, LAUNCH)
+    cursor.path.write_text('{"mcpServers": {"new": {"command": "x"}}}')
+    before = cursor.files()
+
+    with pytest.raises(HostError, match="changed by another program"):
+        apply(change, cursor.journal)
+
+    assert cursor.files() == before
+    assert cursor.journal.records() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "content", "where"),
+    [
+        ("cursor", b'{"mcpServers": {\n  "a": {}\n  "b": {}\n}}', "line 3, column 3"),
+        ("cursor", b'{"mcpServers": []}', "no object"),
+        ("cursor", b'{"mcpServers": {"a": "\xff"}}', "line 1"),
+        ("codex-cli", b'a = 1\n[mcp_servers.x]\ncommand = "y\n', "line 3"),
+        ("goose", b"extensions:\n  a: {\nb: 1\n", "line 4"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_never_touched(host: str, content: bytes, where: str, tmp_path: Path) -> None:
+    somebody = Somebody(tmp_path, "linux", host)
+    somebody.has_golden_file()
+    somebody.path.write_bytes(content)
+    before = somebody.files()
+
+    for attempt in (
+        lambda: installing(somebody.place, LAUNCH),
+        lambda: uninstalling(somebody.place, somebody.journal),
+        lambda: importing(somebody.place, somebody.mcp_json, somebody.machine),
+    ):
+        with pytest.raises(HostError) as raised:
+            attempt()
+        assert str(somebody.path) in str(raised.value)
+        assert where in str(raised.value)
+        assert "not touched" in str(raised.value)
+    assert where in (look(somebody.place, somebody.machine).problem or "")
+    assert somebody.files() == before
+
+
+@posix
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(cursor: Somebody) -> None:
+    cursor.path.unlink()
+    os.mkfifo(cursor.path)
+
+    with pytest.raises(HostError, match="is no file"):
+        read(cursor.place)
+
+
+def test_an_empty_file_is_one_without_servers(cursor: Somebody) -> None:
+    cursor.path.write_bytes(b"")
+
+    install(cursor)
+    assert json.loads(cursor.path.read_text()) == {"mcpServers": {"planact": cursor.golden.ours}}
+    uninstall(cursor)
+
+    assert cursor.path.read_bytes() == b""
+
+
+def test_uninstalling_keeps_what_was_changed_since_and_what_installing_made_goes(cursor: Somebody) -> None:
+    cursor.path.write_text('{\n  "other": 1\n}\n')
+    install(cursor)
+    cursor.path.write_text(cursor.path.read_text().replace('"other": 1', '"other": 2'))
+
+    uninstall(cursor)
+
+    assert cursor.path.read_text() == '{\n  "other": 2\n}\n'
+
+
+def test_undoing_keeps_what_was_changed_since(cursor: Somebody) -> None:
+    before = json.loads(cursor.path.read_text())["mcpServers"]
+    adopt = importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH)
+    apply(adopt.change, cursor.journal)
+    for path in (cursor.path, cursor.mcp_json):
+        servers = json.loads(path.read_text())
+        servers["mcpServers"]["later"] = {"command": "later"}
+        path.write_text(json.dumps(servers))
+
+    undo(cursor)
+
+    assert json.loads(cursor.path.read_text()) == {"mcpServers": {"later": {"command": "later"}, **before}}
+    assert json.loads(cursor.mcp_json.read_text()) == {"mcpServers": {"later": {"command": "later"}}}
+
+
+def test_changes_are_undone_one_after_the_other(cursor: Somebody) -> None:
+    stages = [cursor.path.read_bytes()]
+    install(cursor)
+    stages.append(cursor.path.read_bytes())
+    apply(
+        importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change,
+        cursor.journal,
+    )
+    uninstall(cursor)
+    assert json.loads(cursor.path.read_text()) == {"mcpServers": {}}
+
+    undo(cursor)
+    undo(cursor)
+    assert cursor.path.read_bytes() == stages[1]
+    undo(cursor)
+
+    assert cursor.path.read_bytes() == stages[0]
+    assert [path.name for path in cursor.path.parent.iterdir()] == ["mcp.json"]
+    assert cursor.journal.last("cursor") is None
+
+
+def test_a_backup_never_replaces_another(cursor: Somebody) -> None:
+    backup = cursor.path.with_name("mcp.json.planact-backup")
+    backup.write_text("somebody's")
+
+    install(cursor)
+
+    assert backup.read_text() == "somebody's"
+    assert cursor.path.with_name("mcp.json.planact-backup-2").read_bytes() != cursor.path.read_bytes()
+
+
+def test_undoing_without_the_backup_says_so(cursor: Somebody) -> None:
+    install(cursor)
+    cursor.path.with_name("mcp.json.planact-backup").unlink()
+    before = cursor.files()
+
+    with pytest.raises(HostError, match=r"backup.*gone"):
+        undo(cursor)
+    assert cursor.files() == before
+
+
+def test_an_import_that_cannot_be_finished_leaves_both_files_as_they_were(cursor: Somebody) -> None:
+    change = importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change
+    # Planact's own file comes first; the host's changes in between.
+    cursor.mcp_json.parent.mkdir()
+    cursor.path.write_text("{}")
+
+    with pytest.raises(HostError, match="changed by another program"):
+        apply(change, cursor.journal)
+
+    assert not cursor.mcp_json.exists()
+    assert cursor.path.read_text() == "{}"
+
+
+def test_a_damaged_journal_is_an_error_that_names_it(cursor: Somebody) -> None:
+    cursor.journal.path.parent.mkdir()
+    cursor.journal.path.write_text("[{}]")
+
+    with pytest.raises(HostError, match=r"hosts\.json.*damaged"):
+        Journal(cursor.journal.path).records()
+
+
+def test_an_entry_of_ours_is_brought_up_to_date_and_keeps_what_the_user_added(cursor: Somebody) -> None:
+    servers = {"planact": {"command": "/old/planact", "args": ["serve"], "env": {"A": "1"}, "disabled": True}}
+    cursor.path.write_text(json.dumps({"mcpServers": servers}))
+
+    install(cursor)
+
+    assert json.loads(cursor.path.read_text()) == {
+        "mcpServers": {"planact": {"command": COMMAND, "args": ["serve"], "env": {"A": "1"}}}
+    }
