@@ -17,7 +17,7 @@ from planact_server.plans.attempts import Attempts
 from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
-from planact_server.sandbox import EngineError, Limits, Outcome, PlanError
+from planact_server.sandbox import EngineError, Limits, Outcome, PlanError, WeakJailError
 from planact_server.sessions import KEPT_BYTES, Session, SessionError, Sessions
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Executor:
         try:
             await work.carry_out()
         except EngineError as error:
-            failure = PlanError(type="EngineError", message=str(error))
+            failure = PlanError(type=type(error).__name__, message=str(error))
         except Exception:  # whatever is wrong with us, whoever waits for the run gets an answer
             logger.exception("run %s failed", run.handle)
             failure = PlanError(type="InternalError", message="Planact failed to run the plan; its log says why.")
@@ -174,7 +174,8 @@ def _not_kept(names: Sequence[str]) -> str:
 
 
 def _failed(ending: Ending, error: PlanError) -> Ending:
-    return replace(ending, status="error", outcome=replace(ending.outcome, status="error", errors=(error,)))
+    status = "refused" if error.type == WeakJailError.__name__ else "error"
+    return replace(ending, status=status, outcome=replace(ending.outcome, status=status, errors=(error,)))
 
 
 def refusal(error: Exception, *, session: str | None = None, run: str | None = None) -> JSONObject:

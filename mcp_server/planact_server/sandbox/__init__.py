@@ -280,3 +280,7 @@ class Engine(Protocol):
 
 class EngineError(Exception):
     """No worker can be had; the message says why and what to do."""
+
+
+class WeakJailError(EngineError):
+    """Plans may not run here: the system lacks what the jail has to have."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import anyio
 
-from planact_server.sandbox import EngineError, Limits, requirements
+from planact_server.sandbox import EngineError, Limits, WeakJailError, requirements
 from planact_server.sandbox.job_object import JobObject
 from planact_server.sandbox.launching import command
 from planact_server.sandbox.monty.source import MontySource, is_installed
@@ -133,7 +133,7 @@ class PooledEngine:
         self._missing = requirements.missing(worker.layers)
         if self._missing and not self._allow_weaker:
             await worker.aclose()
-            raise EngineError(requirements.refusal(self._missing))
+            raise WeakJailError(requirements.refusal(self._missing))
         return worker
 
     async def _ready_worker(self) -> JailedWorker | None:

@@ -11,6 +11,7 @@ from anyio import fail_after
 
 from planact_server.sandbox import EngineError, Limits, requirements
 from planact_server.sandbox.host import EngineChoice, open_engine
+from server.task_bench import bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,17 @@ async def test_without_the_filter_no_plan_runs(engine_choice: EngineChoice, weak
         assert (engine.layers["landlock"], engine.warning) == (True, None)
     finally:
         await engine.aclose()
+
+
+@linux
+async def test_the_answer_says_that_no_plan_may_run(weaker: Callable[[str], None]) -> None:
+    weaker("seccomp")
+    async with bench(limits=LIMITS) as here:
+        with fail_after(20):
+            answer = await here.ask(code="x = 1")
+    (error,) = answer["errors"]
+    assert (answer["status"], error["type"], answer["variables"]) == ("refused", "WeakJailError", {})
+    assert "allow_weaker = true" in error["message"]
 
 
 @linux
