@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "bm25s", "jsonschema", "referencing")
+HEAVY = ("numpy", "httpx2", "jsonschema", "referencing")
 
 
 def test_nothing_heavy_is_loaded_before_the_first_search_or_call() -> None:

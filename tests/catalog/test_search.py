@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from catalog.making import define, taking
 from planact_server.catalog.catalog import Catalog
-from planact_server.catalog.search import rank, tokens
+from planact_server.catalog.search import rank
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +33,98 @@ def names(catalog: Catalog, words: str, limit: int = 10) -> list[str]:
     return [tool.full_name for tool in rank(catalog, words, limit=limit)]
 
 
+def only(**descriptions: str) -> Catalog:
+    return Catalog.build({"s": [define(name, description=text) for name, text in descriptions.items()]})
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("commit history", ["git.git_log", "git.git_commit"]),
-        ("create an event", ["calendar.createEvent", "calendar.list_events"]),
-        ("EVENTS", ["calendar.createEvent", "calendar.list_events"]),
+        ("commit", ["git.git_commit", "git.git_log"]),
+        ("EVENTS", ["calendar.list_events", "calendar.createEvent"]),
         ("attendee", ["calendar.createEvent"]),
-        ("天气", ["weather.forecast"]),
-        ("weather", ["weather.forecast", "weather.ping"]),
+        ("天气", ["weather.forecast", "weather.ping"]),
         ("quantum", []),
         ("the of a", []),
         ("?!", []),
     ],
 )
-def test_words_find_tools(catalog: Catalog, words: str, found: list[str]) -> None:
-    assert sorted(names(catalog, words)) == sorted(found)
+def test_words_find_tools_the_best_first(catalog: Catalog, words: str, found: list[str]) -> None:
+    assert names(catalog, words) == found
+
+
+def test_the_servers_name_counts_for_its_tools(catalog: Catalog) -> None:
+    assert sorted(names(catalog, "weather")[:2]) == ["weather.forecast", "weather.ping"]
 
 
 def test_the_name_counts_more_than_the_description(catalog: Catalog) -> None:
     assert names(catalog, "commit")[0] == "git.git_commit"
+
+
+def test_other_forms_of_a_word_find_it() -> None:
+    catalog = only(converter="Does it.", other="Does something else.")
+    assert names(catalog, "converting") == names(catalog, "converts") == ["s.converter"]
+
+
+def test_another_word_for_the_same_finds_a_tool_after_the_word_itself() -> None:
+    catalog = only(delete_page="", erase_page="", make_page="")
+    assert names(catalog, "erase") == ["s.erase_page", "s.delete_page"]
+    assert names(catalog, "remove") == ["s.delete_page"]
+
+
+def test_a_word_finds_its_translation() -> None:
+    assert names(only(a="获取热门电影", b="获取天气"), "weather forecast") == ["s.b"]
+
+
+@pytest.mark.parametrize("words", ["mind map", "mindmap"])
+def test_it_does_not_matter_whether_words_are_written_together(words: str) -> None:
+    catalog = only(draw_mindmap="", draw_mind_map="", draw_circle="")
+    assert set(names(catalog, words)[:2]) == {"s.draw_mindmap", "s.draw_mind_map"}
+
+
+def test_enum_values_and_nested_parameters_are_searched() -> None:
+    catalog = Catalog.build(
+        {
+            "s": [
+                taking("one", kind={"enum": ["violin", "flute"]}),
+                taking("two", where={"type": "object", "properties": {"postcode": {"description": "Of the harbour."}}}),
+                taking("three"),
+            ]
+        }
+    )
+    assert [names(catalog, word) for word in ("violin", "postcode", "harbour")] == [["s.one"], ["s.two"], ["s.two"]]
+
+
+def test_a_path_finds_what_opens_such_files_and_a_place_to_save_what_writes() -> None:
+    catalog = only(
+        read_pdf="Read a PDF.",
+        write_file="Write text to a file.",
+        roam_root="Walk about.",
+        add_slide="To a presentation.",
+    )
+    assert names(catalog, "what is in ~/root/roam.pdf?", 1) == ["s.read_pdf"]
+    assert names(catalog, "look at talk.pptx", 1) == ["s.add_slide"]
+    assert "s.write_file" in names(catalog, "read my.pdf and save the best of it in /root/roam.txt", 2)
+
+
+def test_the_steps_of_a_request_each_find_their_tool() -> None:
+    described = {f"weather_{n}": "Weather of a city: wind, rain, sun and weather alerts." for n in range(8)}
+    catalog = only(**described, translate_text="Translate.", print_letter="Print.")
+    found = names(
+        catalog, "Get the weather of the city with wind, rain and sun, then translate it, then print a letter", 6
+    )
+    assert {"s.translate_text", "s.print_letter"} <= set(found)
+
+
+def test_tools_of_the_server_that_a_question_is_about_come_first() -> None:
+    railway = [define("find_trains"), define("train_stops"), define("train_seats"), define("list_prices")]
+    catalog = Catalog.build({"a_shop": [define("list_prices")], "railway": railway})
+    assert names(catalog, "list the prices of train seats").index("railway.list_prices") < 2
+
+
+def test_what_gives_a_required_identifier_comes_along() -> None:
+    shop = [taking("cancel", orderId={}, required=("orderId",)), taking("search_orders", text={}), taking("pay")]
+    assert names(Catalog.build({"shop": shop}), "cancel my purchase") == ["shop.cancel", "shop.search_orders"]
 
 
 def test_searching_says_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,15 +153,40 @@ def test_a_catalog_without_words_finds_nothing(servers: dict[str, list[object]])
     assert names(Catalog.build(servers), "anything") == []  # type: ignore[arg-type]
 
 
+def test_the_next_generation_is_searched_as_if_it_were_the_first(catalog: Catalog) -> None:
+    definitions = {server.raw_name: server.definitions for server in catalog.servers.values()}
+    definitions["mail"] = (define("send_mail", description="Send a commit message to a friend."),)
+    rank(catalog, "commit")
+
+    grown, fresh = Catalog.build(definitions, previous=catalog), Catalog.build(definitions)
+    for words in ("commit", "event", "send a message", "weather"):
+        assert names(grown, words) == names(fresh, words)
+    assert "mail.send_mail" in names(grown, "commit")
+
+
+def test_the_answer_is_the_same_in_every_process() -> None:
+    """Sets have another order in each; a sum of floats in another order may be another sum."""
+    code = """
+from planact_server.catalog.catalog import Catalog
+from planact_server.catalog.search import rank
+from planact_tools import ToolDefinition
+words = "find read write list page file user order price city event train table chart image".split()
+tools = [ToolDefinition(name=f"{a}_{b}", description=f"{b} {a} {c}", input_schema={})
+         for a in words for b in words for c in words[:2] if a != b]
+found = rank(Catalog.build({"s": tools}), "find a cheap journey, then book it and save the picture in x.png", limit=50)
+print([tool.name for tool in found])
+"""
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True, timeout=30
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(answers) == 1
+
+
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("getHTTPResponse2", ["get", "http", "response", "2"]),
-        ("list_pull-requests.v3", ["list", "pull", "request", "v", "3"]),
-        ("Categories of glasses, status", ["category", "glasse", "status"]),
-        ("Öffnungszeiten für Café", ["öffnungszeiten", "für", "café"]),
-        ("東京の天気 today", ["東京", "京の", "の天", "天気", "today"]),
-    ],
+    "text", ["a-" * 5_000, "/" * 5_000, "x." * 5_000, "http://" + "a." * 5_000, "A" * 10_000, ",;" * 5_000]
 )
-def test_text_is_split_into_words(text: str, words: list[str]) -> None:
-    assert list(tokens(text)) == words
+def test_no_text_is_too_much(catalog: Catalog, text: str) -> None:
+    assert len(names(catalog, text * 10_000)) <= len(catalog)

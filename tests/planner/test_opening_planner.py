@@ -105,7 +105,7 @@ async def test_opening_and_closing_reads_and_starts_nothing(tmp_path: Path) -> N
 
 async def test_importing_the_planner_loads_nothing_heavy() -> None:
     code = "import sys, planact_server.planner.opening as o; print([m for m in sys.modules if m in %r])"
-    heavy = ["numpy", "llama_cpp", "httpx2", "huggingface_hub", "jsonschema", "bm25s"]
+    heavy = ["numpy", "llama_cpp", "httpx2", "huggingface_hub", "jsonschema"]
     done = await anyio.run_process([sys.executable, "-P", "-c", code % heavy])
     assert done.stdout.decode().strip() == "[]"
 

@@ -1,108 +1,92 @@
-"""Ranking tools against some words: BM25 over names, descriptions and parameters. Pure.
+"""Ranking tools against what somebody wants to do. Pure: a catalog and some words in, tools out.
 
-The index of a catalog is built at the first search and lives as long as the catalog. bm25s and NumPy load then
-too: they take longer than everything else that a start needs.
+Lexical, without a model: `words` cuts text into stems, `related` knows other words for the same thing, `question`
+reads a request, `index` scores, `suppliers` adds what the best tools cannot do without. What the whole request and
+its parts find is fused here. docs/search.md has the figures.
+
+The index of a catalog is built at the first search and lives as long as the catalog.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
-import re
-import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from planact_server.catalog.index import Index
+from planact_server.catalog.question import Question, read
+from planact_server.catalog.suppliers import suppliers
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
 
-NAME_WEIGHT = 3
-"""How often a word of the tool's own name counts; the server's, the title's and the parameters' count once."""
+SCORE_WEIGHT = 3.0
+"""How much the score of the whole request counts beside the ranks that it and its parts give."""
 
-DESCRIPTION_CHARS = 2_000
-"""How much of a description is read. Some servers put a manual there."""
+RANK_OFFSET = 10
+"""Reciprocal rank fusion's k: the second place is worth k / (k + 1) of the first."""
 
-QUESTION_CHARS = 2_000
-"""How much of a question is read."""
+MOST_RANKED = 100
+"""Places of a ranking that count."""
 
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"  # kana and ideographs, which are written without spaces
-_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}]+|\d+")
-_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_STOPWORDS = frozenset(
-    {
-        *("a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "has", "have", "how", "i", "if"),
-        *("in", "is", "it", "its", "me", "my", "of", "on", "or", "that", "the", "their", "them", "then", "this", "to"),
-        *("use", "used", "using", "was", "what", "when", "which", "will", "with", "you", "your"),
-    }
-)
+SUPPLIER_SHARE = 0.3
+"""How much of a tool's score those get that give what it asks for."""
+
+SUPPLIED = 10
+"""How many of the best tools are given what they ask for."""
 
 
 def rank(catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
-    """Return the tools that have some of the words in them, best first. No words: the first tools by name."""
-    if catalog not in _indexes:
-        _indexes[catalog] = _Index(sorted(catalog, key=lambda tool: tool.full_name))
-    return _indexes[catalog].rank(words, limit=max(0, limit))
+    """Return the tools that have to do with the words, best first. No words: the first tools by name.
+
+    The same question to the same catalog always has the same answer.
+    """
+    if catalog not in _searches:
+        _searches[catalog] = _Search(sorted(catalog, key=lambda tool: tool.full_name))
+    return _searches[catalog].rank(words, limit=max(0, limit))
 
 
-class _Index:
+class _Search:
     def __init__(self, tools: Sequence[CatalogTool]) -> None:
         self._tools = tools
-        self._bm25: Any = _indexed([list(_document(tool)) for tool in tools]) if tools else None
+        self._index = Index.of(tools)
+        self._suppliers = suppliers(tools, self._index)
 
     def rank(self, words: str, *, limit: int) -> list[CatalogTool]:
         if not words.strip():
             return list(self._tools[:limit])
-        query = list(dict.fromkeys(tokens(words[:QUESTION_CHARS])))
-        if not query or self._bm25 is None:
-            return []
-        scores: list[float] = self._bm25.get_scores(query).tolist()
-        found = [index for index, score in enumerate(scores) if score > 0]
-        # Equal scores keep the order of names, so the same question always has the same answer.
-        best = sorted(found, key=lambda index: -scores[index])
-        return [self._tools[index] for index in best[:limit]]
+        scores = self._fused(read(words))
+        self._add_suppliers(scores)
+        return [self._tools[position] for position in _places(scores)[:limit]]
+
+    def _fused(self, question: Question) -> list[float]:
+        whole = self._index.scores(question.words)
+        best = max(whole, default=0.0) or 1.0
+        fused = [SCORE_WEIGHT * score / best for score in whole]
+        _add_ranks(fused, whole, 1.0)
+        for part in question.parts:
+            _add_ranks(fused, self._index.scores(part.words), part.weight)
+        return fused
+
+    def _add_suppliers(self, scores: list[float]) -> None:
+        shares: dict[int, float] = {}
+        for tool in _places(scores)[:SUPPLIED]:
+            for supplier in self._suppliers[tool]:
+                shares[supplier] = max(shares.get(supplier, 0.0), SUPPLIER_SHARE * scores[tool])
+        for tool, share in shares.items():
+            scores[tool] += share
 
 
-_indexes: WeakKeyDictionary[Catalog, _Index] = WeakKeyDictionary()
+_searches: WeakKeyDictionary[Catalog, _Search] = WeakKeyDictionary()
 
 
-def _indexed(documents: list[list[str]]) -> Any:
-    # An index without a single word cannot be built.
-    if not any(documents):
-        return None
-    bm25s: Any = importlib.import_module("bm25s")  # 150 ms, NumPy included: most processes never search
-    logging.getLogger("bm25s").setLevel(logging.NOTSET)  # it chose DEBUG for itself
-    index = bm25s.BM25(method="lucene")
-    index.index(documents, show_progress=False)
-    return index
+def _add_ranks(fused: list[float], scores: Sequence[float], weight: float) -> None:
+    for place, tool in enumerate(_places(scores)[:MOST_RANKED]):
+        fused[tool] += weight * RANK_OFFSET / (RANK_OFFSET + place)
 
 
-def _document(tool: CatalogTool) -> Iterator[str]:
-    for _ in range(NAME_WEIGHT):
-        yield from tokens(tool.definition.name)
-    yield from tokens(tool.raw_server)
-    yield from tokens(tool.definition.title or "")
-    yield from tokens(tool.definition.description[:DESCRIPTION_CHARS])
-    for parameter in tool.parameters:
-        yield from tokens(parameter.raw)
-
-
-def tokens(text: str) -> Iterator[str]:
-    """Split text and identifiers (`camelCase`, `snake_case`) into the words to compare, plurals folded."""
-    for run in _RUN.findall(unicodedata.normalize("NFKC", text)):
-        if re.match(f"[{_UNSPACED}]", run):
-            # Pairs of characters come close to words.
-            yield from (run[index : index + 2] for index in range(max(1, len(run) - 1)))
-            continue
-        for word in _CAMEL.findall(run) if run.isascii() and run.isalpha() else [run]:
-            if (folded := word.casefold()) not in _STOPWORDS:
-                yield _singular(folded)
-
-
-def _singular(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+def _places(scores: Sequence[float]) -> list[int]:
+    """Return the positions that have a score, the best first. Equal scores keep the order of names."""
+    found = [position for position, score in enumerate(scores) if score]
+    return sorted(found, key=scores.__getitem__, reverse=True)

@@ -50,7 +50,7 @@ async def choose(catalog: Catalog, task: str, *, count: Count, room: int, most: 
     everything = _in_order(catalog)
     if len(everything) <= most and await count(everything) <= room:
         return Shortlist(tools=tuple(everything))
-    # The first search builds the index of the catalog, which takes a while with its imports.
+    # The first search builds the index of the catalog, which takes a while.
     ranked = await asyncio.to_thread(rank, catalog, task, limit=len(everything))
     ranked += [tool for tool in everything if tool not in set(ranked)]
     fitting = await _most_that_fit(ranked[:most], count, room)

@@ -1,0 +1,41 @@
+"""Which other words mean about the same: a small table of general English, written by hand."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from planact_server.catalog.words import stem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RELATED = 0.45
+"""How much a related word counts beside the word itself."""
+
+TRANSLATED = 0.9
+"""How much the same word in another language counts."""
+
+
+def related(word: str) -> Mapping[str, float]:
+    """Return the words that stand in for this stem, each with how much it counts."""
+    return _table().get(word, _NONE)
+
+
+_NONE: Mapping[str, float] = MappingProxyType({})
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    for line in Path(__file__).with_name("related.txt").read_text(encoding="utf-8").splitlines():
+        head, _, others = line.partition("#")[0].partition(":")
+        word = stem(head)
+        for other in map(stem, others.split()):
+            if other != word:
+                weight = RELATED if other.isascii() else TRANSLATED
+                table.setdefault(word, {})[other] = weight
+                table.setdefault(other, {})[word] = weight
+    return table
