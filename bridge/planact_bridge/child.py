@@ -41,8 +41,11 @@ MAX_LINE_BYTES = 512 * 1024 * 1024
 MAX_WAITING_MESSAGES = 256
 """Past this the server is no longer read from until we have caught up."""
 
-EXIT_SECONDS = 2.0
-"""How long a server gets to leave after its input closed, and again after SIGTERM."""
+EXIT_SECONDS = 1.0
+"""How long a server gets to leave after its input closed, and again after SIGTERM.
+
+Hosts give us four seconds in all before they kill us, and then nobody is left to end a server that hangs.
+"""
 
 OUTPUT_GRACE_SECONDS = 0.5
 """How long the output of a dead server may stay open: its own children can hold the pipe."""

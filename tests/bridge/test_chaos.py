@@ -76,6 +76,7 @@ async def test_no_run_is_lost_every_failure_names_its_server_and_all_are_there_a
                 await anyio.sleep(0.1)
             harm.cancel_scope.cancel()
         await all_are_there(client)
+    await all_are_gone(home)
 
     assert Counter(answer["status"] for answer in answers) == {"ok": PLANS}
     outcomes = [outcome for answer in answers for outcome in answer["result"]]
@@ -104,6 +105,21 @@ async def all_are_there(client: Any) -> None:
                 await anyio.sleep(0.3)
 
 
+async def all_are_gone(home: Home) -> None:
+    """Nothing outlives Planact, the frozen ones included."""
+    started = [number for habit in HABITS for number in processes(home, habit)]
+    with anyio.fail_after(10):
+        while any(alive(number) for number in started):
+            await anyio.sleep(0.05)
+
+
+def alive(number: int) -> bool:
+    try:
+        return "chaos.py" in Path(f"/proc/{number}/cmdline").read_text()
+    except OSError:
+        return False
+
+
 async def kill_now_and_then(home: Home, harmed: Counter[str]) -> None:
     while True:
         await anyio.sleep(random.uniform(0.2, 0.8))
@@ -117,10 +133,14 @@ async def freeze_now_and_then(home: Home, harmed: Counter[str]) -> None:
         await anyio.sleep(20.0)
 
 
+def processes(home: Home, habit: str) -> list[int]:
+    return [int(line) for line in (home.folder / f"{habit}.pid").read_text().split()]
+
+
 def struck(home: Home, habit: str, how: signal.Signals) -> bool:
     """Send a signal to a server; say whether there was one."""
     try:
-        os.kill(int((home.folder / f"{habit}.pid").read_text()), how)
-    except (ProcessLookupError, ValueError):  # it is just starting
+        os.kill(processes(home, habit)[-1], how)
+    except ProcessLookupError:  # the next one is just starting
         return False
     return True

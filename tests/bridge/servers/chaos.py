@@ -1,4 +1,4 @@
-"""A server with one bad habit: `chaos.py HABIT FILE`. FILE takes the process's number, for those who harm it."""
+"""A server with one bad habit: `chaos.py HABIT FILE`. FILE takes the number of each process, for those who harm it."""
 
 import json
 import os
@@ -52,7 +52,8 @@ def answer(message: dict) -> dict | None:
     return {} if method == "ping" else None
 
 
-Path(sys.argv[2]).write_text(str(os.getpid()))
+with Path(sys.argv[2]).open("a") as numbers:
+    numbers.write(f"{os.getpid()}\n")
 for line in sys.stdin:
     message = json.loads(line)
     if "id" not in message:
