@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from planact_bridge.connection import Connection
     from planact_bridge.status import Counters, State
 
+PATIENT_SECONDS = 2.0
+"""So short a wait for a server that did start the last time is waited for; no call need fail for it."""
+
 PROOF_SECONDS = 10.0
 """How long a server that let a call run out of time may be silent altogether before it counts as frozen."""
 
@@ -92,13 +95,24 @@ class StandingConnection:
 
         A server that keeps failing is left alone for a while: that is an error at once, which says for how long.
         """
-        if self._closed:
-            raise BridgeError(f"Server {self._name!r} is closed.")
-        self._heed_restart()
+        self._look()
+        while self._was_lost and 0 < self._backoff.seconds <= PATIENT_SECONDS:
+            await asyncio.sleep(self._backoff.seconds)
+            self._look()
         # No await between looking and starting: that is what makes concurrent first uses start it once.
         if self._owned is None or not self._owned.usable:
             self._owned = self._start(self._owned)
         return await self._owned.connection()
+
+    @property
+    def _was_lost(self) -> bool:
+        """Whether the server had started, and is gone."""
+        return self._owned is not None and self._owned.opened is not None and not self._owned.usable
+
+    def _look(self) -> None:
+        if self._closed:
+            raise BridgeError(f"Server {self._name!r} is closed.")
+        self._heed_restart()
 
     def answered(self) -> None:
         """Note that the server works: its next failure is its first."""
