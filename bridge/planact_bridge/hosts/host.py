@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from planact_bridge.hosts.machine import is_there
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -48,7 +50,7 @@ class Host:
         """Return whether there is a trace of the host."""
         path = self.user(machine)
         own = () if path.parent == machine.home else (path.parent,)
-        return any(trace.exists() for trace in (path, *own, *self.marks(machine)))
+        return any(is_there(trace) for trace in (path, *own, *self.marks(machine)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

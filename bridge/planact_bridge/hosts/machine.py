@@ -55,3 +55,11 @@ class Machine:
         """Return the folder that a variable names; None where it is unset, empty or relative."""
         named = self.environ.get(variable, "").strip()
         return Path(named) if named and Path(named).is_absolute() else None
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something that can be seen. Never raises."""
+    try:
+        return path.exists()
+    except OSError:  # in a folder that is closed to us
+        return False

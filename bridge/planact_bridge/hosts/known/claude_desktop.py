@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from planact_bridge.hosts.dialect import Dialect
 from planact_bridge.hosts.host import Host
+from planact_bridge.hosts.machine import is_there
 from planact_bridge.hosts.texts import JSON
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def _file(machine: Machine) -> Path:
         return usual
     packaged = [package / "LocalCache" / "Roaming" / "Claude" / _NAME for package in _packages(machine)]
     # An older installation may have left its file behind; the packaged one does not look there.
-    return next((path for path in packaged if path.exists()), packaged[0] if packaged else usual)
+    return next((path for path in packaged if is_there(path)), packaged[0] if packaged else usual)
 
 
 def _packages(machine: Machine) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planact_bridge.hosts.dialect import Dialect, Launch, Plain, rest_of, switched_off, texts_of
 from planact_bridge.hosts.host import Host
+from planact_bridge.hosts.machine import is_there
 from planact_bridge.hosts.references import OPENCODE, NotAdoptable
 from planact_bridge.hosts.texts import JSON
 
@@ -27,7 +28,7 @@ def _file(machine: Machine) -> Path:
 
 def _in(folder: Path) -> Path:
     names = ("opencode.json", "opencode.jsonc")
-    return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
+    return next((folder / name for name in names if is_there(folder / name)), folder / names[0])
 
 
 def _keys_in(value: JSONValue) -> Keys | None:

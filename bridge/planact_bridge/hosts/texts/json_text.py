@@ -7,6 +7,7 @@ standard library, on a copy of the text in which comments and trailing commas ar
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _DECODER = json.JSONDecoder()
 _BLANKS = " \t\r\n"
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def parse(text: str) -> JSONValue:
@@ -164,9 +166,10 @@ class _Scanned:
     def _start_of_removal(self, member: _Member, end: int) -> int:
         """Return where the white space before a member begins, if it can go without a comment swallowing the rest."""
         start = len(self.text[: member.start].rstrip(_BLANKS))
-        behind_comment = len(self.bare[:start].rstrip(_BLANKS)) < start
+        comments = _COMMENT.findall(self.text, len(self.bare[:start].rstrip(_BLANKS)), start)
         rest = self.text[end:].lstrip(" \t")
-        return member.start if behind_comment and not rest.startswith(("\n", "\r")) else start
+        swallows = bool(comments) and comments[-1].startswith("//") and not rest.startswith(("\n", "\r"))
+        return member.start if swallows else start
 
     def _spread(self, place: _Object) -> bool:
         """Return whether the members of an object stand on lines of their own."""
