@@ -94,6 +94,11 @@ class App:
         await worker.aclose()
         return self.engine.layers
 
+    def server_health(self) -> dict[str, JSONObject]:
+        """Return how the connection of every server stands."""
+        toolsets = (self.toolbox.toolset(name) for name in self.toolbox.names)
+        return {toolset.name: health(toolset.status) for toolset in toolsets if isinstance(toolset, Downstream)}
+
     def server_reports(self) -> list[JSONObject]:
         """Return how every server stands, for `planact servers` and `planact doctor`."""
         undecided = {server.server for server in self.undecided()}

@@ -10,6 +10,8 @@ import typer
 from planact_server.cli.terminal import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from planact_bridge import ServerFiles, ServerSpec
     from planact_server.config import Config
 
@@ -34,3 +36,8 @@ def files_of(settings: Config, name: str) -> ServerFiles:
     from planact_server.app import server_folder
 
     return ServerFiles(server_folder(settings), name)
+
+
+def running_folder(settings: Config) -> Path:
+    """Return where processes that serve say how their servers stand."""
+    return settings.state / "running"

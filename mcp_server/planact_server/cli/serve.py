@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planact_server.cli import INTERRUPTED
+from planact_server.cli.entries import running_folder
 from planact_server.cli.interrupt import interruptible_stdio
 from planact_server.cli.terminal import (
     ConfigOption,
@@ -60,23 +61,26 @@ def serve(
 
 async def _serve_stdio(settings: Config) -> None:
     from planact_server.app import open_app
+    from planact_server.running import published
 
     if sys.stdin.isatty():
         complain("speaking MCP over standard input and output, for a host to start. Ctrl-C ends it.")
     # The transport takes standard output over before anything else may write there.
     async with interruptible_stdio() as (read, write), open_app(settings) as opened:
         server = _server(opened)
-        await server.mcp.run(read, write, server.initialization())
+        async with published(running_folder(settings), opened.server_health):
+            await server.mcp.run(read, write, server.initialization())
 
 
 async def _serve_http(settings: Config, address: str) -> int | None:
     """Serve until a signal comes, close everything, and return its number."""
     from planact_server.app import open_app
     from planact_server.http import AddressError, parse_address, serve_http
+    from planact_server.running import published
 
     try:
         host, port = parse_address(address)
-        async with open_app(settings) as opened:
+        async with open_app(settings) as opened, published(running_folder(settings), opened.server_health):
             server = _server(opened)
             return await serve_http(
                 server,

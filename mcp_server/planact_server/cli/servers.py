@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planact_server.cli import logins
-from planact_server.cli.entries import NameArgument, files_of, spec_of
+from planact_server.cli.entries import NameArgument, files_of, running_folder, spec_of
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -26,9 +26,11 @@ from planact_server.cli.terminal import (
     visible,
 )
 from planact_server.cli.tools import with_app
+from planact_server.running import running
 from planact_tools import JSONObject, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from planact_bridge import ServerSpec
@@ -62,13 +64,18 @@ def list_servers(context: typer.Context, config: ConfigOption = None, as_json: J
         refuse_options_before(context)
         return
     log_to_stderr(verbose=False)
-    reports, problems = with_app(read_config(config), _reports)
+    settings = read_config(config)
+    reports, problems = with_app(settings, _reports)
+    elsewhere = running(running_folder(settings))
+    for report in reports:
+        report["running"] = [*elsewhere.get(str(report["name"]), [])]
     for problem in problems:
         complain(problem)
     if as_json:
         print_json([*reports])
     elif reports:
         print_table(["server", "state", "tools", "trusted", "era", "about"], [_cells(report) for report in reports])
+        _print_running(elsewhere)
     else:
         complain("No server is configured. Put an mcp.json beside your planact.toml; `planact doctor` shows where.")
 
@@ -126,6 +133,25 @@ async def _try(settings: Config, spec: ServerSpec) -> JSONObject:
         with contextlib.suppress(ToolError):
             await server.definitions()
         return {"name": spec.name, **health(server.status)}
+
+
+def _print_running(elsewhere: Mapping[str, Sequence[JSONObject]]) -> None:
+    if not elsewhere:
+        return
+    complain("in the Planacts that are serving now:")
+    headers = ["server", "planact", "state", "process", "starts", "losses", "next try", "last error"]
+    print_table(headers, [_running_cells(name, each) for name, all_of in elsewhere.items() for each in all_of])
+
+
+def _running_cells(name: str, health: JSONObject) -> list[str]:
+    next_try = health.get("next_try_seconds")
+    return [
+        name,
+        *(str(health.get(key) or "") for key in ("planact", "state", "pid")),
+        *(str(health.get(key)) for key in ("starts", "losses")),
+        "" if next_try is None else f"in {next_try} s",
+        str(health.get("last_error") or ""),
+    ]
 
 
 async def _reports(app: App) -> tuple[list[JSONObject], tuple[str, ...]]:
