@@ -21,6 +21,7 @@ from planact_bridge import (
     read_mcp_json,
 )
 from planact_server.catalog.naming import server_names
+from planact_server.catalog.search import Ranker, WordsRanker
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.heap import return_large_blocks
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from planact_server.config import Config
+    from planact_server.config.schema import SearchSettings
     from planact_server.planner import TaskPlanner
 
 logger = logging.getLogger(__name__)
@@ -146,6 +148,7 @@ async def open_app(
         sessions = await stack.enter_async_context(
             Sessions(engine, store=store, idle_seconds=config.sandbox.idle_seconds, most_workers=MOST_WORKERS)
         )
+        ranker = ranker_of(config.search)
         rights = PlanRights(
             toolbox=toolbox,
             policy=Policy(config.policy),
@@ -153,8 +156,9 @@ async def open_app(
             unusable=unusable,
             start_seconds=config.servers.start_timeout_seconds,
             learned=LearnedTypes(identity_of=lambda tool: toolbox.toolset(tool.raw_server).identity, store=store),
+            ranker=ranker,
         )
-        late = await stack.enter_async_context(LatePlanner(config))
+        late = await stack.enter_async_context(LatePlanner(config, ranker=ranker))
         # Last, and so the first to end: runs end while all that they use is still there.
         runs = await stack.enter_async_context(Runs(store=store))
         executor = Executor(
@@ -174,6 +178,17 @@ async def open_app(
             rights=rights,
             problems=(*store.notices, *pack_problems, *spec_problems, *name_problems),
         )
+
+
+def ranker_of(search: SearchSettings) -> Ranker:
+    """Return what finds tools: their words, and what they mean where an embedding model is configured."""
+    if not search.base_url:
+        return WordsRanker()
+    from planact_server.meaning.client import OpenAIEmbedder  # noqa: PLC0415 - most never have one
+    from planact_server.meaning.ranker import FusedRanker, MeaningRanker  # noqa: PLC0415
+
+    embedder = OpenAIEmbedder(search.base_url, model=search.model, api_key=search.api_key)
+    return FusedRanker(WordsRanker(), MeaningRanker(embedder, seconds=search.seconds))
 
 
 def _packs(config: Config) -> tuple[list[Toolset], frozenset[str], list[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from planact_server.catalog.search import Ranker
     from planact_server.config import Config
     from planact_server.planner import Ground, Planned, TaskPlanner
     from planact_server.planner.spending import Spending
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class LatePlanner:
     """A `TaskPlanner`, and an async context manager that closes what the first task has opened."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, ranker: Ranker) -> None:
         self._config = config
+        self._ranker = ranker
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._opened: TaskPlanner | None = None
@@ -60,5 +62,7 @@ class LatePlanner:
         # [planner] spells the planner's switches as they are.
         switches = config.planner.model_dump(include={field.name for field in fields(PlannerOptions)})
         return await self._stack.enter_async_context(
-            open_planner(PlannerOptions(**switches), config.planner, config.model, state=config.state)
+            open_planner(
+                PlannerOptions(**switches), config.planner, config.model, state=config.state, ranker=self._ranker
+            )
         )

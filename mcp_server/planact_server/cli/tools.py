@@ -29,6 +29,7 @@ from planact_tools import JSONObject
 if TYPE_CHECKING:
     from planact_server.app import App
     from planact_server.catalog.catalog import Catalog, CatalogTool
+    from planact_server.catalog.search import Ranker
     from planact_server.catalog.signatures import Learned
     from planact_server.config import Config
 
@@ -63,10 +64,8 @@ def search(
     as_json: JSONOption = False,
 ) -> None:
     """Rank the tools against some words."""
-    from planact_server.catalog.search import rank
-
     known = _known(config)
-    _print(rank(known.catalog, " ".join(words), limit=limit), known, as_json=as_json)
+    _print(known.ranker.rank(known.catalog, " ".join(words), limit=limit), known, as_json=as_json)
 
 
 def show(
@@ -117,6 +116,8 @@ class _Known:
     learned: Mapping[CatalogTool, Learned]
     """What tools return that do not say so."""
 
+    ranker: Ranker
+
 
 def _known(path: ConfigOption) -> _Known:
     async def take(app: App) -> _Known:
@@ -124,7 +125,7 @@ def _known(path: ConfigOption) -> _Known:
             complain(problem)
         catalog = app.toolbox.catalog
         learned = {tool: seen for tool in catalog if (seen := app.rights.returns(tool)) is not None}
-        return _Known(catalog=catalog, learned=learned)
+        return _Known(catalog=catalog, learned=learned, ranker=app.rights.ranker)
 
     log_to_stderr(verbose=False)
     return with_app(read_config(path), take)

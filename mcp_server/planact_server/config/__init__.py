@@ -12,6 +12,7 @@ from planact_server.config.schema import (
     PrivacySettings,
     ResultSettings,
     SandboxSettings,
+    SearchSettings,
     ServerSettings,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "PrivacySettings",
     "ResultSettings",
     "SandboxSettings",
+    "SearchSettings",
     "ServerSettings",
     "load_config",
     "user_folder",

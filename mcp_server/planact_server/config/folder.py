@@ -29,7 +29,7 @@ ADDING_KEYS = frozenset({"packs", "policy.trust", "policy.allow", "policy.ask", 
 """Lists of a folder that are added to the user's own, which stay in force."""
 
 _RESTRICTIONS = frozenset({"ask", "deny"})
-_OWN_SECTIONS = ("sandbox", "privacy")
+_OWN_SECTIONS = ("sandbox", "privacy", "search")
 _OWN_KEYS = frozenset({"policy.approve_without_terminal", "planner.backend", "planner.base_url", "planner.api_key"})
 """Whether, and to whom, tasks and data leave the device is the user's to say, as is what nobody may approve."""
 

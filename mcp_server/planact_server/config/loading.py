@@ -31,6 +31,7 @@ from planact_server.config.schema import (
     PrivacySettings,
     ResultSettings,
     SandboxSettings,
+    SearchSettings,
     Section,
     ServerSettings,
 )
@@ -79,6 +80,7 @@ def load_config(
         parallel=merged.section(ParallelSettings, "parallel"),
         privacy=merged.section(PrivacySettings, "privacy"),
         results=merged.section(ResultSettings, "results"),
+        search=merged.section(SearchSettings, "search"),
         servers=merged.section(ServerSettings, "servers"),
         mcp_files=_files(candidates),
         files=_files(Path(layer.origin) for layer in (user, folder.layer, own) if layer is not None),

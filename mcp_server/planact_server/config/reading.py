@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_FILE_BYTES = 1024 * 1024
 
-_SECRETS = frozenset({"planner.api_key"})
+_SECRETS = frozenset({"planner.api_key", "search.api_key"})
 
 
 class ConfigError(Exception):

@@ -42,6 +42,16 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _on_this_machine(base_url: str) -> str:
+    """Refuse another host: every search would send it what is looked for, and what all tools say about themselves."""
+    # Reading addresses loads a few modules, and most configurations have none.
+    from planact_quantized.openai.address import read_address  # noqa: PLC0415
+
+    if base_url and not read_address(base_url).local:
+        raise ValueError("an address on this machine, http://127.0.0.1:8081/v1 for instance")
+    return base_url
+
+
 # TOML has lists only, so the container is lenient and the elements stay strict.
 Patterns: TypeAlias = Annotated[tuple[Annotated[StrictStr, AfterValidator(_checked_pattern)], ...], Strict(False)]
 PackNames: TypeAlias = Annotated[tuple[Annotated[StrictStr, AfterValidator(_checked_spec)], ...], Strict(False)]
@@ -224,6 +234,18 @@ class ServerSettings(Section):
     call_timeout_seconds: Seconds = 120.0
 
 
+class SearchSettings(Section):
+    """`[search]`: an embedding model that helps to find tools."""
+
+    base_url: Annotated[str, AfterValidator(_on_this_machine)] = ""
+    """Of a server on this machine that speaks the OpenAI protocol; empty: tools are found by their words alone."""
+
+    model: str = ""
+    api_key: str = Field(default="", repr=False)
+    seconds: Seconds = 5.0
+    """How long one search may wait for it."""
+
+
 SECTIONS: Mapping[str, type[Section]] = {
     "policy": PolicyTable,
     "planner": PlannerSettings,
@@ -233,6 +255,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "privacy": PrivacySettings,
     "results": ResultSettings,
     "servers": ServerSettings,
+    "search": SearchSettings,
 }
 """The tables that a file may have."""
 
@@ -278,6 +301,7 @@ class Config:
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     results: ResultSettings = field(default_factory=ResultSettings)
     servers: ServerSettings = field(default_factory=ServerSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     mcp_files: tuple[Path, ...] = ()
     """The mcp.json files in force, later ones winning where they name the same server."""

@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from planact_quantized import Backend
+    from planact_server.catalog.search import Ranker
     from planact_server.config.schema import ModelSettings, PlannerSettings
     from planact_server.planner.options import PlannerOptions
 
 
 @asynccontextmanager
 async def open_planner(
-    options: PlannerOptions, planner: PlannerSettings, model: ModelSettings, *, state: Path
+    options: PlannerOptions,
+    planner: PlannerSettings,
+    model: ModelSettings,
+    *,
+    state: Path,
+    ranker: Ranker | None = None,
 ) -> AsyncGenerator[Planner]:
     """Open a planner, and end its model when the context ends."""
-    opened = Planner(late_backend(planner, model, state=state), options)
+    opened = Planner(late_backend(planner, model, state=state), options, ranker=ranker)
     try:
         yield opened
     finally:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from planact_quantized import Backend, BackendInfo
+    from planact_server.catalog.search import Ranker
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue
@@ -37,15 +38,17 @@ logger = logging.getLogger(__name__)
 class Planner:
     """A `TaskPlanner` over any backend. One may serve several tasks at once."""
 
-    def __init__(self, backend: Backend, options: PlannerOptions) -> None:
+    def __init__(self, backend: Backend, options: PlannerOptions, *, ranker: Ranker | None = None) -> None:
+        """`ranker` chooses the tools that are shown where not all fit; none: the one by words."""
         self._backend = backend
         self._options = options
+        self._ranker = ranker
         self._asked: dict[Spending, Prompt] = {}
         """Account of a task that is being carried out → its prompt. Plans of two tasks may be the same text."""
 
     async def carry_out(self, task: str, ground: Ground) -> Planned:
         """Write a plan, try it, repair it."""
-        return await _Task(self._backend, self._options, self._asked, task, ground).carry_out()
+        return await _Task(self._backend, self._options, self._ranker, self._asked, task, ground).carry_out()
 
     async def expand(
         self, name: str, arguments: Mapping[str, JSONValue], *, plan: str, depth: int, spending: Spending
@@ -71,6 +74,7 @@ class _Task:
 
     backend: Backend
     options: PlannerOptions
+    ranker: Ranker | None
     asked: dict[Spending, Prompt]
     task: str
     ground: Ground
@@ -95,7 +99,7 @@ class _Task:
         self.info = await self.backend.start()
         if (warning := abroad(self.info)) is not None:
             self.warnings.append(warning)
-        prompt = await prompt_for(self.backend, self.info, self.options, self.task, self.ground)
+        prompt = await prompt_for(self.backend, self.info, self.options, self.task, self.ground, ranker=self.ranker)
         self.warnings += prompt.warnings
         # For functions that a plan lacks: they are written in the same conversation while it runs.
         self.asked[self.ground.spending] = prompt

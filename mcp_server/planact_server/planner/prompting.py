@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from planact_quantized import Backend, BackendInfo, Grammar, Message
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.search import Ranker
     from planact_server.planner import Ground
     from planact_server.planner.options import PlannerOptions
 
@@ -54,7 +55,15 @@ class Prompt:
     stable: int = STABLE_MESSAGES
 
 
-async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOptions, task: str, ground: Ground) -> Prompt:
+async def prompt_for(
+    backend: Backend,
+    info: BackendInfo,
+    options: PlannerOptions,
+    task: str,
+    ground: Ground,
+    *,
+    ranker: Ranker | None = None,
+) -> Prompt:
     """Choose tools and write the prompt. Raises BackendError, and PlanningError where the task leaves no room."""
     longest = longest_text(info, options)
     room = context_of(info) - longest
@@ -68,7 +77,7 @@ async def prompt_for(backend: Backend, info: BackendInfo, options: PlannerOption
 
     # A plan and what was wrong with it come on top when it is repaired.
     spare = longest + min(COMPLAINT_TOKENS, context_of(info) // 16) if options.attempts > 1 else 0
-    choice = await choose(ground.catalog, task, count=count, room=room - spare, most=options.tools)
+    choice = await choose(ground.catalog, task, count=count, room=room - spare, most=options.tools, ranker=ranker)
     if not choice.tools and (taken := await count(())) > room:
         raise PlanningError(
             f"The task takes {taken:,} tokens and {room:,} fit.",

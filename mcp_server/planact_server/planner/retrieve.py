@@ -10,12 +10,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from planact_server.catalog.search import rank
+from planact_server.catalog.search import WordsRanker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
+    from planact_server.catalog.search import Ranker
 
 MOST_NAMED = 10
 """Tools that a warning names."""
@@ -45,13 +46,15 @@ class Shortlist:
         return f"The planner was shown {len(self.tools)} of {total} tools, not: {named}{more}."
 
 
-async def choose(catalog: Catalog, task: str, *, count: Count, room: int, most: int) -> Shortlist:
+async def choose(
+    catalog: Catalog, task: str, *, count: Count, room: int, most: int, ranker: Ranker | None = None
+) -> Shortlist:
     """Return the tools to show: at most `most`, and no more than fit `room` tokens. There may be none."""
     everything = _in_order(catalog)
     if len(everything) <= most and await count(everything) <= room:
         return Shortlist(tools=tuple(everything))
     # The first search builds the index of the catalog, which takes a while.
-    ranked = await asyncio.to_thread(rank, catalog, task, limit=len(everything))
+    ranked = await asyncio.to_thread((ranker or WordsRanker()).rank, catalog, task, limit=len(everything))
     ranked += [tool for tool in everything if tool not in set(ranked)]
     fitting = await _most_that_fit(ranked[:most], count, room)
     return Shortlist(tools=tuple(_in_order(ranked[:fitting])), missing=tuple(ranked[fitting:]))

@@ -9,7 +9,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from planact_server.catalog.catalog import CatalogServer, CatalogTool
-from planact_server.catalog.search import rank
 from planact_server.catalog.signatures import describe, one_line, signature
 from planact_server.content import SLICE_CHARS, ContentError, Contents
 from planact_server.policy import ToolFacts
@@ -50,7 +49,7 @@ class PlanHelpers:
         limit = arguments.get("limit")
         limit = min(limit, MOST_FOUND) if isinstance(limit, int) and limit > 0 else 10
         # The first search of a catalog builds its index, which takes a fifth of a second for a thousand tools.
-        found = await asyncio.to_thread(rank, self._catalog.current, words, limit=limit)
+        found = await asyncio.to_thread(self._rights.ranker.rank, self._catalog.current, words, limit=limit)
         return [self._line(tool) for tool in found]
 
     async def describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from planact_server.catalog.search import WordsRanker
 from planact_server.policy import Policy, ToolFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.search import Ranker
     from planact_server.catalog.signatures import Learned
     from planact_server.learned import LearnedTypes
     from planact_server.toolbox import Toolbox
@@ -33,6 +35,9 @@ class PlanRights:
 
     learned: LearnedTypes | None = None
     """What tools return that do not say so."""
+
+    ranker: Ranker = field(default_factory=WordsRanker)
+    """What finds tools for `search_tools`."""
 
     def returns(self, tool: CatalogTool) -> Learned | None:
         """Return what the results of a tool have looked like, where that is all that is known."""
