@@ -86,7 +86,7 @@ def odd_yaml(seed: int) -> Made:
     names = make.some("x", "y", "z", least=1)
     parts = [f"{name}: 1{make.newline}" for name in make.some("a", "b")]
     servers = "".join(
-        f"{_yaml_gap(make, unit)}{unit}{name}:{make.one(chr(10), ' # h' + chr(10))}{_yaml_block(make, unit * 2, unit, 2)}"
+        f"{_yaml_gap(make, unit)}{unit}{name}:" + make.one("\n", " # h\n") + _yaml_block(make, unit * 2, unit, 2)
         for name in names
     )
     parts.insert(make.random.randint(0, len(parts)), f"s:{make.newline}{servers}")

@@ -181,7 +181,8 @@ def test_a_backup_never_replaces_another(cursor: Somebody) -> None:
     assert cursor.path.with_name("mcp.json.planact-backup-2").read_bytes() != cursor.path.read_bytes()
 
 
-def test_undoing_without_the_backup_says_so(cursor: Somebody) -> None:
+def test_undoing_without_the_backup_says_so_and_uninstalling_does_without(cursor: Somebody) -> None:
+    golden = cursor.path.read_bytes()
     install(cursor)
     cursor.path.with_name("mcp.json.planact-backup").unlink()
     before = cursor.files()
@@ -189,6 +190,9 @@ def test_undoing_without_the_backup_says_so(cursor: Somebody) -> None:
     with pytest.raises(HostError, match=r"backup.*gone"):
         undo(cursor)
     assert cursor.files() == before
+
+    uninstall(cursor)
+    assert cursor.path.read_bytes() == golden
 
 
 def test_an_import_that_cannot_be_finished_leaves_both_files_as_they_were(cursor: Somebody) -> None:
@@ -221,3 +225,36 @@ def test_an_entry_of_ours_is_brought_up_to_date_and_keeps_what_the_user_added(cu
     assert json.loads(cursor.path.read_text()) == {
         "mcpServers": {"planact": {"command": COMMAND, "args": ["serve"], "env": {"A": "1"}}}
     }
+
+
+def test_uninstalling_does_not_bring_an_older_entry_of_ours_back(cursor: Somebody) -> None:
+    cursor.path.write_text('{"mcpServers": {"planact": {"command": "/old/planact"}, "x": {"command": "x"}}}')
+    install(cursor)
+
+    uninstall(cursor)
+
+    assert json.loads(cursor.path.read_text()) == {"mcpServers": {"x": {"command": "x"}}}
+
+
+@pytest.mark.parametrize("host", ["continue", "goose", "codex-cli", "opencode"])
+def test_what_installing_made_goes_even_when_the_rest_was_changed_since(host: str, tmp_path: Path) -> None:
+    somebody = Somebody(tmp_path, "linux", host)
+    somebody.path.parent.mkdir(parents=True)
+    text = {"continue": "a: 1\n", "goose": "a: 1\n", "codex-cli": "a = 1\n", "opencode": '{\n  "a": 1\n}\n'}[host]
+    somebody.path.write_text(text)
+    install(somebody)
+    somebody.path.write_text(somebody.path.read_text().replace("1", "2", 1))
+
+    uninstall(somebody)
+
+    assert somebody.path.read_text() == text.replace("1", "2")
+
+
+def test_a_journal_in_an_impossible_place_leaves_the_host_as_it_was(cursor: Somebody) -> None:
+    before = cursor.path.read_bytes()
+    cursor.journal.path.parent.write_text("a file where the folder belongs")
+
+    with pytest.raises(HostError, match=r"hosts\.json"):
+        install(cursor)
+
+    assert cursor.path.read_bytes() == before

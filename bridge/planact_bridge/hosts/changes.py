@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from planact_bridge.hosts.host import Scope
     from planact_bridge.hosts.texts import Syntax
     from planact_bridge.hosts.texts.syntax import Keys
-    from planact_tools import JSONObject
+    from planact_tools import JSONObject, JSONValue
 
 Action: TypeAlias = Literal["install", "uninstall", "import", "undo"]
 
@@ -175,7 +175,12 @@ def apply(change: Change, journal: Journal) -> Applied:
             backups[each.path] = files.keep(each.path, each.before)
     _write_all(edits)
     if edits:
-        journal.write([*records, _record(change, edits, backups, folders)])
+        try:
+            journal.write([*records, _record(change, edits, backups, folders)])
+        except HostError:
+            # Without a record there is no way back, so there must be nothing to go back from.
+            _take_back(edits)
+            raise
     return Applied(backups=backups)
 
 
@@ -192,7 +197,7 @@ def undoing(record: Record) -> Change:
         elif files.digest(now) != each.after:
             after = _put_back(each, now, old)
             notices.append(
-                f"{path} was changed since: only {', '.join(map(repr, each.names))} is as before; the rest stays."
+                f"{path} was changed since; of it, only these entries become what they were: {', '.join(each.names)}."
             )
         syntax = _SYNTAXES[each.syntax]
         edits.append(Edit(path=path, before=now, after=after, syntax=syntax, keys=each.keys, names=each.names))
@@ -206,17 +211,14 @@ def undoing(record: Record) -> Change:
     )
 
 
-def emptied(before: object, keys: Keys) -> tuple[Keys, ...]:
-    """Return the keys that are to go when nothing is left in them, since a file of this content did not have them."""
+def emptied(before: JSONValue, keys: Keys) -> tuple[Keys, ...]:
+    """Return the ways to what goes when nothing is left in it, since a file of this content did not have it."""
     missing: list[Keys] = []
-    names = list(keys)
-    for depth in range(1, len(names) + 1):
-        key = names[depth - 1]
-        if key == LISTED:
-            break
-        before = before.get(key) if isinstance(before, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    names = [key for key in keys if key != LISTED]
+    for depth, key in enumerate(names, start=1):
+        before = before.get(key) if isinstance(before, dict) else None
         if before is None:
-            missing.insert(0, keys[:depth])
+            missing.insert(0, names[:depth])
     return tuple(missing)
 
 
@@ -254,9 +256,13 @@ def _write_all(edits: list[Edit]) -> None:
             files.replace(each.path, before=each.before, after=each.after, mode=mode)
             done.append(each)
     except HostError:
-        for each in reversed(done):
-            files.replace(each.path, before=each.after, after=each.before)
+        _take_back(done)
         raise
+
+
+def _take_back(edits: list[Edit]) -> None:
+    for each in reversed(edits):
+        files.replace(each.path, before=each.after, after=each.before)
 
 
 def _clear_up(record: Record, edits: list[Edit], left: list[Record]) -> None:

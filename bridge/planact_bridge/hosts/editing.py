@@ -43,8 +43,8 @@ def edit(
 ) -> str:
     """Return the text with these entries put in, or taken out where there is None.
 
-    `drop_empty` are keys that go when nothing is left in them, innermost first. Raises SyntaxProblem where the text
-    cannot be read, UneditableError where it is written in a way that no edit keeps.
+    `drop_empty` are ways to what goes when nothing is left in it, the innermost first. Raises SyntaxProblem where the
+    text cannot be read, UneditableError where it is written in a way that no edit keeps.
     """
     before = syntax.parse(text)
     there = servers_in(before, keys)
@@ -55,8 +55,9 @@ def edit(
         text = syntax.drop(text, keys, name) if entry is None else syntax.put(text, keys, name, entry)
         expected = _changed(expected, keys, name, entry)
     for emptied in drop_empty:
-        if not servers_in(expected, [key for key in emptied if key != LISTED]):
-            *above, last = _names(emptied)
+        *above, last = emptied
+        place = _at(expected, above)
+        if isinstance(place, dict) and place.get(last) in ({}, [], None):
             text = syntax.drop(text, above, last)
             expected = _changed(expected, above, last, None)
     _check(syntax, text, expected, keys)
@@ -98,8 +99,16 @@ def _without_emptied(value: JSONValue, keys: Keys) -> JSONValue:
     """Return the value without servers that are an empty object: TOML has no tables that nobody wrote."""
     names = _names(keys)
     for depth in range(len(names), 0, -1):
-        if not servers_in(value, names[:depth] if depth < len(names) else keys):
+        place = _at(value, names[: depth - 1])
+        if isinstance(place, dict) and place.get(names[depth - 1]) in ({}, [], None):
             value = _changed(value, names[: depth - 1], names[depth - 1], None)
+    return value
+
+
+def _at(value: JSONValue, names: Keys) -> JSONValue:
+    """Return what is at the end of a way; None where it ends early."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 

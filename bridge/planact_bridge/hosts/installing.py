@@ -120,17 +120,18 @@ def uninstalling(place: Place, journal: Journal) -> Change:
 
     A file that is as `install` left it becomes what it was before, byte for byte.
     """
-    record = journal.last(place.host.name, place.path)
-    if record is not None and record.action == "install":
-        installed = next(each for each in record.edits if each.path == str(place.path))
-        if files.digest(files.read(place.path)) == installed.after:
-            return undoing(record)
     now = read(place)
     if ENTRY not in now.servers:
         return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=())
     missing: tuple[Keys, ...] = ()
-    if record is not None and record.action == "install":
-        missing = emptied(_value_before(place, record), now.keys)
+    record = journal.last(place.host.name, place.path)
+    before = None if record is None or record.action != "install" else _value_before(place, record)
+    if record is not None and before is not None:
+        missing = emptied(before, now.keys)
+        as_left = any(each.after == files.digest(now.content) for each in record.edits)
+        # An older entry of ours, which `install` brought up to date, must not come back.
+        if as_left and ENTRY not in servers_in(before, now.keys):
+            return undoing(record)
     edit = now.edited({ENTRY: None}, drop_empty=missing)
     return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=(edit,))
 
@@ -178,10 +179,12 @@ def _is_server(place: Place, raw: JSONValue, machine: Machine) -> bool:
 
 
 def _value_before(place: Place, record: Record) -> JSONValue:
-    """Return what the file was before a change; an empty object where there was none, or nobody knows."""
-    backup = next(each.backup for each in record.edits if each.path == str(place.path))
+    """Return what a file said before a change; None where nobody knows any more."""
+    edited = next(each for each in record.edits if each.path == str(place.path))
     try:
-        content = files.read(Path(backup)) if backup else None
+        content = files.read(Path(edited.backup)) if edited.backup else None
+        if files.digest(content) != edited.before:
+            return None
         return place.dialect.syntax.parse(files.decode(place.path, content or b""))
     except (HostError, SyntaxProblem):
-        return {}
+        return None

@@ -104,10 +104,12 @@ def _what_next(imports: Sequence[Import], host: Host, *, adopted: bool, target: 
     added = [each.name for each in imports if each.fate == "added"]
     if added:
         say(f"They are in {target}. Their calls are held back until you decide; the lines for it: planact doctor")
+    if not any(each.fate in ("added", "present") for each in imports):
+        return
     if adopted:
         say(host.then)
         say(f"To have all as it was: planact hosts undo {host.name}")
-    elif any(each.fate in ("added", "present") for each in imports):
+    else:
         say(f"{host.title} still has them, too. To offer each tool once: planact hosts import {host.name} --adopt")
 
 
