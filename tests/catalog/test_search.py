@@ -61,6 +61,12 @@ def test_the_name_counts_more_than_the_description(catalog: Catalog) -> None:
     assert names(catalog, "commit")[0] == "git.git_commit"
 
 
+@pytest.mark.parametrize("name", ["s.get_tweet", "get-tweet", "GET_TWEET", " get_tweet\n"])
+def test_a_tool_whose_name_is_written_is_the_first(name: str) -> None:
+    catalog = Catalog.build({"s": [define("get_tweet_comments"), define("get_tweets_get_tweet"), define("get-tweet")]})
+    assert names(catalog, name)[0] == "s.get_tweet"
+
+
 def test_other_forms_of_a_word_find_it() -> None:
     catalog = only(converter="Does it.", other="Does something else.")
     assert names(catalog, "converting") == names(catalog, "converts") == ["s.converter"]

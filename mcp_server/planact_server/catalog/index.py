@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.catalog.tool_text import ToolText
 
-SATURATION = 1.6
+SATURATION = 1.8
 """BM25's k1."""
 
 NAME_SHARE = 0.5
 """By which part the score of a tool grows whose whole name is in the question."""
 
-SERVER_SHARE = 0.4
+SERVER_SHARE = 0.5
 """How much of its server's score a tool gets: who asks about trains wants the tools of the railway."""
 
 SERVER_TOOLS = 3
@@ -48,7 +48,7 @@ class _Field(NamedTuple):
 
 _FIELDS = {
     "name": _Field(3.0, 0.3),
-    "server": _Field(2.5, 0.3),
+    "server": _Field(1.5, 0.3),
     "summary": _Field(1.0, 0.5),
     "details": _Field(0.5, 0.5),
     "parameters": _Field(1.0, 0.5),

@@ -12,7 +12,7 @@ from planact_server.catalog.words import stem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RELATED = 0.45
+RELATED = 0.5
 """How much a related word counts beside the word itself."""
 
 TRANSLATED = 0.9

@@ -30,7 +30,7 @@ RANK_OFFSET = 10
 MOST_RANKED = 100
 """Places of a ranking that count."""
 
-SUPPLIER_SHARE = 0.3
+SUPPLIER_SHARE = 0.4
 """How much of a tool's score those get that give what it asks for."""
 
 SUPPLIED = 10
@@ -67,12 +67,18 @@ class _Search:
         self._tools = tools
         self._index = Index.of(tools)
         self._suppliers = suppliers(tools, self._index)
+        self._named: dict[str, set[int]] = {}
+        for position, tool in enumerate(tools):
+            for name in (tool.full_name, tool.name, tool.definition.name):
+                self._named.setdefault(name.casefold(), set()).add(position)
 
     def rank(self, words: str, *, limit: int) -> list[CatalogTool]:
         if not words.strip():
             return list(self._tools[:limit])
         scores = self._fused(read(words))
         self._add_suppliers(scores)
+        for tool in self._named.get(words.strip().casefold(), ()):
+            scores[tool] += _ABOVE_ALL
         return [self._tools[position] for position in _places(scores)[:limit]]
 
     def _fused(self, question: Question) -> list[float]:
@@ -92,6 +98,9 @@ class _Search:
         for tool, share in shares.items():
             scores[tool] += share
 
+
+_ABOVE_ALL = 1_000.0
+"""More than any score: whoever writes a tool's name wants that tool."""
 
 _searches: WeakKeyDictionary[Catalog, _Search] = WeakKeyDictionary()
 
