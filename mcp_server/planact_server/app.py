@@ -21,7 +21,7 @@ from planact_bridge import (
     read_mcp_json,
 )
 from planact_server.catalog.naming import server_names
-from planact_server.catalog.search import Ranker, WordsRanker
+from planact_server.catalog.ranking import Ranker, WordsRanker
 from planact_server.description import describe_tool
 from planact_server.executor import Executor
 from planact_server.heap import return_large_blocks

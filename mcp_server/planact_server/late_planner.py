@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.config import Config
     from planact_server.planner import Ground, Planned, TaskPlanner
     from planact_server.planner.spending import Spending

@@ -12,7 +12,7 @@ from catalog.embedding_server import EmbeddingServer, embedding_server
 from catalog.making import define
 from planact_server.app import ranker_of
 from planact_server.catalog.catalog import Catalog
-from planact_server.catalog.search import WordsRanker
+from planact_server.catalog.ranking import WordsRanker
 from planact_server.config import ConfigError, SearchSettings, load_config
 from planact_server.meaning.client import OpenAIEmbedder
 from planact_server.meaning.ranker import REST_SECONDS, EmbeddingError, FusedRanker, MeaningRanker

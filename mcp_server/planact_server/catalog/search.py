@@ -9,7 +9,7 @@ The index of a catalog is built at the first search and lives as long as the cat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from planact_server.catalog.index import Index
@@ -35,21 +35,6 @@ SUPPLIER_SHARE = 0.4
 
 SUPPLIED = 10
 """How many of the best tools are given what they ask for."""
-
-
-class Ranker(Protocol):
-    """Says which tools have to do with what somebody wants."""
-
-    def rank(self, catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
-        """Return at most `limit` tools, best first. It may take a while, so call it in a thread."""
-        ...
-
-
-class WordsRanker:
-    """The `Ranker` of this module."""
-
-    def rank(self, catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
-        return rank(catalog, words, limit=limit)
 
 
 def rank(catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:

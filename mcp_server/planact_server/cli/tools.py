@@ -29,7 +29,7 @@ from planact_tools import JSONObject
 if TYPE_CHECKING:
     from planact_server.app import App
     from planact_server.catalog.catalog import Catalog, CatalogTool
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.catalog.signatures import Learned
     from planact_server.config import Config
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from planact_quantized import Backend
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.config.schema import ModelSettings, PlannerSettings
     from planact_server.planner.options import PlannerOptions
 

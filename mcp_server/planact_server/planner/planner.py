@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from planact_quantized import Backend, BackendInfo
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.planner.options import PlannerOptions
     from planact_server.planner.spending import Spending
     from planact_tools import JSONObject, JSONValue

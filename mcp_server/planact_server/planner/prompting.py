@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from planact_quantized import Backend, BackendInfo, Grammar, Message
     from planact_server.catalog.catalog import CatalogTool
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.planner import Ground
     from planact_server.planner.options import PlannerOptions
 

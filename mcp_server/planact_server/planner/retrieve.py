@@ -10,13 +10,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from planact_server.catalog.search import WordsRanker
+from planact_server.catalog.ranking import WordsRanker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
 
 MOST_NAMED = 10
 """Tools that a warning names."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from planact_server.catalog.search import WordsRanker
+from planact_server.catalog.ranking import WordsRanker
 from planact_server.policy import Policy, ToolFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.catalog.catalog import CatalogTool
-    from planact_server.catalog.search import Ranker
+    from planact_server.catalog.ranking import Ranker
     from planact_server.catalog.signatures import Learned
     from planact_server.learned import LearnedTypes
     from planact_server.toolbox import Toolbox
