@@ -265,6 +265,6 @@ def test_the_grammar_of_large_functions_is_soon_there() -> None:
     properties = {f"p{number}": {"type": "string"} for number in range(100)}
     tools = [define(f"act{number}", {"type": "object", "properties": properties}) for number in range(10)]
     functions = plan_functions(Catalog.build({"s": tools}))
-    began = time.perf_counter()
+    began = time.process_time()
     assert "p99=" in plan_grammar(functions).text
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -22,7 +22,12 @@ FOLDERS = {
 }
 SANDBOX = CHECKOUT / "mcp_server" / "planact_server" / "sandbox"
 IN_THE_WORKER = sorted(file for folder in ("inside", "jail") for file in (SANDBOX / folder).rglob("*.py"))
-BROUGHT_ALONG = {"llama_cpp": "llama_cpp_python", "mcp_types": "mcp", "pydantic_core": "pydantic"}
+BROUGHT_ALONG = {
+    "llama_cpp": "llama_cpp_python",
+    "mcp_types": "mcp",
+    "pydantic_core": "pydantic",
+    "ruamel": "ruamel.yaml",
+}
 """Packages whose library has another name, or that are the other half of one that we declare."""
 
 

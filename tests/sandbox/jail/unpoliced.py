@@ -70,7 +70,7 @@ def leave_out(layer):
         "seccomp": ("linux.seccomp", "install"),
         "landlock": ("linux.landlock", "restrict"),
         "root": ("linux.namespaces", "empty_root"),
-        "limits": ("rlimits", "_limit"),
+        "limits": ("rlimits", "limit"),
         "namespaces": ("linux.libc", "unshare"),
         "user_namespace": ("linux.libc", "unshare"),
     }[layer]
