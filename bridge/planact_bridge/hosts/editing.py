@@ -74,25 +74,23 @@ def _check(syntax: Syntax, text: str, expected: JSONValue, keys: Keys) -> None:
 
 
 def _changed(value: JSONValue, keys: Keys, name: str, entry: JSONObject | None) -> JSONValue:
-    """Return the value with one entry different; the servers are made where an entry needs them."""
-    value = _copy(value)
-    place = cast("JSONObject", value)
-    for number, key in enumerate(_names(keys)):
-        if place.get(key) is None:
+    """Return the value with one entry different; the servers are made where an entry needs them.
+
+    What is not on the way to the entry is shared with the old value. The way is not: what YAML aliases changes once.
+    """
+    if keys and keys[0] != LISTED:
+        place = dict(cast("JSONObject", value))
+        inner: JSONValue = place.get(keys[0])
+        if inner is None:
             if entry is None:
                 return value
-            place[key] = [] if LISTED in keys and number == len(_names(keys)) - 1 else {}
-        place = cast("JSONObject", place[key])
-    if isinstance(place, list):
-        items = cast("list[JSONValue]", place)
-        items[:] = [item for item in items if not (isinstance(item, dict) and item.get("name") == name)]
-        if entry is not None:
-            items.append(_as_listed(keys, name, entry))
-    elif entry is None:
-        place.pop(name, None)
-    else:
-        place[name] = entry
-    return value
+            inner = [] if LISTED in keys[1:2] else {}
+        return {**place, keys[0]: _changed(inner, keys[1:], name, entry)}
+    if isinstance(value, list):
+        others = [item for item in value if not (isinstance(item, dict) and item.get("name") == name)]
+        return others if entry is None else [*others, {"name": name, **entry}]
+    others = {key: item for key, item in cast("JSONObject", value).items() if key != name}
+    return others if entry is None else {**others, name: entry}
 
 
 def _without_emptied(value: JSONValue, keys: Keys) -> JSONValue:
@@ -110,13 +108,6 @@ def _at(value: JSONValue, names: Keys) -> JSONValue:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _copy(value: JSONValue) -> JSONValue:
-    """Return a value of which no two parts are the same object: an anchor of YAML is changed once, not everywhere."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 def _as_listed(keys: Keys, name: str, entry: JSONObject) -> JSONObject:

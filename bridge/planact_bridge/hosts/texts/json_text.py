@@ -110,8 +110,8 @@ class _Scanned:
 
     @classmethod
     def of(cls, text: str) -> _Scanned:
-        bare = jsonc.without_comments(text)
-        plain = jsonc.without_trailing_commas(bare)
+        bare = text if _is_strict(text) else jsonc.without_comments(text)
+        plain = text if bare is text else jsonc.without_trailing_commas(bare)
         root = _object_at(plain, _skip(plain, 0))
         return cls(text=text, bare=bare, plain=plain, root=root)
 
@@ -190,6 +190,15 @@ class _Scanned:
         if place.members and not self._spread(place):
             return json.dumps(value, ensure_ascii=False)
         return _written(value, indent, self._unit(), newline_of(self.text))
+
+
+def _is_strict(text: str) -> bool:
+    """Return whether there are no comments and trailing commas: looking is quick, and the text may have megabytes."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return True
 
 
 def _object_at(plain: str, start: int) -> _Object:

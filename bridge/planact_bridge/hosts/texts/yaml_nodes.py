@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ruamel.yaml import YAML
@@ -52,6 +53,7 @@ def load(text: str) -> JSONValue:
         raise SyntaxProblem(" ".join(str(error).split())) from None
 
 
+@lru_cache(maxsize=4)  # one edit asks for the same text several times, and reading is slow
 def compose(text: str) -> Node | None:
     """Return the tree of a text that `load` accepts; None for one without content."""
     root = _reader().compose(text)
