@@ -32,8 +32,8 @@ def _finding(seen: Seen) -> Finding:
     if seen.problem is not None:
         return Finding(level="note", subject=subject, text=seen.problem)
     if seen.planact is None:
-        others = f", with {len(seen.servers)} of its own" if seen.servers else ""
-        text = f"no Planact{others}: {place.path}"
+        others = f", but {', '.join(seen.servers)}" if seen.servers else ""
+        text = f"no Planact in {place.path}{others}"
         return Finding(level="note", subject=subject, text=text, advice=command)
     if not is_this_planact(seen):
         text = f"starts another Planact than this one: {place.path}"

@@ -56,7 +56,7 @@ def put(text: str, keys: Keys, name: str, entry: JSONObject) -> str:
     base = tuple(keys)
     statements = list(_statements(text))
     if any(not statement.header and statement.path == base for statement in statements):
-        raise UneditableError(f"its servers stand in one line, `{'.'.join(keys)} = {{…}}`")
+        raise UneditableError(f"its servers stand in one line; write them as tables, `[{'.'.join(keys)}.NAME]`")
     newline = newline_of(text)
     written = show(keys, name, entry).rstrip("\n").replace("\n", newline)
     at = _end_of_tables(text, statements, base)

@@ -21,6 +21,7 @@ from planact_server.cli.hosts.place import (
     place_of,
     say,
     show_diff,
+    this_machine,
 )
 from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json
 
@@ -56,6 +57,7 @@ def install(
 
     place = place_of(name, scope)
     host, wanted = place.host, launch()
+    was_here = host.is_on(this_machine())
     link = host.link(ENTRY, json.dumps(place.dialect.write(wanted))) if host.link is not None else None
     if show:
         text = shown(place, wanted)
@@ -80,8 +82,8 @@ def install(
     if not change.changed:
         complain(f"{host.title} has Planact already; nothing was changed.")
         return
-    if change.edits[0].before is None and place.scope == "user":
-        complain(f"There was no such file yet; it counts once {host.title} is on this machine.")
+    if not was_here and place.scope == "user":
+        complain(f"{host.title} was not found on this machine; the file counts once it is there.")
     say(host.then)
     say(f"Servers that it has already: planact hosts import {host.name}")
 

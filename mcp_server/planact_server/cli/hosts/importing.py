@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from planact_bridge.hosts import Host, Import
 
-FATES = {"added": "added", "present": "is there already", "other": "left in the host", "unusable": "left in the host"}
+FATES = {"added": "added", "present": "there already", "other": "left in the host", "unusable": "left in the host"}
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,7 @@ def import_servers(
         complain(f"{place.host.title} has no servers in {place.path}; nothing was changed.")
         return
     rows = [[each.name, FATES[each.fate], command_line(each.entry) if each.entry else ""] for each in done.imports]
-    print_table(["server", "", "about"], rows)
+    print_table(["server", "is", "about"], rows)
     _explain(done.imports, place.host, adopted=adopt)
     if not dry_run:
         _what_next(done.imports, place.host, adopted=adopt, target=target)
