@@ -1,6 +1,7 @@
 """`planact servers`: health, logs, restart."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -8,7 +9,9 @@ import anyio
 import pytest
 
 from bridge.authorization_server import Guarded  # noqa: TID251  # a folder of tests
-from planact_testing import Home, act, workshop
+from planact_bridge import ServerFiles
+from planact_bridge.log_file import older
+from planact_testing import Home, act, planact, workshop
 
 
 async def test_how_a_server_stands_in_a_planact_that_serves_is_shown_too(home: Home) -> None:
@@ -36,6 +39,21 @@ async def test_what_a_server_that_does_not_start_said_is_shown_afterwards(home: 
     assert code == 0
     assert "the lathe is missing" in out
     assert "it exited with code 1" in out.splitlines()[-1]
+
+
+def test_a_log_is_followed_into_the_file_that_takes_its_place(home: Home) -> None:
+    log = ServerFiles(home.folder / "state" / "servers", "git").log
+    log.parent.mkdir(parents=True)
+    log.write_text("one\ntwo\n")
+    command = planact("servers", "logs", "git", "--follow", "--lines", "1")
+    with subprocess.Popen(command, env=home.environment, cwd=home.work, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "two\n"
+        with log.open("a") as file:
+            file.write("three\n")
+        log.rename(older(log))
+        log.write_text("four\n")
+        assert [process.stdout.readline() for _ in range(2)] == ["three\n", "four\n"]
+        process.kill()
 
 
 async def test_a_server_without_a_log_is_said_to_have_none(home: Home) -> None:

@@ -132,7 +132,7 @@ def _servers(app: App) -> list[Finding]:
 
 
 def _fix(name: str) -> str:
-    return f"Run its command by hand to see what it says, or take {name!r} out of mcp.json."
+    return f"`planact servers logs {name}` has what it said. Mend its entry in mcp.json, or take {name!r} out of there."
 
 
 def _as_json(finding: Finding) -> JSONObject:

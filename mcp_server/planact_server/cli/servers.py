@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -93,6 +94,8 @@ def logs(
     from planact_bridge.log_file import last_lines
 
     path = files_of(read_config(config), name).log
+    # Before anything is shown: what comes from here on is not missed, whatever happens to the file.
+    following = _opened(path, at_end=True) if follow else None
     try:
         for line in last_lines(path, lines):
             sys.stdout.write(f"{visible(line)}\n")
@@ -103,7 +106,7 @@ def logs(
             ) from None
     sys.stdout.flush()
     if follow:
-        _follow(path)
+        _follow(path, following)
 
 
 def restart(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = False) -> int:
@@ -170,20 +173,32 @@ def _cells(report: JSONObject) -> list[str]:
     ]
 
 
-def _follow(path: Path) -> None:
-    """Print what is added to a file, and to the one that takes its place."""
-    place = path.stat().st_size if path.exists() else 0
-    identity = path.stat().st_ino if path.exists() else None
+def _opened(path: Path, *, at_end: bool = False) -> BinaryIO | None:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    if at_end:
+        file.seek(0, os.SEEK_END)
+    return file
+
+
+def _follow(path: Path, file: BinaryIO | None) -> None:
+    """Print what is added to an open file, and to each that takes its place when it is full."""
     while True:
-        time.sleep(FOLLOW_SECONDS)
-        if not path.exists():
-            continue
-        with path.open("rb") as file:
-            if identity != path.stat().st_ino:
-                place, identity = 0, path.stat().st_ino
-            file.seek(place)
-            added = file.read()
-            place = file.tell()
-        if added:
-            sys.stdout.write(visible(added.decode("utf-8", "replace").replace("\r\n", "\n")))
-            sys.stdout.flush()
+        if file is not None:
+            with file:
+                while (added := file.read()) or _is_still(file.fileno(), path):
+                    sys.stdout.write(visible(added.decode("utf-8", "replace").replace("\r\n", "\n")))
+                    sys.stdout.flush()
+                    time.sleep(FOLLOW_SECONDS)
+        file = _opened(path)
+        if file is None:
+            time.sleep(FOLLOW_SECONDS)
+
+
+def _is_still(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
