@@ -110,7 +110,7 @@ def test_a_path_finds_what_opens_such_files_and_a_place_to_save_what_writes() ->
     )
     assert names(catalog, "what is in ~/root/roam.pdf?", 1) == ["s.read_pdf"]
     assert names(catalog, "look at talk.pptx", 1) == ["s.add_slide"]
-    assert "s.write_file" in names(catalog, "read my.pdf and save the best of it in /root/roam.txt", 2)
+    assert "s.write_file" in names(catalog, "read my.pdf and save the best of it in /srv/roam.txt", 2)
 
 
 def test_the_steps_of_a_request_each_find_their_tool() -> None:

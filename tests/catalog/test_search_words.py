@@ -60,7 +60,7 @@ def test_no_word_is_related_to_itself() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("open /home/me/Report.PDF", ["open", "pdf", "document", "file"]),
+        ("open /srv/Report.PDF", ["open", "pdf", "document", "file"]),
         ("look into ~/pictures", ["look", "directory", "folder", "path"]),
         (r"look into C:\music\old", ["look", "directory", "folder", "path"]),
         ("summarize notes.md", ["summarize", "markdown", "text", "file"]),
