@@ -126,3 +126,24 @@ async def test_the_arguments_of_all_calls_of_a_plan_have_a_budget(worker: Jailed
     message = "The plan has given its calls more than 4,194,304 bytes of arguments."
     assert (outcome.status, [error.message for error in outcome.errors]) == ("limit", [message])
     assert (len(host.requests), outcome.worker_lost) == (4, None)
+
+
+@pytest.mark.parametrize("megabytes", [7, 12])
+async def test_data_that_fill_the_memory_plan_by_plan_cost_no_worker(host: ScriptedHost, megabytes: int) -> None:
+    """Telling what the plans have left takes memory too, and there is none."""
+    limits = Limits(seconds=10, memory_bytes=96 * 2**20)
+    engine = open_engine("fork", limits=limits, warm_workers=0)
+    plan = f"kept.append('x' * {megabytes}_000_000 + str(len(kept)))"
+    statuses: set[str] = set()
+    try:
+        with fail_after(60):
+            worker = await engine.worker()
+            await worker.run("kept = []", host=host, limits=limits)
+            for _ in range(120 // megabytes):
+                outcome = await worker.run(plan, host=host, limits=limits)
+                assert outcome.worker_lost is None
+                statuses.add(outcome.status)
+    finally:
+        await engine.aclose()
+    assert statuses > {"ok"}
+    assert statuses <= {"ok", "error", "limit"}

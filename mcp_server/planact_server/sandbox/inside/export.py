@@ -243,7 +243,13 @@ class _Exporter:
 
     def export(self, value: Any) -> Any:
         """Convert a whole value; what is JSON already is copied ten times as fast."""
-        nodes = plain.count(value, most_nodes=self._max_nodes, most_levels=_MAX_DEPTH, most_bits=_MAX_INT_BITS)
+        nodes = plain.count(
+            value,
+            most_nodes=self._max_nodes,
+            most_levels=_MAX_DEPTH,
+            most_bits=_MAX_INT_BITS,
+            most_characters=self._max_bytes,
+        )
         copied = None if nodes is None else plain.copy(value, most_bytes=self._max_bytes)
         if nodes is None or copied is None:
             return self.convert(value, 0)
@@ -294,10 +300,12 @@ class _Exporter:
 
     def _text(self, text: str) -> str:
         room = max(0, self._max_bytes - self.used_bytes - 2)
-        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        # No copy of the whole text: it may have filled the memory. Each character takes a byte at least.
+        body = text[: room + 1].encode("utf-8", "replace")
+        size = len(body)
         if size > room:
             self.cut = True
-            text = text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+            text = body[:room].decode("utf-8", "ignore")
             size = room
         self.used_bytes += size + 2
         return text

@@ -26,16 +26,19 @@ class Copy:
     size: int
 
 
-def count(value: object, *, most_nodes: int, most_levels: int, most_bits: int) -> int | None:
+def count(value: object, *, most_nodes: int, most_levels: int, most_bits: int, most_characters: int) -> int | None:
     """Return how many values a list or object of plain JSON holds; nothing where it is anything else, or larger."""
     if type(value) not in _CONTAINERS:
         return None
-    nodes = 0
+    nodes = characters = 0
     level: list[Any] = [value]
     for _ in range(most_levels):
         nodes += len(level)
         kinds = set(map(type, level))
         if nodes > most_nodes or not kinds <= _PLAIN:
+            return None
+        characters += sum(len(each) for each in level if type(each) is str) if str in kinds else 0
+        if characters > most_characters:
             return None
         if int in kinds and any(each.bit_length() > most_bits for each in level if type(each) is int):
             return None

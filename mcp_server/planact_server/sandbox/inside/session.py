@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -316,13 +317,20 @@ class Session:
             status = "limit"
         if self._interrupts.status is not None and not errors:
             errors = [Problem(type=_STOP_TYPES[status], message=self._interrupts.message)]
-        try:
-            left = self._changes(before, failure)
-        except MemoryError:
-            left = self._state.outline(before, self._result, self._budget)
-            status = "limit" if status in ("ok", "error") else status
+        left, whole = self._left(before, failure)
+        if not whole:
             errors.append(Problem(type="MemoryError", message="Not all variables fit into the memory that is left."))
+            status = "limit" if status in ("ok", "error") else status
         return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **left}
+
+    def _left(self, before: dict[str, Any], failure: BaseException | None) -> tuple[Frame, bool]:
+        """Return the state as far as the memory that is left allows, and whether it is all of it."""
+        # Each attempt after the block of the one before: its error holds whatever that one had made.
+        with suppress(MemoryError):
+            return self._changes(before, failure), True
+        with suppress(MemoryError):
+            return self._state.outline(before, self._result, self._budget), False
+        return self._state.names(before), False
 
     def _changes(self, before: dict[str, Any], failure: BaseException | None) -> Frame:
         """Return the state, and the sources of what was defined where the host has others."""

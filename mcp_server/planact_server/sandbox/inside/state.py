@@ -79,6 +79,13 @@ class State:
         exported["variables"].update({name: export.outline(data[name]) for name in large})
         return {**exported, **self._names_of(before, variables)}
 
+    def names(self, before: Mapping[str, Any]) -> Frame:
+        """Return which variables there are, and nothing of their values."""
+        variables = self.variables()
+        data = [name for name, value in variables.items() if not export.is_code(value)]
+        nothing: Frame = {"variables": dict.fromkeys(data), "truncated": dict.fromkeys(data, 1)}
+        return {**nothing, **self._names_of(before, variables)}
+
     def shown(self, values: dict[str, Any], max_bytes: int) -> dict[str, Any]:
         """Return values as JSON for somebody who only looks at them."""
         return export.export(values, self._representer, max_bytes=max_bytes, known={}).values
