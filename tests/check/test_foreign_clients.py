@@ -39,7 +39,8 @@ def check(answer: dict[str, Any], version: str | None) -> None:
     assert (state["status"], state["result"], state["output"]) == ("ok", 5, "é 😀\n")
     assert state["function_results"] == {"pair_sum": ["x"]}
     assert json.loads(answer["result"]["content"][0]["text"]) == state
-    assert "half" in answer["progress"]
+    # The one just before the end may come too late for a client that has its result by then.
+    assert "calling workshop.pair_sum" in answer["progress"]
     assert answer["resources"] >= 1
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside import attributes
 from planact_server.sandbox.inside.interrupts import PlanStopped
-from planact_server.sandbox.inside.language import PlanAlias
+from planact_server.sandbox.inside.language import PlanAlias, PlanSuper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,8 @@ class Invariant:
         methods = [value for value in exposed.values() if isinstance(value, types.MethodType)]
         self._methods = {(id(method.__func__), id(method.__self__)) for method in methods}
         self._kinds = set(_kinds_of_ours(exposed.values())) | set(_kinds_of_ours(made_by_the_worker(room)))
-        self._kinds |= {PlanStopped, PlanAlias}  # an `__exit__` gets the one, `type(list[int])` is the other
+        # An `__exit__` gets the first, the others are what `type` gives for `list[int]` and for `super()`.
+        self._kinds |= {PlanStopped, PlanAlias, PlanSuper}
         own = (room.session._builtins, room.session._globals)
         modules = [module for module in sys.modules.values() if isinstance(module, types.ModuleType)]
         self._namespaces = {id(names) for names in (*own, *map(vars, modules))}
