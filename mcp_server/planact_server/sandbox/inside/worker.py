@@ -42,6 +42,7 @@ _UNHURRIED_SECONDS = 0.02
 plan writes to while nobody waits for it: that takes longer than a short plan."""
 
 _begun: tuple[Wire, Session] | None = None
+_stage: Session | None = None
 
 
 def prepare() -> None:
@@ -79,8 +80,10 @@ def serve(fd_in: int, fd_out: int, *, layers: dict[str, Any]) -> NoReturn:
 
 
 def _rehearse() -> None:
-    """Run a plan in a session of its own, which is dropped."""
-    Session(Wire(-1, -1)).run({"type": "run", "source": _TRIAL, **_TRIAL_LIMITS})
+    """Run a plan in a session that is no plan's of anybody."""
+    global _stage  # noqa: PLW0603 - a process has one; made before a fork, it costs a worker little memory
+    _stage = _stage or Session(Wire(-1, -1))
+    _stage.run({"type": "run", "source": _TRIAL, **_TRIAL_LIMITS})
 
 
 def _begin() -> tuple[Wire, Session]:
