@@ -1,4 +1,4 @@
-"""A well-behaved server on the SDK, over stdio; or with `http PORT` or `sse PORT` over HTTP, where it prints its URL."""
+"""A well-behaved server on the SDK: over stdio, or with `http PORT` or `sse PORT` over HTTP, printing its URL."""
 
 import asyncio
 import os
