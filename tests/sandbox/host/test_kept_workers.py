@@ -129,8 +129,10 @@ async def test_the_arguments_of_all_calls_of_a_plan_have_a_budget(worker: Jailed
 
 
 @pytest.mark.parametrize("megabytes", [7, 12])
-async def test_data_that_fill_the_memory_plan_by_plan_cost_no_worker(host: ScriptedHost, megabytes: int) -> None:
-    """Telling what the plans have left takes memory too, and there is none."""
+async def test_data_that_fill_the_memory_plan_by_plan_end_no_worker_by_surprise(
+    host: ScriptedHost, megabytes: int
+) -> None:
+    """Telling what the plans have left takes memory too, and there is none. A worker may say that it is the last."""
     limits = Limits(seconds=10, memory_bytes=96 * 2**20)
     engine = open_engine("fork", limits=limits, warm_workers=0)
     plan = f"kept.append('x' * {megabytes}_000_000 + str(len(kept)))"
@@ -141,9 +143,10 @@ async def test_data_that_fill_the_memory_plan_by_plan_cost_no_worker(host: Scrip
             await worker.run("kept = []", host=host, limits=limits)
             for _ in range(120 // megabytes):
                 outcome = await worker.run(plan, host=host, limits=limits)
-                assert outcome.worker_lost is None
                 statuses.add(outcome.status)
+                if outcome.worker_lost is not None:
+                    break
     finally:
         await engine.aclose()
-    assert statuses > {"ok"}
+    assert outcome.status == "limit" if outcome.worker_lost is not None else statuses > {"ok"}
     assert statuses <= {"ok", "error", "limit"}
