@@ -108,7 +108,7 @@ def test_a_path_finds_what_opens_such_files_and_a_place_to_save_what_writes() ->
         roam_root="Walk about.",
         add_slide="To a presentation.",
     )
-    assert names(catalog, "what is in ~/root/roam.pdf?", 1) == ["s.read_pdf"]
+    assert names(catalog, "what is in ~/docs/roam.pdf?", 1) == ["s.read_pdf"]
     assert names(catalog, "look at talk.pptx", 1) == ["s.add_slide"]
     assert "s.write_file" in names(catalog, "read my.pdf and save the best of it in /srv/roam.txt", 2)
 
