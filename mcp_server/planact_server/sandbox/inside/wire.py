@@ -56,6 +56,12 @@ class Wire:
         self.queue(frame)
         self.flush()
 
+    def send_only(self, body: bytes) -> None:
+        """Write this frame and nothing of what is in line."""
+        self._queued.clear()
+        self.queue_encoded(body)
+        self.flush()
+
     def flush(self) -> None:
         if not self._queued:
             return

@@ -8,9 +8,9 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from planact_server.sandbox.inside import language
+from planact_server.sandbox.inside import language, memory, state
 from planact_server.sandbox.inside.session import Session
-from planact_server.sandbox.inside.wire import HostGone, Wire
+from planact_server.sandbox.inside.wire import HostGone, Wire, encode
 
 if TYPE_CHECKING:
     from planact_server.sandbox.inside.wire import Frame
@@ -36,6 +36,17 @@ _TRIAL_LIMITS = {
     "source_bytes": 10_000,
     "frame_bytes": 1_000_000,
 }
+
+_OUT_OF_MEMORY = encode(
+    {
+        "type": "done",
+        "status": "limit",
+        "errors": [{"type": "MemoryError", "message": "The plan ran out of memory."}],
+        **state.NONE,
+        "last": True,
+    }
+)
+"""Made beforehand: there is no memory for it by then."""
 
 _UNHURRIED_SECONDS = 0.02
 """A worker that is asked for nothing so long was started ahead of need. It copies the pages of memory that a first
@@ -94,7 +105,12 @@ def _begin() -> tuple[Wire, Session]:
 def _answer(session: Session, wire: Wire, frame: Frame) -> None:
     match frame.get("type"):
         case "run":
-            wire.send(session.run(frame))
+            try:
+                wire.send(session.run(frame))
+            except MemoryError:  # not even the end of the plan could be put together
+                memory.release()
+                wire.send_only(_OUT_OF_MEMORY)
+                os._exit(0)
             if session.exhausted:
                 os._exit(0)  # nothing more can run here; the host brings the session back in a new worker
         case "restore":
