@@ -30,6 +30,7 @@ test: dev ## run the tests (minutes)
 check: dev ## run the tests that need Node, real third-party servers, or minutes
 	@$(BIN)/python tests/check/servers.py
 	@$(PYTEST) -m check -n auto $(ARGS)
+	@$(PYTEST) -m 'hypothesis and not check' --hypothesis-profile=thorough -n auto $(ARGS)
 
 lint: dev ## read the code for mistakes and the project's style
 	@$(BIN)/ruff check

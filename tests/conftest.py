@@ -9,6 +9,7 @@ from planact_testing import Home
 
 # Other examples in every run, and those that failed again: many runs find what one long one would.
 settings.register_profile("planact", max_examples=50)
+settings.register_profile("thorough", max_examples=250)
 settings.load_profile("planact")
 
 

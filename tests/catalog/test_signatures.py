@@ -8,7 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from catalog.making import define, only, taking
 from catalog.schema_strategies import dirty_schemas, texts
@@ -214,7 +214,6 @@ def test_no_text_breaks_out_of_its_docstring(description: str, parameter: str) -
 
 
 @given(dirty_schemas, dirty_schemas)
-@settings(max_examples=50)
 def test_a_stub_of_a_dirty_schema_is_python_that_runs(schema: Any, output: Any) -> None:
     tool = only(define("f", schema, output_schema=output))
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from catalog.making import define, only, taking
 from catalog.schema_strategies import DEFINITIONS, dirty_schemas, plain_values, values, well_formed_schemas
+from example_counts import examples
 from planact_server.catalog.signatures import signature
 from planact_server.catalog.validation import ArgumentsError, bind
 
@@ -361,7 +362,7 @@ def test_content_that_the_plan_holds_by_a_handle_counts_as_text(schema: Any, is_
 
 
 @given(well_formed_schemas, plain_values)
-@settings(max_examples=100)
+@settings(max_examples=examples(2))
 def test_it_agrees_with_jsonschema_about_well_formed_schemas(schema: Any, value: Any) -> None:
     document = {"type": "object", "properties": {"value": schema}, "$defs": DEFINITIONS}
     tool = only(define("f", document))

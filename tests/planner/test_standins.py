@@ -18,7 +18,7 @@ from planact_server.catalog.schemas import CleanSchema, clean
 from planact_server.plain_json import size_of
 from planact_server.standins.making import stand_in
 
-steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def answer(schema: Any, /, **arguments: Any) -> Any:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from catalog.making import define
 from catalog.recorded import recorded_servers
+from example_counts import examples
 from planact_quantized import PlanFunction, PlanParameter, plan_grammar
 from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.planner.stubs import function_stubs, harmless, plan_functions
@@ -187,7 +188,7 @@ def test_what_a_server_wrote_stays_text() -> None:
 
 
 @given(st.text(), st.integers(1, 50))
-@settings(max_examples=100)
+@settings(max_examples=examples(2))
 def test_foreign_text_is_cut_and_on_one_line(text: str, chars: int) -> None:
     shown = harmless(text, chars)
 
@@ -197,7 +198,7 @@ def test_foreign_text_is_cut_and_on_one_line(text: str, chars: int) -> None:
 
 
 @given(st.text(), st.text())
-@settings(max_examples=100)
+@settings(max_examples=examples(2))
 def test_any_description_gives_stubs_that_parse(purpose: str, parameter: str) -> None:
     tool = define("act", {"type": "object", "properties": {"a": {"description": parameter}}}, description=purpose)
     (function,) = ast.parse(function_stubs(Catalog.build({"s": [tool]}))).body

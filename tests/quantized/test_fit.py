@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_counts import examples
 from planact_quantized import ALL_LAYERS, BackendError, EngineSettings
 from planact_quantized.fitting.devices import Device, Machine
 from planact_quantized.fitting.fit import DEVICE_RESERVE, Fit, FitError, largest_that_fits, plan_fit
@@ -243,7 +244,7 @@ wishes = st.builds(
 
 
 @given(model=models, device=memories, host=memories, wanted=wishes)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 def test_no_plan_takes_more_than_there_is(model: str, device: int, host: int, wanted: Wanted) -> None:
     there = machine(gpu(device / GIB), host_gib=host / GIB)
     try:
@@ -273,7 +274,7 @@ def standing(model: str, there: Machine, wanted: Wanted) -> tuple[int, int]:
 
 
 @given(model=models, device=memories, more=memories, host=memories, wanted=wishes)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 def test_more_memory_never_gives_less(model: str, device: int, more: int, host: int, wanted: Wanted) -> None:
     """Of a device that was named: neither fewer layers nor less context. `auto` may trade context for layers."""
     less = standing(model, machine(gpu(device / GIB), host_gib=host / GIB), wanted)

@@ -241,7 +241,7 @@ def test_whatever_follows_the_magic_is_read_or_refused(tmp_path_factory: pytest.
     _read_or_refuse(path)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_header_with_some_bytes_changed_is_read_or_refused(tiny: Path, data: st.DataObject) -> None:
     content = bytearray(tiny.read_bytes())

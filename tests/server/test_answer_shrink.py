@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from example_counts import examples
 from planact_server.answer import CallRecord, build_answer, shrink, value_at
 from planact_server.plain_json import is_large
 from planact_server.sandbox import Outcome, PlanError
@@ -338,7 +339,7 @@ def check_the_cut(whole: JSONObject, budget: int) -> None:
     assert shrink(whole, budget, link) == short
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(answers, st.one_of(st.integers(0, 1_500), st.integers(0, 20_000)))
 @example(answer(), 0)
 @example(answer(variables={"k" * 100_000: {"…" * 50_000: 1}}), 200)
@@ -355,7 +356,9 @@ def test_thousands_of_answers_fit_their_budgets(whole: JSONObject, budget: int) 
     check_the_cut(whole, budget)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(0.5), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(answers)
 def test_what_was_cut_is_listed_at_its_place_or_above(whole: JSONObject) -> None:
     short = shrink(whole, 2_000, link)

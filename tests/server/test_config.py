@@ -289,7 +289,7 @@ raw = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from(["packs", "policy.trust", "policy.default", "sandbox", "sandbox.calls"]), raw))
 def test_any_override_gives_a_config_or_a_config_error(place: Place, overrides: dict[str, object]) -> None:
     try:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_counts import examples
 from planact_server.catalog.catalog import Catalog
 from planact_server.description import MOST_CHARS, describe_tool
 from planact_tools import JSONValue, ToolDefinition
@@ -49,7 +50,7 @@ def test_every_server_gets_a_part_of_the_room() -> None:
     assert all(f"do_{server}_0(" in text for server in range(10))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(0.6), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_in_which_servers_connect_does_not_show(chance: random.Random) -> None:
     names = [f"s{index}" for index in range(6)]

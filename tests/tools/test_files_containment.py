@@ -109,7 +109,7 @@ def make_tricky_root(root: Path, outside: Path) -> None:
     (root / "in" / "deep" / "secret").symlink_to(outside / "sub" / "secret")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(paths=st.lists(_PATHS, min_size=1, max_size=4))
 def test_no_path_reads_or_changes_anything_outside(
     opener: Callable[[Path], Folder], tmp_path_factory: pytest.TempPathFactory, paths: list[str]

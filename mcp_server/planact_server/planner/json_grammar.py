@@ -105,8 +105,7 @@ class _Writer:
 
     def _list(self, schema: JSONObject) -> str:
         prefix = [self.rule(each) for each in cast("list[Schema]", schema.get("prefixItems", []))]
-        least = min(_count(schema, "minItems", 0), MOST_REPEATS)
-        most = _count(schema, "maxItems", -1)
+        least, most = min(_count(schema, "minItems", 0), MOST_REPEATS), _count(schema, "maxItems", -1)
         if prefix:
             items = ' ws "," ws '.join(prefix)
             rest = schema.get("items", True)
@@ -115,8 +114,8 @@ class _Writer:
         if most == 0:
             return '"[" ws "]"'
         item = self.rule(cast("Schema", schema.get("items", True)))
-        upper = str(most - 1) if 0 < most <= MOST_REPEATS else ""
-        several = f'{item} (ws "," ws {item}){{{max(least - 1, 0)},{upper}}}'
+        upper = _upper(least, most)
+        several = f'{item} (ws "," ws {item}){{{max(least - 1, 0)},{"" if upper is None else upper - 1}}}'
         return f'"[" ws {several} ws "]"' if least else f'"[" ws ({several})? ws "]"'
 
     def _object(self, schema: JSONObject, name: str) -> str:
@@ -153,8 +152,13 @@ def _text(schema: JSONObject) -> str:
     least, most = _count(schema, "minLength", 0), _count(schema, "maxLength", -1)
     if not least and not 0 <= most <= MOST_REPEATS:
         return "string"
-    upper = str(most) if 0 <= most <= MOST_REPEATS else ""
-    return rf'"\"" char{{{min(least, MOST_REPEATS)},{upper}}} "\""'
+    upper = _upper(least, most)
+    return rf'"\"" char{{{min(least, MOST_REPEATS)},{"" if upper is None else upper}}} "\""'
+
+
+def _upper(least: int, most: int) -> int | None:
+    """Return the largest count that a rule can say. A schema that contradicts itself is left to the check."""
+    return most if least <= most <= MOST_REPEATS else None
 
 
 def _types(schema: JSONObject) -> list[str]:
