@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from planact_server.cli.program import app
+from planact_server.cli.program import program
 from planact_testing import Home, workshop
 
-PLANACT = typer.main.get_command(app)
+PLANACT = typer.main.get_command(program())
 
 
 def commands() -> Iterator[list[str]]:

@@ -141,7 +141,7 @@ import sys
 
 class Interrupted:
     def find_spec(self, name, path, target=None):
-        if name == "planact_server.cli.run":
+        if name == "planact_server.cli.doctor":
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupted())

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 IMPORTED = (
-    "planact_server.cli.program",
+    *(f"planact_server.cli.{name}" for name in ("program", "ask", "demo", "doctor", "hosts", "models", "packs")),
+    *(f"planact_server.cli.{name}" for name in ("run", "serve", "servers", "tools", "trust")),
     "planact_server.app",
     "planact_server.http",
     "planact_server.serve_pack",
     "planact_server.server",
     "mcp.server.mcpserver",
     "mcp.server.stdio",
+    "rich.align",
+    "rich.console",
+    "rich.table",
     "uvicorn",
 )
 

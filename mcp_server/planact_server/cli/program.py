@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
 import typer.core
 
-from planact_server.cli import (
-    INTERRUPTED,
-    ask,
-    demo,
-    doctor,
-    evaluate,
-    hosts,
-    models,
-    packs,
-    run,
-    serve,
-    servers,
-    tools,
-    trust,
-)
+from planact_server.cli import INTERRUPTED
 from planact_server.cli.terminal import UsageError, complain
 from planact_server.database import StoreError
 
@@ -42,29 +29,38 @@ Begin with:
 Exit codes: 0 ok, 1 the plan failed or something is broken, 2 wrong usage or
 configuration, 3 approval needed, 130 stopped by Ctrl-C."""
 
-ORDER = (
-    *("demo", "run", "ask", "serve", "tools", "servers", "hosts", "packs", "models", "eval"),
-    *("trust", "init", "doctor"),
-)
-"""Of the commands in the help: as a newcomer meets them."""
+COMMANDS = {
+    **{name: name for name in ("demo", "run", "ask", "serve", "tools", "servers", "hosts", "packs", "models")},
+    "eval": "evaluate",
+    "trust": "trust",
+    "init": "trust",
+    "doctor": "doctor",
+}
+"""Command → its module, in the order of the help: as a newcomer meets them."""
 
 
 class _InOrder(typer.core.TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = {name: self.commands[name] for name in ORDER}
+        self.commands = {name: self.commands[name] for name in COMMANDS if name in self.commands}
 
 
-app = typer.Typer(
-    name="planact",
-    help="One MCP tool that runs Python plans over all your other MCP tools, in a process of their own.",
-    epilog=EPILOG,
-    cls=_InOrder,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def program(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the program with these commands: reading the modules of all the others takes longer than most commands."""
+    app = typer.Typer(
+        name="planact",
+        help="One MCP tool that runs Python plans over all your other MCP tools, in a process of their own.",
+        epilog=EPILOG,
+        cls=_InOrder,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_planact)
+    for module in dict.fromkeys(COMMANDS[name] for name in commands):
+        importlib.import_module(f"planact_server.cli.{module}").register(app)
+    return app
 
 
 def _version(value: bool) -> None:
@@ -75,30 +71,16 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _planact(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     del version
 
 
-demo.register(app)
-serve.register(app)
-run.register(app)
-ask.register(app)
-tools.register(app)
-servers.register(app)
-hosts.register(app)
-packs.register(app)
-models.register(app)
-evaluate.register(app)
-trust.register(app)
-doctor.register(app)
-
-
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
+        app = program(_named(arguments))
         code = app(args=list(arguments) or ["--help"], prog_name="planact", standalone_mode=False)
     except (UsageError, StoreError) as error:
         complain(str(error))
@@ -111,6 +93,11 @@ def run_command(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else OK
+
+
+def _named(arguments: Sequence[str]) -> Iterable[str]:
+    """Return the one command that the arguments name; all where they name none."""
+    return arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _explained(error: typer.TyperException) -> str:
