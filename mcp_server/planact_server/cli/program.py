@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -45,8 +46,9 @@ class _InOrder(typer.core.TyperGroup):
         self.commands = {name: self.commands[name] for name in COMMANDS if name in self.commands}
 
 
-def program(commands: Iterable[str] = COMMANDS) -> typer.Typer:
-    """Return the program with these commands: reading the modules of all the others takes longer than most commands."""
+@functools.cache
+def program(*commands: str) -> typer.Typer:
+    """Return the program with these commands, all if none is named: reading all modules takes longer than most do."""
     app = typer.Typer(
         name="planact",
         help="One MCP tool that runs Python plans over all your other MCP tools, in a process of their own.",
@@ -58,7 +60,7 @@ def program(commands: Iterable[str] = COMMANDS) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_planact)
-    for module in dict.fromkeys(COMMANDS[name] for name in commands):
+    for module in dict.fromkeys(COMMANDS[name] for name in commands or COMMANDS):
         importlib.import_module(f"planact_server.cli.{module}").register(app)
     return app
 
@@ -80,7 +82,7 @@ def _planact(
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        app = program(_named(arguments))
+        app = program(*(name for name in arguments[:1] if name in COMMANDS))
         code = app(args=list(arguments) or ["--help"], prog_name="planact", standalone_mode=False)
     except (UsageError, StoreError) as error:
         complain(str(error))
@@ -93,11 +95,6 @@ def run_command(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else OK
-
-
-def _named(arguments: Sequence[str]) -> Iterable[str]:
-    """Return the one command that the arguments name; all where they name none."""
-    return arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _explained(error: typer.TyperException) -> str:
