@@ -54,6 +54,7 @@ def test_no_call_hands_out_the_machinery_whatever_it_is_given(calls: Child, argu
     assert calls.ask(arguments) == []
 
 
+@pytest.mark.check
 def test_the_fuzzer_sees_leaks_that_are_planted() -> None:
     """A wrapper that hands out a frame, an `attrgetter` past the guard, a module in an exception: each is found."""
     child = Child("fuzz.serve_calls", "--plant")

@@ -59,6 +59,7 @@ class Opened:
         await self.backend.aclose()
 
 
+@pytest.mark.check
 async def test_attempts_and_candidates_of_a_real_model(tmp_path: Path, ground: RealGround) -> None:
     model = make_gguf(tmp_path / "tiny.gguf", context=8_192)
     options = PlannerOptions(attempts=2, candidates=4, max_tokens=96, temperature=1.2)

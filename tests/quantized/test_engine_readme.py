@@ -12,6 +12,7 @@ from quantized.tiny_gguf import make_gguf  # noqa: TID251 - a folder of tests
 README = Path(__file__).parents[2] / "quantized" / "README.md"
 
 
+@pytest.mark.check
 async def test_the_example_of_the_page_writes_a_text(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
     make_gguf(tmp_path / "model.gguf")

@@ -75,6 +75,7 @@ def test_working_it_out_writes_nothing(source: Path) -> None:
     assert sorted(source.parent.iterdir()) == before
 
 
+@pytest.mark.check
 def test_what_is_quantized_already_is_taken_only_when_told_to(to_q8: Plan, tmp_path: Path) -> None:
     smaller = tmp_path / "q8.gguf"
     quantize(to_q8, smaller)

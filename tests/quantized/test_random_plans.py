@@ -150,6 +150,7 @@ def test_most_random_plans_whose_statements_were_tried_end_without_an_error(tmp_
     check(sampled(tmp_path, 40, seed=1, tried=True), ok=32)
 
 
+@pytest.mark.check
 @pytest.mark.filterwarnings("ignore")
 def test_a_few_plans_by_the_loop_of_the_product(tmp_path: Path) -> None:
     check(by_the_product(tmp_path, 4, seed=1), ok=0)

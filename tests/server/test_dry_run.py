@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from planact_server.sandbox import Limits
 from planact_server.sandbox.host import PooledEngine
 from planact_testing import Home, act
@@ -54,6 +56,7 @@ async def test_the_model_is_asked_in_earnest(engine: PooledEngine) -> None:
     assert (answer["result"], answer["calls"][0]["emulated"]) == ("yes", True)
 
 
+@pytest.mark.check
 async def test_a_session_too_large_to_note_comes_back_in_a_new_worker() -> None:
     async with bench(limits=Limits(memory_bytes=96 * 1024 * 1024)) as here:
         first = await here.ask(code="big = [[] for _ in range(500_000)]\nkept = 2")
