@@ -14,7 +14,7 @@ import errno
 import sys
 from typing import TYPE_CHECKING
 
-from planact_server.sandbox.jail.linux import libc, seccomp, system_calls
+from planact_server.sandbox.jail.linux import bpf, libc, seccomp, system_calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,6 @@ if sys.platform != "linux":
 PROGRAM_FD = 3
 """Where the program's file has to be open, to be closed when it has started."""
 
-_LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
-_ARGUMENTS_AT = 16
 _WRITE, _EXECUTE, _ANONYMOUS = 2, 4, 0x20
 _EMPTY_PATH = 0x1000
 _THREAD = 0x3D0F00
@@ -83,66 +81,60 @@ TABLES = (_NUMBERS, _EVENTS, _REFUSED)
 
 def install(*, pid: int) -> None:
     """Put Monty's filter on this process for good. Raises OSError, ValueError for a machine without a table."""
-    seccomp.put_on(seccomp.encoded(program(libc.MACHINE, pid=pid)))
+    seccomp.put_on(bpf.encoded(program(libc.MACHINE, pid=pid)))
 
 
 def install_for_driver(*, pid: int) -> None:
     """Put the driver's filter on all threads for good. Raises OSError, ValueError for a machine without a table."""
-    seccomp.put_on(seccomp.encoded(driver_program(libc.MACHINE, pid=pid)), all_threads=True)
+    seccomp.put_on(bpf.encoded(driver_program(libc.MACHINE, pid=pid)), all_threads=True)
 
 
-def driver_program(machine: str, *, pid: int) -> list[seccomp.Instruction]:
+def driver_program(machine: str, *, pid: int) -> list[bpf.Instruction]:
     """Return the driver's filter for a machine. Raises ValueError for one that has no table."""
     started = {name: _NUMBERS[name] for name in ("clone", "clone3", "rseq", "set_robust_list")}
     numbers = system_calls.numbers(started, machine)
     more = _threads(numbers)
     for number in [*system_calls.numbers(_EVENTS, machine).values(), numbers["rseq"], numbers["set_robust_list"]]:
-        more += _when(number, [_return(seccomp.ALLOW)])
+        more += bpf.when(number, [bpf.give(bpf.ALLOW)])
     for number in system_calls.numbers(_REFUSED, machine).values():
-        more += _when(number, [_return(seccomp.FAIL | errno.EPERM)])
+        more += bpf.when(number, [bpf.give(bpf.FAIL | errno.EPERM)])
     return _before_the_others(more, machine, pid=pid)
 
 
-def program(machine: str, *, pid: int) -> list[seccomp.Instruction]:
+def program(machine: str, *, pid: int) -> list[bpf.Instruction]:
     """Return Monty's filter for a machine. Raises ValueError for one that has no table."""
     numbers = system_calls.numbers(_NUMBERS, machine)
-    more: list[seccomp.Instruction] = []
+    more: list[bpf.Instruction] = []
     for name in _ALLOWED:
         if name in numbers:
-            more += _when(numbers[name], [_return(seccomp.ALLOW)])
+            more += bpf.when(numbers[name], [bpf.give(bpf.ALLOW)])
     more += _threads(numbers)
-    more += _when(numbers["prctl"], [_return(seccomp.FAIL | errno.EPERM)])
-    started = [_load(0), (_EQUAL, 0, 3, PROGRAM_FD), _load(4), (_EQUAL, 0, 1, _EMPTY_PATH), _return(seccomp.ALLOW)]
-    more += _when(numbers["execveat"], [*started, _return(seccomp.KILL)])
-    executable = [_load(2), (_ANY_BIT, 1, 0, _EXECUTE), _return(seccomp.ALLOW)]
-    writable = [(_ANY_BIT, 0, 1, _WRITE), _return(seccomp.KILL)]
-    fresh = [_load(3), (_ANY_BIT, 0, 1, _ANONYMOUS), _return(seccomp.KILL), _return(seccomp.ALLOW)]
-    more += _when(numbers["mmap"], [*executable, *writable, *fresh])
+    more += bpf.when(numbers["prctl"], [bpf.give(bpf.FAIL | errno.EPERM)])
+    started = [
+        bpf.load(0),
+        (bpf.EQUAL, 0, 3, PROGRAM_FD),
+        bpf.load(4),
+        (bpf.EQUAL, 0, 1, _EMPTY_PATH),
+        bpf.give(bpf.ALLOW),
+    ]
+    more += bpf.when(numbers["execveat"], [*started, bpf.give(bpf.KILL)])
+    executable = [bpf.load(2), (bpf.ANY_BIT, 1, 0, _EXECUTE), bpf.give(bpf.ALLOW)]
+    writable = [(bpf.ANY_BIT, 0, 1, _WRITE), bpf.give(bpf.KILL)]
+    fresh = [bpf.load(3), (bpf.ANY_BIT, 0, 1, _ANONYMOUS), bpf.give(bpf.KILL), bpf.give(bpf.ALLOW)]
+    more += bpf.when(numbers["mmap"], [*executable, *writable, *fresh])
     return _before_the_others(more, machine, pid=pid)
 
 
-def _threads(numbers: Mapping[str, int]) -> list[seccomp.Instruction]:
+def _threads(numbers: Mapping[str, int]) -> list[bpf.Instruction]:
     # Where it cannot be looked into, its argument being memory, the C library takes the older call.
-    newer = _when(numbers["clone3"], [_return(seccomp.FAIL | errno.ENOSYS)])
-    older = [_load(0), (_EQUAL, 0, 1, _THREAD), _return(seccomp.ALLOW), _return(seccomp.KILL)]
-    return newer + _when(numbers["clone"], older)
+    newer = bpf.when(numbers["clone3"], [bpf.give(bpf.FAIL | errno.ENOSYS)])
+    older = [bpf.load(0), (bpf.EQUAL, 0, 1, _THREAD), bpf.give(bpf.ALLOW), bpf.give(bpf.KILL)]
+    return newer + bpf.when(numbers["clone"], older)
 
 
-def _before_the_others(more: list[seccomp.Instruction], machine: str, *, pid: int) -> list[seccomp.Instruction]:
+def _before_the_others(more: list[bpf.Instruction], machine: str, *, pid: int) -> list[bpf.Instruction]:
     """Put blocks into the filter of the other workers, where it has loaded the number of the call."""
     plain = seccomp.program(machine, pid=pid)
-    begin = next(index for index, (code, _, _, operand) in enumerate(plain) if (code, operand) == (_LOAD, 0)) + 1
+    begin = next(index for index, (code, _, _, operand) in enumerate(plain) if (code, operand) == (bpf.LOAD, 0)) + 1
     begin += 2 if machine == "x86_64" else 0
     return [*plain[:begin], *more, *plain[begin:]]
-
-
-def _when(number: int, block: list[seccomp.Instruction]) -> list[seccomp.Instruction]:
-    return [(_EQUAL, 0, len(block), number), *block]
-
-
-def _load(argument: int) -> seccomp.Instruction:
-    return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument)
-
-
-def _return(action: int) -> seccomp.Instruction:
-    return (_RETURN, 0, 0, action)

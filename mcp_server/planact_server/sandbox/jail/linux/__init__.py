@@ -17,13 +17,10 @@ if sys.platform != "linux":
 
 from planact_server.sandbox.jail.linux.lifetime import die_with, no_new_privileges
 
-__all__ = ["REQUIRED", "after_fork", "before_fork", "confine", "prepare"]
+__all__ = ["after_fork", "before_fork", "confine", "prepare"]
 
 before_fork = namespaces.before_fork
 after_fork = namespaces.after_fork
-
-REQUIRED = ("no_new_privs", "seccomp", "memory", "cpu", "files", "descriptors")
-"""What has to hold before a plan may run."""
 
 _held_bytes = 0
 
