@@ -23,8 +23,9 @@ from planact_server.answer import is_error, shrink, value_at
 from planact_server.blocks import content_block
 from planact_server.executor import Executor, Reply, refusal
 from planact_server.plain_json import is_large, json_text
+from planact_server.progress import ProgressNotices
 from planact_server.request import DEFAULT_MAX_CHARS, INPUT_SCHEMA, RequestError, read_request
-from planact_server.runs import ProgressListener, RunError, Runs
+from planact_server.runs import RunError, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,9 +144,12 @@ class PlanactServer:
             request = read_request(params.arguments)
         except RequestError as error:
             return _result(Reply(answer=refusal(error)), DEFAULT_MAX_CHARS)
-        reply = await self._executor.execute(
-            request, client=client_of(context), listener=_progress_listener(context.session)
-        )
+        notices = ProgressNotices(context.session.report_progress)
+        try:
+            reply = await self._executor.execute(request, client=client_of(context), listener=notices.report)
+            await notices.finish()
+        finally:
+            notices.give_up()
         if is_large(reply.answer):  # a plan's values may be anything, and other clients wait meanwhile
             return await asyncio.to_thread(_result, reply, request.max_chars)
         return _result(reply, request.max_chars)
@@ -209,18 +213,6 @@ def client_of(context: ServerRequestContext[dict[str, Any]]) -> str:
         return f"http:{session}"
     token = request.headers.get("authorization", "")
     return f"http:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
-
-
-def _progress_listener(session: ServerSession) -> ProgressListener:
-    reached = 0.0
-
-    async def report(text: str, fraction: float | None) -> None:
-        nonlocal reached
-        # The protocol wants every value to be larger than the one before.
-        reached = max(fraction or 0.0, reached + 1e-6)
-        await session.report_progress(reached, 1.0 if fraction is not None else None, text)
-
-    return report
 
 
 def _result(reply: Reply, max_chars: int) -> types.CallToolResult:
