@@ -123,8 +123,7 @@ class _Functions:
         waiting = [self._loop.start(awaitable) for awaitable in awaitables]
 
         async def next_one() -> Any:
-            unfinished = [future for future in waiting if not future.done()]
-            if len(unfinished) == len(waiting):
+            while not any(future.done() for future in waiting):  # another one may have taken what woke this one
                 await self._first(*waiting)
             ready = next(future for future in waiting if future.done())
             waiting.remove(ready)

@@ -104,6 +104,16 @@ def classes(loop: Loop) -> dict[str, Any]:
         async def __aexit__(self, *_: object) -> None:
             self.release()
 
+    class BoundedSemaphore(Semaphore):
+        def __init__(self, value: int = 1) -> None:
+            super().__init__(value)
+            self._most = value
+
+        def release(self) -> None:
+            if self._value >= self._most:
+                raise ValueError("BoundedSemaphore released too many times")
+            super().release()
+
     class Lock(Semaphore):
         def __init__(self) -> None:
             super().__init__(1)
@@ -117,7 +127,7 @@ def classes(loop: Loop) -> dict[str, Any]:
         "TaskGroup": TaskGroup,
         "Event": Event,
         "Semaphore": Semaphore,
-        "BoundedSemaphore": Semaphore,
+        "BoundedSemaphore": BoundedSemaphore,
         "Lock": Lock,
         "Queue": Queue,
         "LifoQueue": LifoQueue,
