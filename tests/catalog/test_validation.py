@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from catalog.making import define, only, taking
 from catalog.schema_strategies import DEFINITIONS, dirty_schemas, plain_values, values, well_formed_schemas
 from example_counts import examples
+from planact_server.catalog.patience import Patience
 from planact_server.catalog.signatures import signature
 from planact_server.catalog.validation import ArgumentsError, bind
 
@@ -305,6 +306,21 @@ def test_a_value_of_many_parts_is_checked_no_further_than_a_check_is_worth(schem
 
     assert bind(tool, (value,), {})["a"] is value
     assert time.process_time() - started < 1
+
+
+def test_the_calls_of_one_plan_share_what_checking_them_is_worth() -> None:
+    tool = only(taking("f", a={"type": "array", "items": INTEGER}))
+    large: Any = [*range(4_000), "x"]
+    patience = Patience()
+
+    with pytest.raises(ArgumentsError):
+        bind(tool, (large,), {}, patience=patience)
+    for _ in range(12):
+        bind(tool, (_NUMBERS[:4_000],), {}, patience=patience)
+
+    assert bind(tool, (large,), {}, patience=patience) == {"a": large}
+    with pytest.raises(ArgumentsError, match="must be"):
+        bind(tool, (["x"],), {}, patience=patience)
 
 
 def test_what_is_wrong_at_the_beginning_of_a_large_value_is_found() -> None:

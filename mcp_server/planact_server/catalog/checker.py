@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
+from planact_server.catalog.patience import Patience
 from planact_server.catalog.patterns import matcher
 from planact_server.plain_json import size_of
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 MAX_REFERENCES = 10_000
 """References followed for one value. Definitions that use each other twice double the work with every level."""
-
-MAX_STEPS = 5_000
-"""Subschemas tried on one value, a fiftieth of a millisecond each; a long enumeration counts as several."""
 
 MAX_UNIQUE = 256
 MAX_UNIQUE_CHARS = 20_000
@@ -42,17 +40,22 @@ class Checker:
         kept = {key: value for key, value in root.items() if not (key == "additionalProperties" and value is False)}
         self._validator: Any = _Validator({**kept, "$defs": dict(schema.definitions)}, registry=_NOTHING_ELSE)
 
-    def first_error(self, value: Mapping[str, JSONValue]) -> ValidationError | None:
+    def first_error(self, value: Mapping[str, JSONValue], patience: Patience | None = None) -> ValidationError | None:
         """Return what is wrong first, or None: also where finding out would be more work than it is worth.
 
         Raises RecursionError for a value that is nested too deeply, OverflowError and ValueError for numbers that
         are too large to be divided or written down.
         """
-        _left.set(_Left(references=MAX_REFERENCES, steps=MAX_STEPS))
+        patience = patience or Patience()
+        left = _Left(references=MAX_REFERENCES, steps=patience.for_one_call())
+        _left.set(left)
+        given = left.steps
         try:
             return next(self._validator.iter_errors(value), None)
         except _TooInvolvedError:
             return None
+        finally:
+            patience.spend(given - left.steps)
 
 
 class _TooInvolvedError(Exception):

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from planact_server.catalog.annotations import Annotator
 from planact_server.catalog.complaints import Complaint, complain
+from planact_server.catalog.patience import Patience
 from planact_server.catalog.signatures import LINE_CHOICES
 from planact_server.catalog.suggestions import LONGEST, MOST_STRANGE, closest, did_you_mean, quoted
 
@@ -48,21 +49,23 @@ def bind(
     keywords: Mapping[str, JSONValue],
     *,
     raw: bool = False,
+    patience: Patience | None = None,
 ) -> dict[str, JSONValue]:
     """Return the arguments by raw names, in the schema's order.
 
     Positional ones go in schema order. Keywords may be spelled either way; `raw` says which spelling to show in
-    messages. Raises ArgumentsError.
+    messages; calls that share a `patience` share what checking them may cost. Raises ArgumentsError.
     """
-    return _Call(tool, raw=raw).bind(positional, keywords)
+    return _Call(tool, raw=raw, patience=patience or Patience()).bind(positional, keywords)
 
 
 class _Call:
     """One call being bound."""
 
-    def __init__(self, tool: CatalogTool, *, raw: bool) -> None:
+    def __init__(self, tool: CatalogTool, *, raw: bool, patience: Patience) -> None:
         self._tool = tool
         self._raw = raw
+        self._patience = patience
         self._arguments: dict[str, JSONValue] = {}
 
     def bind(self, positional: Sequence[JSONValue], keywords: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
@@ -113,7 +116,7 @@ class _Call:
 
     def _check(self) -> None:
         try:
-            error = _checker(self._tool).first_error(self._arguments)
+            error = _checker(self._tool).first_error(self._arguments, self._patience)
         except RecursionError:
             raise self._error("got a value that is nested too deeply") from None
         except (OverflowError, ValueError):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from planact_server.catalog.patience import Patience
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import ContentError, Contents
 from planact_server.plans.call_log import CANCELLED, CallLog, LoggedCall
@@ -70,6 +71,7 @@ class PlanCalls:
         self._growing = growing
         self._names = PlanCatalog(rights, catalog)
         self._helpers = PlanHelpers(rights, self._names, contents)
+        self._patience = Patience()
 
     @property
     def catalog(self) -> Catalog:
@@ -210,7 +212,7 @@ class PlanCalls:
 
     def _bind(self, tool: CatalogTool, request: ToolRequest) -> dict[str, JSONValue]:
         try:
-            return bind(tool, request.positional, request.keywords, raw=request.raw)
+            return bind(tool, request.positional, request.keywords, raw=request.raw, patience=self._patience)
         except ArgumentsError as error:
             raise PlanFault(
                 error.message, type="TypeError", parameter=error.parameter, hint=error.hint, function=tool.function
