@@ -19,6 +19,7 @@ from quantized.engine_testing import (  # noqa: TID251
     until_gone,
     until_state,
 )
+from sandbox.host.leftovers import held, nothing_more_than
 
 
 @pytest.fixture
@@ -324,3 +325,19 @@ async def test_many_starts_leave_no_descriptors_and_no_tasks(model: Path) -> Non
                     except BackendError:
                         assert text == "exit 1"
         assert (descriptors(), len(asyncio.all_tasks())) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see descriptors")
+async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing_behind(model: Path) -> None:
+    with fail_after(60):
+        async with toy(model) as engine:  # whatever is opened once, is now
+            await engine.start()
+        before = held()
+        for turns in range(24):
+            async with toy(model) as engine:
+                start = asyncio.ensure_future(engine.start())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                start.cancel()
+                await asyncio.wait([start])
+        await nothing_more_than(before)
