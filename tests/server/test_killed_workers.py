@@ -47,7 +47,7 @@ DEATHS = {
     "swallows its stop": Death(
         "while True:\n    try:\n        while True:\n            pass\n    finally:\n        continue",
         "timeout",
-        "ran longer than 0.3 seconds",
+        "ran longer than 0.3 s",
         limits=Limits(seconds=0.3),
         told=True,
     ),

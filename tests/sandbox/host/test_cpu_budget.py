@@ -45,7 +45,7 @@ async def test_a_plan_that_used_its_cpu_time_up_ends_with_status_limit_and_the_s
 
     said = [(error.type, error.message) for error in outcome.errors]
     assert outcome.status == "limit"
-    assert said == [("LimitReached", "The plan computed for longer than 0.2 seconds of CPU time.")]
+    assert said == [("LimitReached", "The plan computed for longer than 0.2 s of CPU time.")]
     assert (outcome.variables, after.result) == ({"x": 1}, 2)
 
 

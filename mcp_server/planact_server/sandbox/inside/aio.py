@@ -210,7 +210,7 @@ class _Timeout(metaclass=Sealed):
         if self._delay is not None:
             delay, self._delay = self._delay, None
             if kind is CancelledError and self._expired:
-                raise TimeoutError(f"Took longer than {delay:g} seconds.")
+                raise TimeoutError(f"Took longer than {delay:g} s.")
             self._timer.cancel()
 
     def _expire(self, task: Task) -> None:

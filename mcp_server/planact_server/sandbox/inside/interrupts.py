@@ -59,12 +59,12 @@ class Interrupts:
     def begin(self, seconds: float, *, cpu_seconds: float, give_up: Callable[[], None]) -> None:
         """A plan starts. `give_up` reports the plan's end and does not return."""
         self.status = None
-        self.message = f"The plan ran longer than {seconds:g} seconds."
+        self.message = f"The plan ran longer than {seconds:g} s."
         self._shields = self._raised = 0
         self._waiting = False
         self._give_up = give_up
         self._running = True
-        self._cpu_message = f"The plan computed for longer than {cpu_seconds:g} seconds of CPU time."
+        self._cpu_message = f"The plan computed for longer than {cpu_seconds:g} s of CPU time."
         _set_timer(max(seconds, 0.001), _AGAIN_SECONDS)
         _set_cpu_timer(max(cpu_seconds, 0.001))
 

@@ -151,7 +151,7 @@ class PlanFeed:
     async def _turn(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
         """Let the plan compute until it asks for something, within what is left of its CPU time."""
         began = self._loop.time()
-        message = f"The plan computed for longer than {self._limits.cpu_seconds:g} seconds of CPU time."
+        message = f"The plan computed for longer than {self._limits.cpu_seconds:g} s of CPU time."
         left = max(0.0, self._limits.cpu_seconds - self._computed)
         clock = self._loop.call_later(left, self._stop, "limit", message)
         try:

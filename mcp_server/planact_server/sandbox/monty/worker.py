@@ -176,7 +176,7 @@ class MontyWorker:
         self, source: str, host: PlanHost, limits: Limits, told: Callable[[dict[str, Any]], object]
     ) -> Outcome:
         clock = asyncio.get_running_loop().call_later(
-            limits.seconds, self._stop, "timeout", f"The plan ran longer than {limits.seconds:g} seconds."
+            limits.seconds, self._stop, "timeout", f"The plan ran longer than {limits.seconds:g} s."
         )
         try:
             outline, resolved = await reading.read(
