@@ -118,9 +118,13 @@ class Downstream:
             counters=self._counters,
         )
 
-    def on_changed(self, listener: Listener) -> None:
-        """Call `listener` whenever the server's tools may have changed; `definitions()` then reads them anew."""
+    def on_changed(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` whenever the server's tools may have changed; `definitions()` then reads them anew.
+
+        Returns what ends that.
+        """
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def connect(self) -> None:
         """Start the server now rather than when it is first used. Raises ToolError."""
@@ -271,7 +275,7 @@ class Downstream:
         told = None
         while told != self._list_version:
             told = self._list_version
-            for listener in self._listeners:
+            for listener in tuple(self._listeners):
                 try:
                     await listener()
                 except Exception:  # a listener's defect must not end the connection

@@ -17,14 +17,13 @@ from planact_server.plans.attempts import Attempts
 from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
-from planact_server.sandbox import EngineError, Limits, Outcome, PlanError, WeakJailError
+from planact_server.sandbox import EngineError, Outcome, PlanError, WeakJailError
 from planact_server.sessions import KEPT_BYTES, Session, SessionError, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planact_server.planner import TaskPlanner
-    from planact_server.plans.rights import PlanRights
+    from planact_server.generation import Generation, Generations
     from planact_tools import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -46,20 +45,13 @@ class Executor:
     def __init__(
         self,
         *,
-        rights: PlanRights,
+        generations: Generations,
         sessions: Sessions,
         runs: Runs,
-        limits: Limits,
-        planner: TaskPlanner | None = None,
-        open_names: bool = False,
     ) -> None:
-        """`open_names`: the planner's plans may call functions that are still to be written."""
-        self._planner = planner
-        self._open_names = open_names
-        self._rights = rights
+        self._generations = generations
         self._sessions = sessions
         self._runs = runs
-        self._limits = limits
 
     async def execute(self, request: PlanRequest, *, client: str, listener: ProgressListener | None = None) -> Reply:
         """Answer one request. Cancelling the await cancels the plan that it started."""
@@ -93,24 +85,27 @@ class Executor:
     def _begin(self, request: PlanRequest, client: str) -> Run:
         if request.run is not None:
             return self._runs.get(request.run, client)
-        if request.task is not None and self._planner is None:
+        if request.task is not None and self._generations.current.planner is None:
             raise RequestError(f"`task`: {NO_PLANNER}", parameter="task", hint="Write the plan and send it as `code`.")
         session = self._session(request, client)
         run = self._runs.create(session=session.handle, client=client)
         session.busy_with = run.handle
-        self._runs.start(run, self._carry_out(run, session, self._work(run, session, request)))
+        generation = self._generations.take()
+        task = self._runs.start(run, self._carry_out(run, session, self._work(run, session, request, generation)))
+        task.add_done_callback(lambda _: self._generations.give_back(generation))
         return run
 
-    def _work(self, run: Run, session: Session, request: PlanRequest) -> Work:
-        limits = self._limits
+    def _work(self, run: Run, session: Session, request: PlanRequest, generation: Generation) -> Work:
+        limits, planner = generation.limits, generation.planner
         if request.timeout_seconds is not None:
             limits = replace(limits, seconds=request.timeout_seconds)
         site = Site(
-            rights=self._rights, sessions=self._sessions, session=session, report=run.report, planner=self._planner
+            rights=generation.rights, sessions=self._sessions, session=session, report=run.report, planner=planner
         )
         dry = request.mode == "dry_run"
-        if request.task is not None and self._planner is not None:
-            return Attempts(site, self._planner, request.task, limits=limits, dry=dry, open_names=self._open_names)
+        if request.task is not None and planner is not None:
+            open_names = generation.config.planner.expansion
+            return Attempts(site, planner, request.task, limits=limits, dry=dry, open_names=open_names)
         return PlanWork(site, request.code or "", limits=limits, dry=dry)
 
     def _session(self, request: PlanRequest, client: str) -> Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LatePlanner:
-    """A `TaskPlanner`, and an async context manager that closes what the first task has opened."""
+    """A `TaskPlanner`; `aclose` closes what the first task has opened."""
 
     def __init__(self, config: Config, *, ranker: Ranker) -> None:
         self._config = config
@@ -41,10 +41,8 @@ class LatePlanner:
         planner = await self._planner()
         return await planner.ask_model(instruction, data=data, schema=schema, spending=spending)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def aclose(self) -> None:
+        """Let go of the model, if there was a task."""
         await self._stack.aclose()
 
     async def _planner(self) -> TaskPlanner:

@@ -91,9 +91,10 @@ class Runs:
         self._forget_old()
         return run
 
-    def start(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, run: Run, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` in the background; it must call `finish`."""
         run.task = asyncio.create_task(work, name=f"run {run.handle}")
+        return run.task
 
     def get(self, handle: str, client: str) -> Run:
         """Return a run of this client. Raises RunError when it is unknown or belongs to another."""

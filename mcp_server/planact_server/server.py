@@ -79,6 +79,7 @@ class PlanactServer:
         self._runs = runs
         self._describe = describe
         self._warm_up = warm_up
+        self._described = ""
         self._bus = InMemorySubscriptionBus()
         self._legacy: dict[str, ServerSession] = {}
         self.mcp: Server[dict[str, Any]] = _ChangingServer(
@@ -98,7 +99,11 @@ class PlanactServer:
         return self.mcp.create_initialization_options()
 
     async def tools_changed(self) -> None:
-        """Tell every client that the tool's description has changed."""
+        """Tell every client, if the tool's description is not what they were told last."""
+        described = self._describe()
+        if described == self._described:
+            return
+        self._described = described
         await self._bus.publish(ToolsListChanged())
         await asyncio.gather(*(self._notify(client, session) for client, session in self._legacy.items()))
 
@@ -115,10 +120,11 @@ class PlanactServer:
     ) -> types.ListToolsResult:
         if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             self._remember(client_of(context), context.session)
+        self._described = self._describe()
         tool = types.Tool(
             name=TOOL_NAME,
             title="Run Python actions",
-            description=self._describe(),
+            description=self._described,
             input_schema=INPUT_SCHEMA,
             annotations=types.ToolAnnotations(
                 title="Run Python actions", read_only_hint=False, destructive_hint=True, open_world_hint=True

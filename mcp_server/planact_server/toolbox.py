@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.database import StoreError
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 logger = logging.getLogger(__name__)
-
-CLOSE_SECONDS = 10.0
-"""Longest that closing all toolsets may take; each toolset has its own, shorter, escalation."""
 
 
 class DefinitionCache(Protocol):
@@ -49,9 +46,12 @@ class ServerState:
 
 
 class Toolbox:
-    """All toolsets by server name; an async context manager that closes them."""
+    """All toolsets by server name; an async context manager. Whoever made the toolsets closes them."""
 
-    def __init__(self, toolsets: Sequence[Toolset], *, cache: DefinitionCache | None = None) -> None:
+    def __init__(
+        self, toolsets: Sequence[Toolset], *, cache: DefinitionCache | None = None, before: Toolbox | None = None
+    ) -> None:
+        """What the toolbox `before` knows of toolsets that are in this one too is known at once."""
         self._toolsets = {toolset.name: toolset for toolset in toolsets}
         self._cache = cache
         self._definitions: dict[str, Sequence[ToolDefinition]] = {}
@@ -59,22 +59,36 @@ class Toolbox:
         self._pending: dict[str, asyncio.Event] = {}
         self._fresh: set[str] = set()
         self._listeners: list[Callable[[], Awaitable[None]]] = []
+        self._watching: list[Callable[[], None]] = []
         self._loading: list[asyncio.Task[None]] = []
         self._read_cache()
-        self.catalog = self._build(previous=None)
+        if before is not None:
+            self._take_over(before)
+        self.catalog = self._build(previous=before.catalog if before is not None else None)
 
     async def __aenter__(self) -> Self:
         for name, toolset in self._toolsets.items():
-            if name not in self._definitions:
+            if name not in self._definitions and name not in self._errors:
                 self._pending[name] = asyncio.Event()
-            _watch(toolset, lambda name=name: self._load(name))
+            self._watching += _watch(toolset, lambda name=name: self._load(name))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ask and hear nothing more. May be called twice."""
+        for stop in self._watching:
+            stop()
+        self._watching.clear()
         for task in self._loading:
             task.cancel()
         await asyncio.gather(*self._loading, return_exceptions=True)
-        await asyncio.gather(*(_close(toolset) for toolset in self._toolsets.values()))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the servers are being asked, or have been."""
+        return bool(self._loading)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -205,6 +219,17 @@ class Toolbox:
             if cached is not None:
                 self._definitions[name] = list(cached)
 
+    def _take_over(self, before: Toolbox) -> None:
+        for name, toolset in self._toolsets.items():
+            if before._toolsets.get(name) is not toolset:
+                continue
+            if name in before._definitions:
+                self._definitions[name] = before._definitions[name]
+            if name in before._errors:
+                self._errors[name] = before._errors[name]
+            if name in before._fresh:
+                self._fresh.add(name)
+
     def _build(self, *, previous: Catalog | None) -> Catalog:
         tools = {name: self._definitions.get(name, ()) for name in self._toolsets}
         generation = previous.generation + 1 if previous is not None else 1
@@ -219,18 +244,7 @@ class Toolbox:
         return ServerState(name=name, state="cached" if name in self._definitions else "pending", tools=tools)
 
 
-def _watch(toolset: Toolset, changed: Callable[[], Awaitable[None]]) -> None:
-    # Only a toolset behind a connection can change while we run.
-    subscribe = getattr(toolset, "on_changed", None)
-    if callable(subscribe):
-        subscribe(changed)
-
-
-async def _close(toolset: Toolset) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await toolset.aclose()
-    except TimeoutError:
-        logger.warning("server %r did not close within %.0f s", toolset.name, CLOSE_SECONDS)
-    except Exception:  # closing one must not keep the others open
-        logger.exception("closing server %r failed", toolset.name)
+def _watch(toolset: Toolset, changed: Callable[[], Awaitable[None]]) -> list[Callable[[], None]]:
+    """Return what ends it; nothing for a toolset that never changes while we run: only one behind a connection does."""
+    subscribe: Any = getattr(toolset, "on_changed", None)
+    return [] if subscribe is None else [subscribe(changed)]

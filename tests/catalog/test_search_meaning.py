@@ -10,7 +10,7 @@ import pytest
 
 from catalog.embedding_server import EmbeddingServer, embedding_server
 from catalog.making import define
-from planact_server.app import ranker_of
+from planact_server.assembly import ranker_of
 from planact_server.catalog.catalog import Catalog
 from planact_server.catalog.ranking import WordsRanker
 from planact_server.config import ConfigError, SearchSettings, load_config

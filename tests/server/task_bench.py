@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from planact_quantized import BackendInfo, Candidate, Completion
 from planact_server.answer import Attempt
-from planact_server.config import PolicySettings
+from planact_server.config import Config, PlannerSettings, PolicySettings
 from planact_server.executor import Executor
+from planact_server.generation import Generation, Generations
 from planact_server.planner import Ground, Planned, PlanningError
 from planact_server.plans.rights import PlanRights
 from planact_server.policy import Policy
@@ -146,9 +148,9 @@ async def bench(
         sessions = await stack.enter_async_context(Sessions(engine, store=None, idle_seconds=900, most_workers=8))
         runs = await stack.enter_async_context(Runs(store=None))
         rights = PlanRights(toolbox=toolbox, policy=Policy(PolicySettings(**settings)))
-        executor = Executor(
-            rights=rights, sessions=sessions, runs=runs, limits=limits, planner=planner, open_names=open_names
-        )
+        config = Config(state=Path(), planner=PlannerSettings(expansion=open_names))
+        generation = Generation(config=config, rights=rights, limits=limits, planner=planner)
+        executor = Executor(generations=Generations(generation), sessions=sessions, runs=runs)
         yield Bench(executor=executor, runs=runs, sessions=sessions, shop=shop, planner=planner)
 
 

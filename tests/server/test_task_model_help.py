@@ -82,7 +82,7 @@ async def test_data_that_go_to_another_host_are_a_warning_in_any_answer(engine: 
 
 async def test_without_a_planner_ask_model_says_so(engine: PooledEngine) -> None:
     async with bench(engine) as here:
-        here.executor._planner = None
+        here.executor._generations.current.planner = None
         answer = await here.ask(code="ask_model('Hi')")
         task = await here.ask(task="do it")
     assert "needs the on-device planner" in answer["errors"][0]["message"]

@@ -20,7 +20,7 @@ NameArgument = Annotated[str, typer.Argument(help="The server's name in mcp.json
 
 def spec_of(settings: Config, name: str) -> ServerSpec:
     """Return the entry of a server. Raises UsageError for one that is in no mcp.json."""
-    from planact_server.app import configured_servers
+    from planact_server.assembly import configured_servers
 
     specs = {spec.name: spec for spec in configured_servers(settings)}
     if name in specs:
@@ -33,7 +33,7 @@ def spec_of(settings: Config, name: str) -> ServerSpec:
 def files_of(settings: Config, name: str) -> ServerFiles:
     """Return what is kept of a server, whether or not it is configured any more."""
     from planact_bridge import ServerFiles
-    from planact_server.app import server_folder
+    from planact_server.assembly import server_folder
 
     return ServerFiles(server_folder(settings), name)
 

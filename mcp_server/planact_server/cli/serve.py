@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,10 +24,12 @@ from planact_server.cli.terminal import (
     log_to_stderr,
     read_config,
 )
-from planact_server.config import Config
+from planact_server.config import Config, load_config
 from planact_server.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from planact_server.app import App
     from planact_server.server import PlanactServer
 
@@ -51,16 +55,18 @@ def serve(
     """
     log_to_stderr(verbose=verbose)
     settings = read_config(config)
+    reread = partial(load_config, config_file=config, environ=os.environ, cwd=Path.cwd())
     # A state that cannot be used is told now: once the transport reads, leaving it waits for a line of input.
     Store.open(settings.state).close()
     if http is None:
-        asyncio.run(_serve_stdio(settings))
-    elif asyncio.run(_serve_http(settings, http)) == signal.SIGINT:
+        asyncio.run(_serve_stdio(settings, reread))
+    elif asyncio.run(_serve_http(settings, reread, http)) == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 
-async def _serve_stdio(settings: Config) -> None:
+async def _serve_stdio(settings: Config, reread: Callable[[], Config]) -> None:
     from planact_server.app import open_app
+    from planact_server.reload import reloading
     from planact_server.running import published
 
     if sys.stdin.isatty():
@@ -68,19 +74,27 @@ async def _serve_stdio(settings: Config) -> None:
     # The transport takes standard output over before anything else may write there.
     async with interruptible_stdio() as (read, write), open_app(settings) as opened:
         server = _server(opened)
-        async with published(running_folder(settings), opened.server_health):
+        async with (
+            published(running_folder(settings), opened.server_health),
+            reloading(opened, read=reread, say=complain),
+        ):
             await server.mcp.run(read, write, server.initialization())
 
 
-async def _serve_http(settings: Config, address: str) -> int | None:
+async def _serve_http(settings: Config, reread: Callable[[], Config], address: str) -> int | None:
     """Serve until a signal comes, close everything, and return its number."""
     from planact_server.app import open_app
     from planact_server.http import AddressError, parse_address, serve_http
+    from planact_server.reload import reloading
     from planact_server.running import published
 
     try:
         host, port = parse_address(address)
-        async with open_app(settings) as opened, published(running_folder(settings), opened.server_health):
+        async with (
+            open_app(settings) as opened,
+            published(running_folder(settings), opened.server_health),
+            reloading(opened, read=reread, say=complain),
+        ):
             server = _server(opened)
             return await serve_http(
                 server,
@@ -99,8 +113,8 @@ def _server(app: App) -> PlanactServer:
     from planact_server.server import PlanactServer
 
     server = PlanactServer(app.executor, app.runs, describe=app.describe_tool, warm_up=app.warm_up)
-    app.toolbox.on_changed(server.tools_changed)
-    app.toolbox.on_changed(_Undecided(app).announce)
+    app.generations.on_changed(server.tools_changed)
+    app.generations.on_changed(_Undecided(app).announce)
     for problem in app.problems:
         complain(problem)
     # For hosts that do not ask for the tools first.

@@ -84,6 +84,7 @@ def load_config(
         servers=merged.section(ServerSettings, "servers"),
         mcp_files=_files(candidates),
         files=_files(Path(layer.origin) for layer in (user, folder.layer, own) if layer is not None),
+        watched=_candidates(own_folder, cwd, named),
         origins=MappingProxyType(merged.origins),
         notices=(*trust_notices, *folder.notices),
     )
@@ -170,6 +171,11 @@ def _folder(cwd: Path, state: Path, *, own: Iterable[Path | None]) -> tuple[Fold
             return None
 
     return folder_settings(cwd, trusted), tuple(notices)
+
+
+def _candidates(own_folder: Path, cwd: Path, named: Path | None) -> tuple[Path, ...]:
+    both = [folder / name for folder in (own_folder, cwd) for name in (SETTINGS_NAME, SERVERS_NAME)]
+    return tuple(dict.fromkeys([*both, *((named, named.parent / SERVERS_NAME) if named is not None else ())]))
 
 
 def _files(candidates: Iterable[Path | None]) -> tuple[Path, ...]:

@@ -309,6 +309,9 @@ class Config:
     files: tuple[Path, ...] = ()
     """The planact.toml files in force, later ones winning."""
 
+    watched: tuple[Path, ...] = field(default=(), compare=False)
+    """The files of either kind that count, or would if they were there."""
+
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     """Dotted key → where its value comes from; keys at their defaults are left out."""
 
