@@ -42,6 +42,9 @@ def read_tool(entry: JSONValue) -> tuple[ToolDefinition, list[str]]:
     name = entry.get("name")
     if not isinstance(name, str) or not name.strip():
         raise MalformedTool(f"its name is {name!r:.80}")
+    execution = entry.get("execution")
+    if isinstance(execution, dict) and execution.get("taskSupport") == "required":
+        raise MalformedTool("it can only be started as a background task of MCP 2025-11-25, which Planact does not do")
     problems: list[str] = []
     annotations = _annotations(entry.get("annotations"), problems)
     marks = {hint: _mark(annotations, hint, problems) for hint in _HINTS}
@@ -74,7 +77,7 @@ def read_result(
     parts = [_part(block, attachments) for block in blocks]
     structured = result.get("structuredContent")
     if structured is not None:
-        value = _unwrapped(structured, output_schema)
+        value = _unwrapped(_pointing(structured, blocks, parts) if attachments else structured, output_schema)
     else:
         value = _value(parts, raw=raw)
         if output_schema is not None and not raw:
@@ -239,24 +242,34 @@ def _attached(block: JSONObject, key: str, kind: str, attachments: list[Attachme
     return {"$attachment": len(attachments) - 1}
 
 
+def _pointing(value: JSONValue, blocks: list[JSONValue], parts: list[JSONValue]) -> JSONValue:
+    """Return structured content in which the blocks of the content that it repeats stand as what became of them."""
+    if isinstance(value, list):
+        return [_pointing(item, blocks, parts) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") in ("image", "audio", "resource") and value in blocks:
+        return parts[blocks.index(value)]
+    return {key: _pointing(item, blocks, parts) for key, item in value.items()}
+
+
 def _resource_value(item: JSONObject, attachments: list[Attachment]) -> JSONValue:
     text = item.get("text")
     return text if isinstance(text, str) else _attached(item, "blob", "blob", attachments) or item
 
 
 def _value(parts: list[JSONValue], *, raw: bool) -> JSONValue:
-    """Return one value for all blocks: texts become one text or one list, a mixture stays a list."""
+    """Return one value for all blocks: texts alone become one text, everything else is kept as a list.
+
+    Older frameworks send a list as one block of JSON for each item; others send prose around their JSON.
+    """
     if not parts:
         return None
-    texts = [part for part in parts if isinstance(part, str)]
-    if len(texts) < len(parts):
-        mixed = [part if raw or not isinstance(part, str) else _parsed(part) for part in parts]
-        return mixed[0] if len(mixed) == 1 else mixed
-    if len(texts) == 1:
-        return texts[0] if raw else _parsed(texts[0])
-    # Older frameworks send a list as one block of JSON for each item.
-    parsed = texts if raw else [_parsed(text) for text in texts]
-    return "\n".join(texts) if any(isinstance(item, str) for item in parsed) else [*parsed]
+    values = parts if raw else [_parsed(part) if isinstance(part, str) else part for part in parts]
+    if len(values) == 1:
+        return values[0]
+    texts = [value for value in values if isinstance(value, str)]
+    return "\n".join(texts) if len(texts) == len(values) else values
 
 
 def _parsed(text: str) -> JSONValue:

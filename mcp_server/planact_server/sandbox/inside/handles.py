@@ -62,14 +62,16 @@ class LargeText(metaclass=Sealed):
         return self._slice(position, position + 1)
 
     def __iter__(self) -> Iterator[str]:
-        """Lines, each with its line break, as a file has them."""
-        rest = ""
+        """Lines, each with its line break, as a file has them: only a line feed ends one."""
+        begun: list[str] = []
         for chunk in self._chunks():
-            lines = (rest + chunk).splitlines(keepends=True)
-            rest = lines.pop() if lines else ""
-            yield from lines
-        if rest:
-            yield rest
+            *lines, rest = chunk.split("\n")
+            for line in lines:
+                yield "".join((*begun, line, "\n"))
+                begun.clear()
+            begun.append(rest)
+        if last := "".join(begun):
+            yield last
 
     def __contains__(self, words: str) -> bool:
         tail = ""
