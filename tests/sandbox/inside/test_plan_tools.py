@@ -251,6 +251,19 @@ def test_large_text_is_fetched_in_pieces(session: PlanWorker) -> None:
     assert run.result == [len(text), len(text), "line 0", "99\n", "0", 300_000, True, len(text)]
 
 
+def test_lines_of_large_text_end_at_line_feeds_wherever_it_is_cut(session: PlanWorker) -> None:
+    lines = ["x" * ((1 << 20) - 1) + "\r\n", "one\x0bline\u2028still\n", "\n", "y" * (3 << 20)]
+    text = "".join(lines)
+
+    run = session.run(
+        "lines = list(big())\n[[len(line), line[-8:]] for line in lines]",
+        {**TOOLS, "demo.big": lambda: {"$planact": "text", "id": "t", "size": len(text)}},
+        ask=lambda _helper, arguments: text[arguments["start"] : arguments["stop"]],
+    )
+
+    assert run.result == [[len(line), line[-8:]] for line in lines]
+
+
 def test_json_loads_takes_large_text_and_parsed_values(session: PlanWorker) -> None:
     run = session.run(
         "import json\n[json.loads(big()), json.loads(echo([1])), json.loads(echo({'a': 1}))]",
