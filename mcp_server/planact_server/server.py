@@ -163,7 +163,7 @@ class PlanactServer:
     async def _list_resources(
         self, context: ServerRequestContext[dict[str, Any]], _: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        recent = self._runs.recent(client_of(context))
+        recent = self._runs.recent(client_of(context)) if _is_told_apart(context) else []
         return types.ListResourcesResult(
             resources=[
                 types.Resource(uri=f"planact://runs/{run.handle}", name=run.handle, mime_type="application/json")
@@ -189,7 +189,7 @@ class PlanactServer:
         try:
             value = read_run(self._runs, uri, client_of(context))
         except RunError as error:
-            raise MCPError(types.INVALID_PARAMS, str(error)) from None
+            raise MCPError(types.INVALID_PARAMS, str(error), {"uri": uri}) from None
         text = value if isinstance(value, str) else json_text(value)
         mime = "text/plain" if isinstance(value, str) else "application/json"
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=mime, text=text)])
@@ -215,10 +215,16 @@ def client_of(context: ServerRequestContext[dict[str, Any]]) -> str:
     if request is None:
         return LOCAL_CLIENT
     session = request.headers.get("mcp-session-id")
-    if session:
+    # Only in the older protocol has the transport given this name to the session, and so knows it to be its own.
+    if session and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return f"http:{session}"
     token = request.headers.get("authorization", "")
     return f"http:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+
+
+def _is_told_apart(context: ServerRequestContext[dict[str, Any]]) -> bool:
+    """Say whether `client_of` is one client: over HTTP without sessions nothing but a handle tells them apart."""
+    return context.request is None or context.protocol_version not in MODERN_PROTOCOL_VERSIONS
 
 
 def _result(reply: Reply, max_chars: int) -> types.CallToolResult:
