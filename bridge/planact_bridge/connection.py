@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,7 +41,7 @@ from planact_bridge.errors import (
 )
 from planact_bridge.link import LIST_SECONDS, Callbacks, Deadlines, Link
 from planact_bridge.listing import ToolList, read_pages
-from planact_bridge.questions import QuestionRefused
+from planact_bridge.questions import ELICITATION, NOBODY, OFFERED, OpenCalls, Person, QuestionRefused, refused
 from planact_bridge.streamable import BROKEN_STREAM
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ LISTEN_AGAIN_SECONDS = 60.0
 MAX_ROUNDS = 8
 """How often a server may ask something in the course of one call."""
 
+_ASKED_IN = frozenset({"tools/call", "resources/read"})
+"""In the course of what a server may ask something."""
+
 _UNCANCELLABLE = frozenset({DISCOVER, INITIALIZE})
 _LIST_CHANGED = "notifications/tools/list_changed"
 _LISTEN = "subscriptions/listen"
@@ -81,6 +85,7 @@ class Connection:
         self._link = link
         self._callbacks = callbacks
         self._dispatcher = JSONRPCDispatcher[TransportContext](link.read, link.write)
+        self._calls = OpenCalls()
         self._header_maps: Mapping[str, Mapping[tuple[str, ...], str]] = {}
         self.peer: Peer | None = None
         self.closed = anyio.Event()
@@ -102,12 +107,23 @@ class Connection:
         return tools
 
     async def call_tool(
-        self, name: str, arguments: Mapping[str, JSONValue], *, seconds: float, progress: Progress | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, JSONValue],
+        *,
+        seconds: float,
+        progress: Progress | None = None,
+        person: Person = NOBODY,
     ) -> JSONObject:
-        """Return the raw result of one tool call. Raises BridgeErrors; cancelling tells the server."""
+        """Return the raw result of one tool call. Raises BridgeErrors; cancelling tells the server.
+
+        What the server asks meanwhile goes to `person`.
+        """
         params: JSONObject = {"name": name, "arguments": dict(arguments)}
         headers = argument_headers(self._header_maps.get(name, {}), arguments)
-        return await self._answered("tools/call", params, seconds=seconds, progress=progress, headers=headers)
+        return await self._answered(
+            "tools/call", params, seconds=seconds, progress=progress, headers=headers, person=person
+        )
 
     async def read_resource(self, uri: str, *, seconds: float) -> JSONObject:
         """Return the raw result of reading one resource. Raises BridgeErrors."""
@@ -138,14 +154,17 @@ class Connection:
         seconds: float,
         progress: Progress | None = None,
         headers: Mapping[str, str] | None = None,
+        person: Person = NOBODY,
     ) -> JSONObject:
         """Send a request; where the answer is a question (stateless era), have it answered and send again."""
         answers: JSONObject = {}
         for _ in range(MAX_ROUNDS):
-            result = await self.request(method, params | answers, seconds=seconds, progress=progress, headers=headers)
+            result = await self.request(
+                method, params | answers, seconds=seconds, progress=progress, headers=headers, person=person
+            )
             if result.get("resultType") != "input_required":
                 return result
-            answers = await self._answer(result)
+            answers = await self._answer(result, person)
         raise RequestRefused(
             f"Server {self._spec.name!r} kept asking: {MAX_ROUNDS} rounds of questions in one request.",
             code=METHOD_NOT_FOUND,
@@ -160,13 +179,14 @@ class Connection:
         seconds: float,
         progress: Progress | None = None,
         headers: Mapping[str, str] | None = None,
+        person: Person = NOBODY,
     ) -> JSONObject:
         """Send one request as the peer's era wants it and return the raw result. Raises BridgeErrors."""
         if self.peer is None:
             raise StartError(f"Server {self._spec.name!r} has not introduced itself.")
-        params, stamped = self.peer.stamp(method, params)
+        params, stamped = self.peer.stamp(method, params, ours=person.capabilities)
         return await self._send(
-            method, params, headers=stamped | dict(headers or {}), seconds=seconds, progress=progress
+            method, params, headers=stamped | dict(headers or {}), seconds=seconds, progress=progress, person=person
         )
 
     async def _send(
@@ -177,6 +197,7 @@ class Connection:
         headers: dict[str, str],
         seconds: float,
         progress: Progress | None = None,
+        person: Person = NOBODY,
     ) -> JSONObject:
         if not self.alive:
             raise NotDelivered(await self.obituary())
@@ -185,7 +206,7 @@ class Connection:
             options["on_progress"] = _fraction_to(progress)
         try:
             # Around the write too: a server that no longer reads its input would block it for good.
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(seconds) as deadline, self._open(method, person, deadline):
                 return await self._dispatcher.send_raw_request(method, params, options)
         except TimeoutError:
             words = "" if self.peer else self._link.last_words
@@ -194,6 +215,9 @@ class Connection:
             ) from None
         except MCPError as error:
             raise await self._explained(method, params, error) from error
+
+    def _open(self, method: str, person: Person, deadline: anyio.CancelScope) -> AbstractContextManager[None]:
+        return self._calls.during(person, deadline) if method in _ASKED_IN else nullcontext()
 
     async def _explained(self, method: str, params: JSONObject, error: MCPError) -> BridgeError:
         code, reason, data = error.error.code, error.error.message, error.error.data
@@ -235,7 +259,7 @@ class Connection:
             await self.closed.wait()
         return self.closed.is_set()
 
-    async def _answer(self, result: JSONObject) -> JSONObject:
+    async def _answer(self, result: JSONObject, person: Person) -> JSONObject:
         asked = result.get("inputRequests")
         responses: JSONObject = {}
         for key, request in asked.items() if isinstance(asked, dict) else ():
@@ -243,9 +267,9 @@ class Connection:
                 continue
             method, params = request.get("method"), request.get("params")
             try:
-                responses[key] = await self._callbacks.questions.ask(
-                    self._spec.name, str(method), params if isinstance(params, dict) else {}
-                )
+                if method != ELICITATION:
+                    raise refused(str(method))
+                responses[key] = await person.ask(self._spec.name, params if isinstance(params, dict) else {})
             except QuestionRefused as refusal:
                 raise RequestRefused(
                     f"Server {self._spec.name!r} asked something in the middle of the call. {refusal.message}",
@@ -265,12 +289,11 @@ class Connection:
 
     async def introduce(self, *, known: Era | None, deadlines: Deadlines) -> Peer:
         """Find out who is there and in which era. Raises BridgeErrors; ConnectionLost may mean: died of the probe."""
-        ours = self._callbacks.questions.capabilities
         peer = None
         if known != "handshake":
-            peer = await self._probe(ours, min(deadlines.probe, deadlines.start))
+            peer = await self._probe(OFFERED, min(deadlines.probe, deadlines.start))
         if peer is None:
-            peer = await self._shake_hands(ours, deadlines)
+            peer = await self._shake_hands(OFFERED, deadlines)
         self.peer = peer
         return peer
 
@@ -327,7 +350,7 @@ class Connection:
         if method == "ping":
             return {}
         try:
-            return await self._callbacks.questions.ask(self._spec.name, method, dict(params or {}))
+            return await self._calls.ask(self._spec.name, method, dict(params or {}))
         except QuestionRefused as refusal:
             raise MCPError(code=refusal.code, message=refusal.message) from refusal
 

@@ -14,7 +14,7 @@ from planact_bridge.eras import Eras
 from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
 from planact_bridge.link import Callbacks, Deadlines, Link
 from planact_bridge.ownership import CLOSE_SECONDS
-from planact_bridge.questions import NoQuestions, Questions
+from planact_bridge.questions import NOBODY, Person
 from planact_bridge.standing import StandingConnection
 from planact_bridge.status import Counters, DownstreamStatus
 from planact_bridge.translate import ToolSaidNo, read_contents, read_result
@@ -50,7 +50,6 @@ class Downstream:
         eras: Eras | None = None,
         known: Sequence[ToolDefinition] = (),
         raw: Container[str] = (),
-        questions: Questions | None = None,
         deadlines: Deadlines | None = None,
         files: ServerFiles | None = None,
     ) -> None:
@@ -61,7 +60,6 @@ class Downstream:
             eras: What is remembered of servers' protocol eras, shared between all of them.
             known: Definitions from an earlier time, so that a call need not wait for the list.
             raw: Tools whose text results are left as text.
-            questions: Who answers what servers ask; nobody, if left out.
             deadlines: How long each step may take.
             files: Where its log is kept, and a person's wish for a restart is noticed; nowhere, if left out.
         """
@@ -69,7 +67,6 @@ class Downstream:
         self._eras = eras or Eras()
         self._known = {definition.name: definition for definition in known}
         self._raw = raw
-        self._questions = questions or NoQuestions()
         self._deadlines = deadlines or Deadlines()
         self._call_seconds = spec.timeout or self._deadlines.call
         self._counters = Counters()
@@ -144,18 +141,27 @@ class Downstream:
                 raise ToolError(failure.message, server=self.name) from failure
         return self._list.definitions
 
-    async def call(self, call: ToolCall, *, progress: Progress | None = None, retry: bool | None = None) -> ToolResult:
+    async def call(
+        self,
+        call: ToolCall,
+        *,
+        progress: Progress | None = None,
+        person: Person = NOBODY,
+        retry: bool | None = None,
+    ) -> ToolResult:
         """Run one tool. Raises ToolError; cancelling the await cancels the call.
 
-        `retry`: whether the call may be made a second time when the server dies in the first. Left out, tools
-        that say `readOnlyHint` may.
+        `person`: who answers what the server asks meanwhile. `retry`: whether the call may be made a second time when
+        the server dies in the first. Left out, tools that say `readOnlyHint` may.
         """
         definition = self._known.get(call.name)
         repeatable = retry if retry is not None else definition is not None and definition.read_only is True
 
         async def once(connection: Connection) -> JSONObject:
             self._counters.calls += 1
-            return await connection.call_tool(call.name, call.arguments, seconds=self._call_seconds, progress=progress)
+            return await connection.call_tool(
+                call.name, call.arguments, seconds=self._call_seconds, progress=progress, person=person
+            )
 
         try:
             result = await self._with_reconnect(once, repeatable=repeatable)
@@ -196,7 +202,7 @@ class Downstream:
         if self._list is not None:
             # What comes back after a death may be another release of the server.
             self._forget_list()
-        callbacks = Callbacks(tools_changed=self._tools_changed, questions=self._questions)
+        callbacks = Callbacks(tools_changed=self._tools_changed)
         async with connect(
             self._spec,
             eras=self._eras,

@@ -95,11 +95,16 @@ class Peer:
         tools = self.capabilities.get("tools")
         return isinstance(tools, dict) and tools.get("listChanged") is True
 
-    def stamp(self, method: str, params: JSONObject) -> tuple[JSONObject, dict[str, str]]:
-        """Return the parameters and HTTP headers of a request as this peer wants them."""
+    def stamp(
+        self, method: str, params: JSONObject, *, ours: JSONObject | None = None
+    ) -> tuple[JSONObject, dict[str, str]]:
+        """Return the parameters and HTTP headers of a request as this peer wants them.
+
+        `ours` are the capabilities that hold for this one request, where the peer hears of them with each.
+        """
         if self.era == "handshake":
             return params, {MCP_PROTOCOL_VERSION_HEADER: self.version}
-        return _stateless_stamp(method, params, self.version, self.ours)
+        return _stateless_stamp(method, params, self.version, self.ours if ours is None else ours)
 
 
 class Send(Protocol):

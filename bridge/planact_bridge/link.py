@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from planact_bridge.eras import PROBE_SECONDS
-from planact_bridge.questions import NoQuestions, Questions
 from planact_bridge.specs import CALL_SECONDS
 
 if TYPE_CHECKING:
@@ -70,4 +69,3 @@ class Callbacks:
     """What a connection reports on its own."""
 
     tools_changed: Callable[[], Awaitable[None]]
-    questions: Questions = field(default_factory=NoQuestions)

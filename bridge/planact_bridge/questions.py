@@ -1,16 +1,24 @@
-"""What a server may ask us in the middle of a call, and the refusal it gets where nobody can answer."""
+"""What a server may ask in the middle of a call, whom it asks, and the refusal it gets where nobody can answer."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 from mcp_types import INVALID_REQUEST, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Hashable
+
     from planact_tools import JSONObject
 
 ELICITATION = "elicitation/create"
 _NAMES = {ELICITATION: "questions to the user", "sampling/createMessage": "sampling", "roots/list": "roots"}
+
+OFFERED: JSONObject = {"elicitation": {"form": {}, "url": {}}}
+"""What servers of the older era are told when they connect: who will call is not known by then."""
 
 
 class QuestionRefused(Exception):
@@ -22,27 +30,102 @@ class QuestionRefused(Exception):
         self.code = code
 
 
-class Questions(Protocol):
-    """Whoever can bring a server's question to a person and the answer back."""
+class Person(Protocol):
+    """Whoever is there to be asked in the course of one call."""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for calls on behalf of the same person in the same matter."""
+        ...
 
     @property
     def capabilities(self) -> JSONObject:
-        """Return what we tell servers that they may ask, in the protocol's shape."""
+        """Return what may be asked, as the protocol's client capabilities."""
         ...
 
-    async def ask(self, server: str, method: str, params: JSONObject) -> JSONObject:
-        """Return the answer to one question. Raises QuestionRefused."""
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        """Return the result of one `elicitation/create`. Raises QuestionRefused."""
         ...
 
 
-class NoQuestions:
-    """Nobody is there: every question is refused, and servers are told so when they connect."""
+class _Nobody:
+    """Nobody is there: every question is refused."""
+
+    key = None
 
     @property
     def capabilities(self) -> JSONObject:
         return {}
 
-    async def ask(self, server: str, method: str, params: JSONObject) -> JSONObject:  # noqa: ARG002  # the seam's
-        what = _NAMES.get(method, f"{method!r}")
-        code = INVALID_REQUEST if method == ELICITATION else METHOD_NOT_FOUND
-        raise QuestionRefused(f"Planact does not offer {what}.", code=code)
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:  # noqa: ARG002 - the seam's
+        raise refused(ELICITATION)
+
+
+NOBODY: Person = _Nobody()
+
+
+def refused(method: str) -> QuestionRefused:
+    """Return the refusal of what Planact offers to nobody, or to nobody in this call."""
+    what = _NAMES.get(method, f"{method!r}")
+    code = INVALID_REQUEST if method == ELICITATION else METHOD_NOT_FOUND
+    return QuestionRefused(f"Planact does not offer {what}.", code=code)
+
+
+@dataclass(eq=False, slots=True)
+class _OpenCall:
+    person: Person
+    deadline: anyio.CancelScope
+    holds: int = 0
+    left: float = 0.0
+
+
+class OpenCalls:
+    """The calls that are under way on one connection: a question of the older era does not say which it is about."""
+
+    def __init__(self) -> None:
+        self._open: list[_OpenCall] = []
+
+    @contextmanager
+    def during(self, person: Person, deadline: anyio.CancelScope) -> Generator[None]:
+        """A call is under way for `person`, as long as `deadline` allows."""
+        call = _OpenCall(person, deadline)
+        self._open.append(call)
+        try:
+            yield
+        finally:
+            self._open.remove(call)
+
+    async def ask(self, server: str, method: str, params: JSONObject) -> JSONObject:
+        """Have the person asked whom a question can only be meant for. Raises QuestionRefused.
+
+        Time that they take is not the calls': their deadlines stand still meanwhile.
+        """
+        if method != ELICITATION:
+            raise refused(method)
+        if len({call.person.key for call in self._open}) > 1:
+            raise QuestionRefused(
+                "Planact is calling this server for several plans at once, and the question does not say for which."
+            )
+        asked = list(self._open)
+        if not asked:
+            raise refused(method)
+        _hold(asked)
+        try:
+            return await asked[-1].person.ask(server, params)
+        finally:
+            _release(asked)
+
+
+def _hold(calls: list[_OpenCall]) -> None:
+    for call in calls:
+        if not call.holds:
+            call.left = call.deadline.deadline - anyio.current_time()
+            call.deadline.deadline = float("inf")
+        call.holds += 1
+
+
+def _release(calls: list[_OpenCall]) -> None:
+    for call in calls:
+        call.holds -= 1
+        if not call.holds:
+            call.deadline.deadline = anyio.current_time() + call.left

@@ -1,25 +1,45 @@
-"""A server that asks in the middle of a call, in the era where the question is the result."""
+"""A server that asks in the middle of a call, in both eras, and whom its question goes to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
 import pytest
 
+from planact_bridge import Downstream, QuestionRefused
 from planact_tools import JSONObject, ToolCall, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 CALL = ToolCall(name="ok", arguments={})
 
 
-class Yes:
-    """Answers everything, and keeps what was asked."""
+class Asked:
+    """Somebody who accepts everything, once told to, and keeps what was asked."""
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, JSONObject]] = []
+    def __init__(self, key: Hashable = "one") -> None:
+        self.key = key
+        self.asked: list[tuple[str, JSONObject]] = []
+        self.reached = anyio.Event()
+        self.answer = anyio.Event()
+        self.answer.set()
 
     @property
     def capabilities(self) -> JSONObject:
         return {"elicitation": {"form": {}}}
 
-    async def ask(self, server: str, method: str, params: JSONObject) -> JSONObject:
-        self.asked.append((server, method, params))
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        self.asked.append((server, params))
+        self.reached.set()
+        await self.answer.wait()
         return {"action": "accept", "content": {}}
+
+
+class Absent(Asked):
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        raise QuestionRefused(f"{server} asks in vain.")
 
 
 async def test_a_question_that_nobody_answers_fails_the_call_and_says_why(connect) -> None:
@@ -32,7 +52,65 @@ async def test_a_question_that_nobody_answers_fails_the_call_and_says_why(connec
 
 
 async def test_an_answer_is_sent_back_with_the_servers_own_state(connect) -> None:
-    person = Yes()
-    result = await connect("raw.py", "asks_stateless", questions=person).call(CALL)
+    person = Asked()
+    result = await connect("raw.py", "asks_stateless").call(CALL, person=person)
     assert result.value == [{"q": {"action": "accept", "content": {}}}, "sealed"]
-    assert person.asked == [("asks_stateless", "elicitation/create", {"message": "Sure?"})]
+    assert person.asked == [("asks_stateless", {"message": "Sure?"})]
+
+
+async def test_in_the_older_era_the_question_finds_whoever_is_calling(connect) -> None:
+    person = Asked()
+    result = await connect("raw.py", "asks").call(CALL, person=person)
+    assert result.value[0] == {"action": "accept", "content": {}}
+    assert result.value[1:3] == ["Planact does not offer sampling.", "Planact does not offer roots."]
+    assert [server for server, _ in person.asked] == ["asks"]
+
+
+async def test_whoever_is_called_for_may_refuse(connect) -> None:
+    result = await connect("raw.py", "asks").call(CALL, person=Absent())
+    assert result.value[0] == "asks asks in vain."
+
+
+async def test_a_question_is_refused_where_it_may_be_meant_for_two(connect) -> None:
+    server: Downstream = connect("raw.py", "asks_second")
+    first, second = Asked("one"), Asked("two")
+    results: list[object] = []
+
+    async def call(person: Asked) -> None:
+        results.append((await server.call(CALL, person=person)).value)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, first)
+            tasks.start_soon(call, second)
+    assert first.asked == second.asked == []
+    assert [str(result) for result in results if "several plans at once" in str(result)]
+
+
+async def test_two_calls_of_one_plan_are_asked_as_one(connect) -> None:
+    server: Downstream = connect("raw.py", "asks_second")
+    person = Asked()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(lambda: server.call(CALL, person=person))
+    assert len(person.asked) == 1
+
+
+async def test_the_time_that_a_person_takes_is_not_the_calls(connect) -> None:
+    """The call may take half a second, the person takes longer."""
+    server: Downstream = connect("raw.py", "asks", timeout=0.5)
+    person = Asked()
+    person.answer = anyio.Event()
+    results: list[object] = []
+
+    async def call() -> None:
+        results.append((await server.call(CALL, person=person)).value)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await person.reached.wait()
+            await anyio.sleep(0.8)
+            person.answer.set()
+    assert results

@@ -107,6 +107,13 @@ def call_tool(request):
         return ask_in_the_result(request["params"])
     if CASE == "asks":
         return {"content": [{"type": "text", "text": json.dumps([ask(m) for m in QUESTIONS])}]}
+    if CASE == "asks_second":
+        WAITING.append(request["id"])
+        if len(WAITING) < 2:
+            return None
+        said = json.dumps([ask(QUESTIONS[0])])
+        send({"jsonrpc": "2.0", "id": WAITING[0], "result": {"content": [{"type": "text", "text": "first"}]}})
+        return {"content": [{"type": "text", "text": said}]}
     if CASE == "half_emoji":
         sys.stdout.write(f'{{"id":{request["id"]},"result":{{"content":[{{"type":"text","text":"a\\ud83d"}}]}}}}\n')
         sys.stdout.flush()
@@ -114,12 +121,14 @@ def call_tool(request):
     return RESULTS.get(CASE, {"content": [{"type": "text", "text": "ok"}]})
 
 
+WAITING = []
 QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list", "ping")
 
 
 def ask(method):
     send({"jsonrpc": "2.0", "id": method, "method": method, "params": {}})
-    return json.loads(sys.stdin.readline()).get("error", {}).get("message", "answered")
+    reply = json.loads(sys.stdin.readline())
+    return reply["error"]["message"] if "error" in reply else reply["result"] or "answered"
 
 
 def ask_in_the_result(params):
