@@ -228,6 +228,14 @@ class Worker(Protocol):
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         ...
 
+    async def hold(self) -> None:
+        """Stop the clock of the running plan: its deadline moves on with every moment until `go_on`."""
+        ...
+
+    async def go_on(self) -> None:
+        """Let the clock of the running plan run again."""
+        ...
+
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
     ) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Host → worker
                     "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
     {"type": "restore", "variables": {name: value}, "definitions": {name: source}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
+    {"type": "hold"} | {"type": "go_on"}                   the plan's clock stands still in between
     {"type": "answer", "id": int, "value": value}
     {"type": "answer", "id": int, "error": {"type", "message", "hint"?, "parameter"?,
                                             "server"?, "tool"?, "function"?, "arguments"?}}
@@ -239,6 +240,16 @@ def rollback() -> bytes:
 def forget() -> bytes:
     """Tell a worker that its session need not be put back any more."""
     return _encode({"type": "forget"})
+
+
+def hold() -> bytes:
+    """Tell a worker to stop the clock of the plan that it runs."""
+    return _encode({"type": "hold"})
+
+
+def go_on() -> bytes:
+    """Tell a worker to let that clock run again."""
+    return _encode({"type": "go_on"})
 
 
 def answer(id: int, value: JSONValue) -> bytes:

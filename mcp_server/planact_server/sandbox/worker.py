@@ -63,6 +63,9 @@ class JailedWorker:
         self._memory_bytes = memory_bytes
         self._run: PlanRun | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._patience_left: float | None = None
+        """While the plan's clock stands still."""
+
         self._last_id = 0
         self._killed: Loss | None = None
         self._ready = self._next_frame()
@@ -129,6 +132,25 @@ class JailedWorker:
         run.interrupted = True
         self._nudge(run)
         self._be_patient(run, GRACE_SECONDS if self._process.can_interrupt else 0.0)
+
+    async def hold(self) -> None:
+        """Stop the running plan's clock, until `go_on`."""
+        run = self._run
+        if run is None or run.is_over or run.interrupted or self._patience is None:
+            return
+        self._patience_left = self._patience.when() - asyncio.get_running_loop().time()
+        self._patience.cancel()
+        self._patience = None
+        await self._connection.send(wire.hold())
+
+    async def go_on(self) -> None:
+        """Let the running plan's clock run again."""
+        run, left = self._run, self._patience_left
+        self._patience_left = None
+        if run is None or run.is_over or run.interrupted or left is None:
+            return
+        self._be_patient(run, left)
+        await self._connection.send(wire.go_on())
 
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
@@ -227,7 +249,7 @@ class JailedWorker:
     def _part_with(self, run: PlanRun) -> None:
         if self._patience is not None:
             self._patience.cancel()
-            self._patience = None
+        self._patience = self._patience_left = None
         self._last_id = run.last_id
         self._run = None
 

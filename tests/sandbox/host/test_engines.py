@@ -332,3 +332,41 @@ async def test_closing_the_engine_ends_everything_even_a_running_plan(host: Scri
     await nothing_more_than(before)
     with pytest.raises(EngineError, match="The engine is closed"):
         await engine.worker()
+
+
+async def test_the_time_that_a_person_takes_is_not_the_plans(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    limits = Limits(seconds=1)
+
+    async def asked(_: ToolRequest) -> str:
+        await worker.hold()
+        await anyio.sleep(1.5)
+        await worker.go_on()
+        return "yes"
+
+    host.tool = asked
+    with fail_after(30):
+        outcome = await worker.run("x = tool(value=1)", host=host, limits=limits)
+        assert (outcome.status, outcome.variables) == ("ok", {"x": "yes"})
+        outcome = await worker.run("x = tool(value=1)\nwhile True:\n    pass", host=host, limits=limits)
+        assert outcome.status == "timeout"
+
+
+async def test_a_plan_whose_clock_stands_still_can_be_cancelled(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    reached = asyncio.Event()
+
+    async def asked(_: ToolRequest) -> None:
+        await worker.hold()
+        reached.set()
+        await anyio.sleep_forever()
+
+    host.tool = asked
+    with fail_after(30):
+        running = asyncio.ensure_future(worker.run("x = 1\ntool(value=1)", host=host, limits=LIMITS))
+        await reached.wait()
+        await worker.interrupt()
+        outcome = await running
+        assert (outcome.status, outcome.variables, worker.alive) == ("cancelled", {"x": 1}, True)
+        await worker.go_on()
+        assert await variables(worker, "y = 2", host) == {"y": 2}

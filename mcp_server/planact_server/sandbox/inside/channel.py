@@ -190,6 +190,10 @@ class Channel:
 
     def _receive(self) -> None:
         frame = self._wire.receive(self.from_wire)
+        if frame.get("type") == "hold":
+            self._interrupts.hold()
+        elif frame.get("type") == "go_on":
+            self._interrupts.go_on()
         request = self._open.pop(frame.get("id", 0), None) if frame.get("type") == "answer" else None
         if request is None:
             return  # an answer to an earlier plan's leftovers

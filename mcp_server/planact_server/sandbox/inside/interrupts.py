@@ -42,6 +42,9 @@ class Interrupts:
 
         self._cpu_message = ""
         self._running = False
+        self._left: float | None = None
+        """Of the plan's time, while its clock stands still."""
+
         self._shields = 0
         self._waiting = False
         self._raised = 0
@@ -60,6 +63,7 @@ class Interrupts:
         """A plan starts. `give_up` reports the plan's end and does not return."""
         self.status = None
         self.message = f"The plan ran longer than {seconds:g} s."
+        self._left = None
         self._shields = self._raised = 0
         self._waiting = False
         self._give_up = give_up
@@ -73,6 +77,17 @@ class Interrupts:
         self._running = False
         _set_timer(0.0, 0.0)
         _set_cpu_timer(0.0)
+
+    def hold(self) -> None:
+        """Stop the plan's clock: a person is asked something, and their time is not the plan's."""
+        if self._running and self.status is None and self._left is None:
+            self._left = _stop_timer()
+
+    def go_on(self) -> None:
+        """Let the plan's clock run again."""
+        left, self._left = self._left, None
+        if left is not None and self._running and self.status is None:
+            _set_timer(max(left, 0.001), _AGAIN_SECONDS)
 
     def stop(self, status: Stop, message: str) -> None:
         """Stop the plan from the worker's own code. Raises PlanStopped."""
@@ -149,6 +164,11 @@ class Interrupts:
 def _set_timer(seconds: float, interval: float) -> None:
     if sys.platform != "win32":  # which has no timers: there the host ends the worker
         signal.setitimer(signal.ITIMER_REAL, min(seconds, _FOREVER), interval)
+
+
+def _stop_timer() -> float | None:
+    """Return the seconds that were left; None where there is no timer."""
+    return None if sys.platform == "win32" else signal.setitimer(signal.ITIMER_REAL, 0.0)[0]
 
 
 def _set_cpu_timer(seconds: float) -> None:

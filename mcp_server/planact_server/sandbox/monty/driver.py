@@ -141,6 +141,10 @@ class Driver:
     def take(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "answer":
             self._host.answer(frame)
+        elif frame["type"] == "hold":
+            self._worker.hold()
+        elif frame["type"] == "go_on":
+            self._worker.go_on()
         else:
             self._doing = asyncio.create_task(self._do(frame))
 

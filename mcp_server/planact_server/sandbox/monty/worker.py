@@ -59,6 +59,11 @@ class MontyWorker:
         self._task: asyncio.Task[Outcome] | None = None
         self._stopped: tuple[Stop, str] | None = None
         self._lost: Loss | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._too_long = ""
+        self._seconds_left: float | None = None
+        """Of the plan's time, while its clock stands still."""
+
         process.when_ended(self._wake)
 
     @property
@@ -110,6 +115,22 @@ class MontyWorker:
     async def interrupt(self) -> None:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         self._stop("cancelled", "The plan was cancelled.")
+
+    def hold(self) -> None:
+        """Stop the running plan's clock, until `go_on`."""
+        if self._clock is not None:
+            self._seconds_left = max(0.0, self._clock.when() - asyncio.get_running_loop().time())
+            self._clock.cancel()
+            self._clock = None
+
+    def go_on(self) -> None:
+        """Let the running plan's clock run again."""
+        left, self._seconds_left = self._seconds_left, None
+        if left is not None:
+            self._start_clock(left)
+
+    def _start_clock(self, seconds: float) -> None:
+        self._clock = asyncio.get_running_loop().call_later(seconds, self._stop, "timeout", self._too_long)
 
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
@@ -175,9 +196,8 @@ class MontyWorker:
     async def _run_plan(
         self, source: str, host: PlanHost, limits: Limits, told: Callable[[dict[str, Any]], object]
     ) -> Outcome:
-        clock = asyncio.get_running_loop().call_later(
-            limits.seconds, self._stop, "timeout", f"The plan ran longer than {limits.seconds:g} s."
-        )
+        self._too_long = f"The plan ran longer than {limits.seconds:g} s."
+        self._start_clock(limits.seconds)
         try:
             outline, resolved = await reading.read(
                 source,
@@ -207,7 +227,8 @@ class MontyWorker:
             error = PlanError(type="LimitReached", message=str(reached))
             return Outcome(status="limit", errors=(error,), functions=self._variables.state.functions)
         finally:
-            clock.cancel()
+            self.hold()
+            self._seconds_left = None
 
     async def _outcome(self, run: PlanFeed, outline: Outline, limits: Limits) -> Outcome:
         if run.stopped is not None:
