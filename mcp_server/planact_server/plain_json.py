@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planact_tools import JSONValue
 
 MOST_LEVELS = 100
@@ -22,6 +24,9 @@ LARGE_CHARS = 1_000_000
 TOO_DEEP = "… nested too deeply"
 
 _MOST_BITS = 4_096
+_BATCH = 500
+_LEVELS_IN_PIECES = 8
+"""Deeper down a value is written whole: looking for what is large in many chains costs more than it gains."""
 _NESTING = (list, dict, tuple)
 Nested: TypeAlias = "list[object] | dict[object, object] | tuple[object, ...]"
 
@@ -37,21 +42,22 @@ def plain_text(value: JSONValue) -> tuple[JSONValue, str]:
     Walks the value in Python only where its text shows that there is something to replace.
     """
     try:
-        text = _dumps(value)
+        text = "".join(text_in_pieces(value))
         text.encode()
         if text.count("[") + text.count("{") <= MOST_LEVELS or _is_shallow(value):
             return value, text
     except (ValueError, TypeError, RecursionError):
         pass  # NaN, a lone surrogate, a huge number, a key that is no string, endless nesting
     sound = plain(value)
-    return sound, _dumps(sound)
+    return sound, "".join(text_in_pieces(sound))
 
 
-def is_large(value: object) -> bool:
-    """Say whether looking through a value takes long enough to be felt by others who wait."""
+def is_large(value: object, *, levels: float = math.inf) -> bool:
+    """Say whether looking through a value, so many levels deep, takes long enough to be felt by others who wait."""
     nodes = characters = 0
     level: list[object] = [value]
-    while level:
+    while level and levels >= 0:
+        levels -= 1
         nodes += len(level)
         characters += sum(len(each) for each in level if isinstance(each, str))
         if nodes > LARGE_NODES or characters > LARGE_CHARS:
@@ -59,6 +65,39 @@ def is_large(value: object) -> bool:
         nested = cast("list[Nested]", [each for each in level if isinstance(each, _NESTING)])
         level = list(chain.from_iterable(each.values() if isinstance(each, dict) else each for each in nested))
     return False
+
+
+def text_in_pieces(value: object, *, levels: int = _LEVELS_IN_PIECES) -> Iterator[str]:
+    """Yield the JSON text of `value`. Raises what `json.dumps` does.
+
+    Python's encoder lets no other thread run from its first character to its last; between the pieces one can.
+    """
+    if levels == 0 or not isinstance(value, _NESTING) or not is_large(cast("object", value), levels=levels):
+        yield _dumps(cast("object", value))
+        return
+    nested = cast("Nested", value)
+    opening, closing = "{}" if isinstance(nested, dict) else "[]"
+    separator = opening
+    for batch in _batches(nested):
+        if not is_large(batch, levels=levels):
+            yield separator + _dumps(batch)[1:-1]
+            separator = ", "
+            continue
+        for key, item in batch.items() if isinstance(batch, dict) else enumerate(batch):
+            yield separator + (_dumps({key: 0})[1:-2] if isinstance(batch, dict) else "")
+            yield from text_in_pieces(item, levels=levels - 1)
+            separator = ", "
+    yield closing
+
+
+def _batches(value: Nested) -> Iterator[Nested]:
+    if isinstance(value, dict):
+        pairs = iter(value.items())
+        while some := dict(islice(pairs, _BATCH)):
+            yield some
+    else:
+        for start in range(0, len(value), _BATCH):
+            yield value[start : start + _BATCH]
 
 
 def size_of(value: JSONValue) -> int:
@@ -100,7 +139,7 @@ def plain(value: object, *, levels: int = MOST_LEVELS) -> JSONValue:
             return _sound(str(value))
 
 
-def _dumps(value: JSONValue) -> str:
+def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import quote, unquote
 
-from planact_server.plain_json import plain_text
+from planact_server.plain_json import plain_text, text_in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -294,6 +294,8 @@ def _summary(value: JSONValue, size: int) -> str:
 
 
 def _size(value: JSONValue) -> int:
+    if isinstance(value, list | dict):
+        return sum(map(len, text_in_pieces(value)))
     return len(json.dumps(value, ensure_ascii=False))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from example_counts import examples
 from planact_server.answer import CallRecord, build_answer, shrink, value_at
-from planact_server.plain_json import is_large
+from planact_server.plain_json import is_large, json_text, text_in_pieces
 from planact_server.sandbox import Outcome, PlanError
 from planact_tools import JSONObject, JSONValue
 
@@ -392,3 +392,36 @@ def test_large_is_what_takes_long_to_look_through() -> None:
     assert not is_large({"a": [1, 2, {"b": "text"}]})
     assert is_large([0] * 20_000)
     assert is_large({"a": ["x" * 600_000, {"b": "x" * 600_000}]})
+
+
+PIECES: dict[str, Any] = {
+    **HUGE,
+    "many keys": {f"key {n}": n for n in range(100_000)},
+    "keys of any kind": dict.fromkeys(range(20000)) | {None: 1, True: 2, 0.5: 3},
+    "a large value among small ones": {"a": 1, "b": [{"c": list(range(20_000))}, (1, 2)], "d": {}},
+}
+
+
+@pytest.mark.parametrize("value", PIECES.values(), ids=PIECES)
+def test_no_large_value_is_written_in_one_go(value: Any) -> None:
+    pieces = list(text_in_pieces(value))
+
+    assert "".join(pieces) == json.dumps(value, ensure_ascii=False)
+    assert max(map(len, pieces)) < 300_000 or isinstance(value, str)
+
+
+def test_cutting_a_large_answer_lets_others_run() -> None:
+    whole = answer(variables={f"key {n}": n for n in range(100_000)})
+    written: list[int] = []
+    encode = json.JSONEncoder.encode
+
+    def noted(encoder: json.JSONEncoder, value: object) -> str:
+        text = encode(encoder, value)
+        written.append(len(text))
+        return text
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json.JSONEncoder, "encode", noted)
+        json_text(shrink(whole, 20_000, link))
+
+    assert max(written) < 300_000
