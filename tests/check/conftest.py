@@ -7,7 +7,7 @@ from check.servers import clients, installed
 
 @pytest.fixture(scope="session")
 def real_servers() -> dict[str, list[str]]:
-    """Command lines of the servers `filesystem`, `memory`, `git` and `time`; see `check.servers.installed`."""
+    """Command lines of the fourteen servers, by short names; see `check.servers.installed`."""
     return installed()
 
 

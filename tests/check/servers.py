@@ -22,6 +22,28 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _NODE_FILES = (_HERE / "package.json", _HERE / "package-lock.json")
 _PYTHON_FILES = (_HERE / "servers.txt",)
+_PYTHON_FILES_MCP1 = (_HERE / "servers-mcp1.txt",)
+_NODE_SERVERS = {
+    "context7": "@upstash/context7-mcp/dist/index.js",
+    "eslint": "@eslint/mcp/src/mcp-cli.js",
+    "everything": "@modelcontextprotocol/server-everything/dist/index.js",
+    "filesystem": "@modelcontextprotocol/server-filesystem/dist/index.js",
+    "memory": "@modelcontextprotocol/server-memory/dist/index.js",
+    "playwright": "@playwright/mcp/cli.js",
+    "sequential-thinking": "@modelcontextprotocol/server-sequential-thinking/dist/index.js",
+}
+_PYTHON_SERVERS = {
+    "fetch": "mcp_server_fetch",
+    "git": "mcp_server_git",
+    "markitdown": "markitdown_mcp",
+    "time": "mcp_server_time",
+}
+_PYTHON_SERVERS_MCP1 = {
+    "atlassian": ["-c", "import mcp_atlassian; mcp_atlassian.main()"],
+    "calculator": ["-m", "mcp_server_calculator"],
+    "sqlite": ["-c", "import mcp_server_sqlite; mcp_server_sqlite.main()"],
+}
+"""Two are no modules that can be run, and their scripts name the folder that they were first installed to."""
 _CLIENTS = _HERE / "clients"
 _NODE_CLIENTS = (_CLIENTS / "package.json", _CLIENTS / "package-lock.json", _CLIENTS / "call.mjs")
 _PYTHON_CLIENTS = (_CLIENTS / "requirements.txt",)
@@ -32,39 +54,41 @@ _NODE_22 = "22.23.3"
 def installed() -> dict[str, list[str]]:
     """Return the command line of each server, installing what is missing.
 
-    `filesystem` wants its allowed folders as further arguments; `git` takes `--repository FOLDER`; `memory` keeps its
-    file where the environment's `MEMORY_FILE_PATH` says. Raises SystemExit, with one line, where Node is missing.
+    Some take further arguments: `filesystem` wants its allowed folders, `git` takes `--repository FOLDER`, `sqlite`
+    `--db-path FILE`. `memory` keeps its file where the environment's `MEMORY_FILE_PATH` says. Raises SystemExit, with
+    one line, where Node is missing.
     """
     node = _tool("node")
-    modules = _once("node", _NODE_FILES, _install_node) / "node_modules" / "@modelcontextprotocol"
-    python = _python("python", _PYTHON_FILES)
+    modules = _once("node", _NODE_FILES, _install_node) / "node_modules"
+    python = _python("python", _PYTHON_FILES, "--no-deps")
+    python_mcp1 = _python("python-mcp1", _PYTHON_FILES_MCP1)
     return {
-        "filesystem": [node, str(modules / "server-filesystem" / "dist" / "index.js")],
-        "memory": [node, str(modules / "server-memory" / "dist" / "index.js")],
-        "git": [python, "-m", "mcp_server_git"],
-        "time": [python, "-m", "mcp_server_time"],
+        **{name: [node, str(modules / script)] for name, script in _NODE_SERVERS.items()},
+        **{name: [python, "-m", module] for name, module in _PYTHON_SERVERS.items()},
+        **{name: [python_mcp1, *start] for name, start in _PYTHON_SERVERS_MCP1.items()},
     }
 
 
 def clients() -> dict[str, list[str]]:
-    """Return the command lines of MCP clients and of the conformance suite, installing what is missing.
+    """Return the command lines of MCP clients, the conformance suite and the inspector, installing what is missing.
 
     `typescript` takes what `clients/call.mjs` says, `python` what `clients/call.py` says. Raises SystemExit, with one
     line, where Node is missing.
     """
     folder = _once("node-clients", _NODE_CLIENTS, lambda folder: _install_node(folder, _NODE_CLIENTS))
-    suite = folder / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    modules = folder / "node_modules" / "@modelcontextprotocol"
     return {
         "typescript": [_tool("node"), str(folder / "call.mjs")],
         "python": [_python("python-clients", _PYTHON_CLIENTS), str(_CLIENTS / "call.py")],
-        "conformance": [_recent_node(), str(suite)],
+        "conformance": [_recent_node(), str(modules / "conformance" / "dist" / "index.js")],
+        "inspector": [_recent_node(), str(modules / "inspector" / "clients/launcher/build/index.js"), "--cli"],
     }
 
 
-def _python(kind: str, pins: tuple[Path, ...]) -> str:
-    """Return the interpreter of an environment with exactly these pins."""
+def _python(kind: str, pins: tuple[Path, ...], *options: str) -> str:
+    """Return the interpreter of an environment with exactly these pins, installed with these options of pip."""
     name = f"{kind}{sysconfig.get_python_version()}"
-    return str(_interpreter(_once(name, pins, lambda folder: _install_python(folder, pins))))
+    return str(_interpreter(_once(name, pins, lambda folder: _install_python(folder, pins, options))))
 
 
 def _recent_node() -> str:
@@ -116,10 +140,10 @@ def _install_node(folder: Path, files: tuple[Path, ...] = _NODE_FILES) -> None:
     _run(_tool("npm"), "ci", *_NPM, cwd=folder)
 
 
-def _install_python(folder: Path, pins: tuple[Path, ...]) -> None:
+def _install_python(folder: Path, pins: tuple[Path, ...], options: tuple[str, ...]) -> None:
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     pip = [sys.executable, "-m", "pip", "--python", str(_interpreter(folder))]
-    _run(*pip, "install", "-qq", "--disable-pip-version-check", "-r", str(pins[0]))
+    _run(*pip, "install", "-qq", "--disable-pip-version-check", *options, "-r", str(pins[0]))
 
 
 def _interpreter(folder: Path) -> Path:
