@@ -29,10 +29,7 @@ NAME_SHARE = 0.5
 """By which part the score of a tool grows whose whole name is in the question."""
 
 SERVER_SHARE = 0.5
-"""How much of its server's score a tool gets: who asks about trains wants the tools of the railway."""
-
-SERVER_TOOLS = 3
-"""A server's score is the mean of so many of its tools, the best."""
+"""How much of the score of its server's best tool a tool gets: who asks about trains wants the tools of the railway."""
 
 COMPOUND_WEIGHT = 0.7
 """How much a word counts that is written together here and in two words there."""
@@ -40,20 +37,17 @@ COMPOUND_WEIGHT = 0.7
 _WORDS_KEPT = 4_096
 
 
-class _Field(NamedTuple):
-    weight: float
-    by_length: float
-    """BM25's b: 0, length does not matter; 1, a word counts for its share of the field."""
-
+BY_LENGTH = 0.3
+"""BM25's b: 0, the length of a field does not matter; 1, a word counts for its share of the field."""
 
 _FIELDS = {
-    "name": _Field(3.0, 0.3),
-    "server": _Field(1.5, 0.3),
-    "summary": _Field(1.0, 0.5),
-    "details": _Field(0.5, 0.5),
-    "parameters": _Field(1.0, 0.5),
-    "explanations": _Field(0.4, 0.6),
-    "values": _Field(0.3, 0.6),
+    "name": 2.0,
+    "server": 1.0,
+    "summary": 1.0,
+    "details": 0.5,
+    "parameters": 1.0,
+    "explanations": 0.5,
+    "values": 0.5,
 }
 
 
@@ -110,8 +104,7 @@ class Index:
 
     def _add_servers(self, found: list[float]) -> None:
         for tools in self.servers:
-            scores = [score for tool in tools if (score := found[tool])]
-            share = SERVER_SHARE * sum(sorted(scores, reverse=True)[:SERVER_TOOLS]) / SERVER_TOOLS
+            share = SERVER_SHARE * max(map(found.__getitem__, tools))
             for tool in tools:
                 if found[tool]:
                     found[tool] += share
@@ -160,13 +153,13 @@ def _raise(best: dict[int, float], others: Mapping[int, float], weight: float) -
 def _scored(texts: Sequence[ToolText]) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     """Return word → how rare it is, and word → tool → BM25F."""
     weighted: dict[str, dict[int, float]] = {}
-    for name, (weight, by_length) in _FIELDS.items():
+    for name, weight in _FIELDS.items():
         lengths = [text[name].total() for text in texts]
         average = sum(lengths) / max(1, sum(1 for length in lengths if length))
         for tool, (text, length) in enumerate(zip(texts, lengths, strict=True)):
             for word, count in text[name].items():
                 tools = weighted.setdefault(word, {})
-                worth = weight * count / (1 - by_length + by_length * length / average)
+                worth = weight * count / (1 - BY_LENGTH + BY_LENGTH * length / average)
                 tools[tool] = tools.get(tool, 0.0) + worth
     rarity = {word: log(1 + (len(texts) - len(tools) + 0.5) / (len(tools) + 0.5)) for word, tools in weighted.items()}
     for word, tools in weighted.items():

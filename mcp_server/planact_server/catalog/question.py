@@ -24,8 +24,11 @@ MOST_PARTS = 6
 NUMBER_WEIGHT = 0.4
 """How much a number counts beside a word: few tools are about a certain one."""
 
-PART_WEIGHT = 0.3
+PART_WEIGHT = 0.2
 """How much what a part finds counts beside what the whole request finds."""
+
+WRITING_WEIGHT = 0.3
+"""The same for what writes a file, where a request names one to save something in."""
 
 _WORDS_OF_FORMATS = {
     "text file": "txt log",
@@ -67,6 +70,7 @@ class Part:
     """Stem → how much it counts, in the order of the text."""
 
     weight: float
+    """How much the part counts; all of the request counts 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ def read(text: str) -> Question:
     steps = [words for piece in _BREAK.split(plain) if len(words := _weighted(piece)) > 1]
     parts = [Part(words=words, weight=PART_WEIGHT) for words in steps[:MOST_PARTS]] if len(steps) > 1 else []
     if _SAVING.search(text) and (_PATH.search(text) or _FILE_NAME.search(text)):
-        parts.append(Part(words=_weighted("write file"), weight=1.0))
+        parts.append(Part(words=_weighted("write file"), weight=WRITING_WEIGHT))
     return Question(words=_weighted(plain), parts=tuple(parts))
 
 

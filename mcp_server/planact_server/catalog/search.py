@@ -2,13 +2,14 @@
 
 Lexical, without a model: `words` cuts text into stems, `related` knows other words for the same thing, `question`
 reads a request, `index` scores, `suppliers` adds what the best tools cannot do without. What the whole request and
-its parts find is fused here. docs/search.md has the figures.
+its parts find is added up here. docs/search.md has the figures.
 
 The index of a catalog is built at the first search and lives as long as the catalog.
 """
 
 from __future__ import annotations
 
+from operator import add
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
-
-SCORE_WEIGHT = 3.0
-"""How much the score of the whole request counts beside the ranks that it and its parts give."""
-
-RANK_OFFSET = 10
-"""Reciprocal rank fusion's k: the second place is worth k / (k + 1) of the first."""
-
-MOST_RANKED = 100
-"""Places of a ranking that count."""
 
 SUPPLIER_SHARE = 0.4
 """How much of a tool's score those get that give what it asks for."""
@@ -60,20 +52,18 @@ class _Search:
     def rank(self, words: str, *, limit: int) -> list[CatalogTool]:
         if not words.strip():
             return list(self._tools[:limit])
-        scores = self._fused(read(words))
+        scores = self._scores(read(words))
         self._add_suppliers(scores)
         for tool in self._named.get(words.strip().casefold(), ()):
             scores[tool] += _ABOVE_ALL
         return [self._tools[position] for position in _places(scores)[:limit]]
 
-    def _fused(self, question: Question) -> list[float]:
-        whole = self._index.scores(question.words)
-        best = max(whole, default=0.0) or 1.0
-        fused = [SCORE_WEIGHT * score / best for score in whole]
-        _add_ranks(fused, whole, 1.0)
+    def _scores(self, question: Question) -> list[float]:
+        """Return what the whole request says about each tool, and what the one part says that knows it best."""
+        parts = [0.0] * len(self._tools)
         for part in question.parts:
-            _add_ranks(fused, self._index.scores(part.words), part.weight)
-        return fused
+            parts = list(map(max, parts, _up_to(part.weight, self._index.scores(part.words))))
+        return list(map(add, _up_to(1.0, self._index.scores(question.words)), parts))
 
     def _add_suppliers(self, scores: list[float]) -> None:
         shares: dict[int, float] = {}
@@ -90,9 +80,10 @@ _ABOVE_ALL = 1_000.0
 _searches: WeakKeyDictionary[Catalog, _Search] = WeakKeyDictionary()
 
 
-def _add_ranks(fused: list[float], scores: Sequence[float], weight: float) -> None:
-    for place, tool in enumerate(_places(scores)[:MOST_RANKED]):
-        fused[tool] += weight * RANK_OFFSET / (RANK_OFFSET + place)
+def _up_to(highest: float, scores: Sequence[float]) -> list[float]:
+    """Scale scores so that the best is the highest: those of different words compare by nothing else."""
+    share = highest / (max(scores, default=0.0) or 1.0)
+    return [score * share for score in scores]
 
 
 def _places(scores: Sequence[float]) -> list[int]:
