@@ -51,10 +51,11 @@ class LargeText(metaclass=Sealed):
 
     def __getitem__(self, index: int | slice) -> str:
         if isinstance(index, slice):
-            start, stop, step = index.indices(self.size)
-            if step != 1:
-                return self.text()[index]
-            return self._slice(start, stop)
+            places = range(self.size)[index]
+            if not places:
+                return ""
+            ends = (places[0], places[-1])
+            return self._slice(min(ends), max(ends) + 1)[:: places.step]
         number = operator.index(index)
         position = number + self.size if number < 0 else number
         if not 0 <= position < self.size:
