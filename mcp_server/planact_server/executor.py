@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from planact_server.answer import build_answer
 from planact_server.plans.attempts import Attempts
 from planact_server.plans.work import Ending, PlanWork, Site, Work
+from planact_server.questions import NO_HOST, Host
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Outcome, PlanError, WeakJailError
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planact_server.generation import Generation, Generations
-    from planact_tools import JSONObject
+    from planact_server.questions import Begun, Question
+    from planact_tools import JSONObject, JSONValue
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ class Reply:
 
     answer: JSONObject
     session: Session | None = None
+    run: str | None = None
+    questions: tuple[Question, ...] = ()
+    """What has to be asked before there is an answer, by a host that asks in turns."""
 
 
 class Executor:
@@ -53,23 +58,59 @@ class Executor:
         self._sessions = sessions
         self._runs = runs
 
-    async def execute(self, request: PlanRequest, *, client: str, listener: ProgressListener | None = None) -> Reply:
-        """Answer one request. Cancelling the await cancels the plan that it started."""
+    async def execute(
+        self,
+        request: PlanRequest,
+        *,
+        client: str,
+        listener: ProgressListener | None = None,
+        host: Host = NO_HOST,
+        begun: Begun | None = None,
+    ) -> Reply:
+        """Answer one request. Cancelling the await cancels the plan that it started.
+
+        `host`: who brings questions to a person. `begun`: the request comes again, with answers to the questions that
+        it ended with.
+        """
         try:
-            await self._until_free(request, client)
-            run = self._begin(request, client)
+            if begun is not None:
+                run = self._runs.get(begun.run, client)
+                for question, result in begun.answers.items():
+                    run.questions.answer(question, result)
+            else:
+                await self._until_free(request, client)
+                run = self._begin(request, client, host)
         except (RequestError, SessionError, RunError) as error:
-            return Reply(answer=refusal(error, session=request.session, run=request.run))
+            return Reply(
+                answer=refusal(error, session=request.session, run=request.run or (begun.run if begun else None))
+            )
         try:
-            answer = await self._runs.wait(run, seconds=request.wait_seconds, listener=listener)
+            answer = await self._wait(run, request, listener, host)
         except asyncio.CancelledError:
             if request.run is None:
                 run.unwanted = True  # at once: the client's next request may come before anything else happens
                 await asyncio.shield(self._runs.cancel(run))
             raise
         if answer is None:
-            answer = run.snapshot() if run.snapshot is not None else build_answer("running", run=run.handle)
+            asked = run.questions.open if host.in_turns else ()
+            snapshot = run.snapshot() if run.snapshot is not None else build_answer("running", run=run.handle)
+            return Reply(answer=snapshot, session=self._sessions.find(run.session), run=run.handle, questions=asked)
         return Reply(answer=answer, session=self._sessions.find(run.session))
+
+    async def _wait(
+        self, run: Run, request: PlanRequest, listener: ProgressListener | None, host: Host
+    ) -> JSONObject | None:
+        """Return the answer; None when it takes longer than the request waits, or than a person has to be asked."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + request.wait_seconds
+        while True:
+            left = max(0.0, end - loop.time())
+            answer = await self._runs.wait(
+                run, seconds=left, listener=listener, until=lambda: bool(run.questions.unasked)
+            )
+            if answer is not None or not run.questions.unasked or host.in_turns or not host.modes:
+                return answer
+            run.questions.bring_to(host)
 
     async def _until_free(self, request: PlanRequest, client: str) -> None:
         """Wait where the session's last run was cancelled and has not ended yet. Raises SessionError, RunError."""
@@ -82,14 +123,19 @@ class Executor:
         if run is not None and run.unwanted:
             await self._runs.wait(run, seconds=2 * CANCEL_SECONDS)
 
-    def _begin(self, request: PlanRequest, client: str) -> Run:
+    def _begin(self, request: PlanRequest, client: str, host: Host) -> Run:
         if request.run is not None:
-            return self._runs.get(request.run, client)
+            run = self._runs.get(request.run, client)
+            if host.modes:
+                run.questions.modes = host.modes
+                run.questions.take_back()
+            return run
         if request.task is not None and self._generations.current.planner is None:
             raise RequestError(f"`task`: {NO_PLANNER}", parameter="task", hint="Write the plan and send it as `code`.")
         session = self._session(request, client)
         run = self._runs.create(session=session.handle, client=client)
         session.busy_with = run.handle
+        run.questions.modes = host.modes
         generation = self._generations.take()
         task = self._runs.start(run, self._carry_out(run, session, self._work(run, session, request, generation)))
         task.add_done_callback(lambda _: self._generations.give_back(generation))
@@ -100,7 +146,12 @@ class Executor:
         if request.timeout_seconds is not None:
             limits = replace(limits, seconds=request.timeout_seconds)
         site = Site(
-            rights=generation.rights, sessions=self._sessions, session=session, report=run.report, planner=planner
+            rights=generation.rights,
+            sessions=self._sessions,
+            session=session,
+            report=run.report,
+            questions=run.questions,
+            planner=planner,
         )
         dry = request.mode == "dry_run"
         if request.task is not None and planner is not None:
@@ -120,8 +171,9 @@ class Executor:
         return session
 
     async def _carry_out(self, run: Run, session: Session, work: Work) -> None:
-        run.snapshot = lambda: self._answer(replace(work.so_far(), status="running"), run)
+        run.snapshot = lambda: self._so_far(work, run)
         run.interrupt = work.interrupt
+        run.questions.hold = work.hold
         failure: PlanError | None = None
         try:
             await work.carry_out()
@@ -143,7 +195,12 @@ class Executor:
         if kept is not None and kept.worker_lost is not None and session.worker is worker:
             await self._sessions.drop_worker(session)  # unless the next plan has one of its own already
 
-    def _answer(self, ending: Ending, run: Run) -> JSONObject:
+    def _so_far(self, work: Work, run: Run) -> JSONObject:
+        asked = run.questions.open
+        ending = replace(work.so_far(), status="approval_required" if asked else "running")
+        return self._answer(ending, run, pending=[question.pending(run.handle) for question in asked])
+
+    def _answer(self, ending: Ending, run: Run, *, pending: Sequence[JSONValue] = ()) -> JSONObject:
         recovered = ending.recovered
         return build_answer(
             ending.status,
@@ -153,6 +210,7 @@ class Executor:
             calls=ending.calls,
             plan=ending.plan,
             attempts=ending.attempts,
+            pending=list(pending) if pending else None,
             warnings=(*self._sessions.warnings, *ending.warnings),
             recovered={"kept": list(recovered.kept), "lost": list(recovered.lost)} if recovered else None,
             progress=ending.progress,

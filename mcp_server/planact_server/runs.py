@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from planact_server.database import StoreError
+from planact_server.questions import Questions
 
 if TYPE_CHECKING:
     from planact_tools import JSONObject
@@ -71,6 +72,28 @@ class Run:
 
     done: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    questions: Questions = field(init=False)
+    """What its servers want to know of a person."""
+
+    _waiting: set[asyncio.Future[None]] = field(default_factory=set["asyncio.Future[None]"])
+
+    def __post_init__(self) -> None:
+        self.questions = Questions(told=self.tell)
+
+    def tell(self) -> None:
+        """Have everyone who waits for it look again."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def news(self) -> None:
+        """Wait for its end, or for something else that is new."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
 
     async def report(self, text: str, fraction: float | None = None) -> None:
         """Tell everyone who waits for this run how far it is."""
@@ -103,15 +126,23 @@ class Runs:
             raise RunError(f"Unknown run {handle!r}: it never existed, or it is too old to be remembered.")
         return run
 
-    async def wait(self, run: Run, *, seconds: float, listener: ProgressListener | None = None) -> JSONObject | None:
-        """Return the answer, or None if the run still goes on after `seconds`."""
+    async def wait(
+        self,
+        run: Run,
+        *,
+        seconds: float,
+        listener: ProgressListener | None = None,
+        until: Callable[[], bool] = lambda: False,
+    ) -> JSONObject | None:
+        """Return the answer, or None if the run still goes on after `seconds`, or once `until` holds."""
         if run.answer is not None:
             return run.answer
         if listener is not None:
             run.listeners.append(listener)
         try:
             async with asyncio.timeout(seconds):
-                await run.done.wait()
+                while not run.done.is_set() and not until():
+                    await run.news()
         except TimeoutError:
             return run.answer
         finally:
@@ -123,7 +154,9 @@ class Runs:
         """Publish the answer and write it to the store."""
         run.answer = answer
         run.snapshot = run.interrupt = None
+        run.questions.take_back()
         run.done.set()
+        run.tell()
         if self._store is not None:
             try:
                 run.stored_bytes = await asyncio.to_thread(

@@ -18,7 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from planact_server import __version__
+from planact_server import __version__, elicitation
 from planact_server.answer import is_error, shrink, value_at
 from planact_server.blocks import content_block
 from planact_server.executor import Executor, Reply, refusal
@@ -94,6 +94,7 @@ class PlanactServer:
             on_read_resource=self._read_resource,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
+        self.mcp.middleware.append(elicitation.sealing(client_of))
 
     def initialization(self) -> InitializationOptions:
         return self.mcp.create_initialization_options()
@@ -143,19 +144,29 @@ class PlanactServer:
 
     async def _call_tool(
         self, context: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         if params.name != TOOL_NAME:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool {params.name!r}; this server has only {TOOL_NAME!r}.")
         try:
             request = read_request(params.arguments)
         except RequestError as error:
             return _result(Reply(answer=refusal(error)), DEFAULT_MAX_CHARS)
+        begun = elicitation.begun(params)
+        rounds = 0 if begun is None else begun.rounds
         notices = ProgressNotices(context.session.report_progress)
         try:
-            reply = await self._executor.execute(request, client=client_of(context), listener=notices.report)
+            reply = await self._executor.execute(
+                request,
+                client=client_of(context),
+                listener=notices.report,
+                host=elicitation.host_of(context, rounds=rounds),
+                begun=begun,
+            )
             await notices.finish()
         finally:
             notices.give_up()
+        if reply.run is not None and reply.questions:
+            return elicitation.asking(reply.run, reply.questions, rounds=rounds)
         if is_large(reply.answer):  # a plan's values may be anything, and other clients wait meanwhile
             return await asyncio.to_thread(_result, reply, request.max_chars)
         return _result(reply, request.max_chars)

@@ -11,12 +11,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from planact_bridge import Downstream
 from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.database import StoreError
 from planact_tools import JSONValue, Progress, ToolCall, ToolDefinition, ToolError, ToolResult, Toolset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from planact_bridge import Person
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +156,19 @@ class Toolbox:
                 raise ToolError(self._errors[server], server=server)
 
     async def call(
-        self, tool: CatalogTool, arguments: Mapping[str, JSONValue], *, progress: Progress | None = None
+        self,
+        tool: CatalogTool,
+        arguments: Mapping[str, JSONValue],
+        *,
+        progress: Progress | None = None,
+        person: Person | None = None,
     ) -> ToolResult:
-        """Run one tool with validated arguments. Raises ToolError naming the server."""
+        """Run one tool with validated arguments; a server may ask `person` meanwhile. Raises ToolError naming it."""
         call = ToolCall(name=tool.definition.name, arguments=arguments)
-        return await self._toolsets[tool.raw_server].call(call, progress=progress)
+        toolset = self._toolsets[tool.raw_server]
+        if isinstance(toolset, Downstream) and person is not None:
+            return await toolset.call(call, progress=progress, person=person)
+        return await toolset.call(call, progress=progress)
 
     def has_resources(self, server: str) -> bool:
         """Say whether the server named so is of a kind that can have resources."""

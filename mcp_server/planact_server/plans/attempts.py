@@ -89,6 +89,9 @@ class Attempts:
         self._stopped: Literal["cancelled", "timeout"] | None = None
         self._stage = "reading tools"
         self._deadline = asyncio.get_running_loop().time() + limits.seconds
+        self._alarm: asyncio.TimerHandle | None = None
+        self._still_since: float | None = None
+        """While a person is being asked."""
 
     # ---- what the planner sees ------------------------------------------------------------------------------------
 
@@ -139,6 +142,7 @@ class Attempts:
             model=ModelHelp(self._planner, self._spending),
             growing=growing if self._open_names else None,
             catalog=self._catalog,
+            questions=self._site.questions,
         )
         self._standing = None
         worker = await self._start.worker()
@@ -165,11 +169,12 @@ class Attempts:
     async def carry_out(self) -> None:
         """Plan and run until there is an ending. Raises EngineError."""
         self._planning = asyncio.create_task(self._plan(), name="planning")
-        alarm = asyncio.get_running_loop().call_at(self._deadline, self._time_is_up)
+        self._set_alarm()
         try:
             await asyncio.wait([self._planning, self._given_up], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            alarm.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
             await self._end_planning(self._planning)
             if self._standing is None or self._dry:
                 await self._start.go_back()
@@ -184,6 +189,18 @@ class Attempts:
             await self._running.worker.interrupt()
         else:
             self._give_up()
+
+    async def hold(self, still: bool) -> None:
+        """Let the clock stand still, the plan's and the task's, or run again."""
+        now = asyncio.get_running_loop().time()
+        if still:
+            self._still_since = now
+        elif self._still_since is not None:
+            self._deadline += now - self._still_since
+            self._still_since = None
+            self._set_alarm()
+        if self._running is not None:
+            await (self._running.worker.hold() if still else self._running.worker.go_on())
 
     def so_far(self) -> Ending:
         """Return what is known while it goes on."""
@@ -235,6 +252,11 @@ class Attempts:
             _, still = await asyncio.wait([planning], timeout=GIVE_UP_SECONDS)
             if still:
                 logger.warning("the planner did not stop within %g s", GIVE_UP_SECONDS)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(self._deadline, self._time_is_up)
 
     def _time_is_up(self) -> None:
         # A plan that runs has the same deadline, and ends by itself.

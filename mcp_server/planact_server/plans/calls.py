@@ -20,6 +20,7 @@ from planact_server.plans.plan_catalog import PlanCatalog
 from planact_server.plans.resolving import resolve
 from planact_server.plans.rights import PlanRights, facts_of
 from planact_server.plans.substitutes import NoSubstitutes, Substitutes, UnknownOutcomeError
+from planact_server.questions import Asked
 from planact_server.sandbox import (
     Outcome,
     PlanFault,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from planact_server.catalog.catalog import Catalog, CatalogTool
     from planact_server.plans.model_help import GrowingPlan, ModelHelp
     from planact_server.policy import Decision
+    from planact_server.questions import Questions
 
 __all__ = ["PlanCalls", "PlanRights", "facts_of"]
 
@@ -57,10 +59,12 @@ class PlanCalls:
         model: ModelHelp | None = None,
         growing: GrowingPlan | None = None,
         catalog: Catalog | None = None,
+        questions: Questions | None = None,
     ) -> None:
         """Options say who else answers, and which generation of the catalog the plan was written for.
 
-        `growing` is a plan that may leave functions open; without it an undefined name is refused.
+        `growing` is a plan that may leave functions open; without it an undefined name is refused. `questions` takes
+        what servers want to know of a person; without it they are told that nobody is there.
         """
         self.log = CallLog()
         self._rights = rights
@@ -69,6 +73,7 @@ class PlanCalls:
         self._substitutes: Substitutes = substitutes or NoSubstitutes()
         self._model = model
         self._growing = growing
+        self._questions = questions
         self._names = PlanCatalog(rights, catalog)
         self._helpers = PlanHelpers(rights, self._names, contents)
         self._patience = Patience()
@@ -152,7 +157,8 @@ class PlanCalls:
         call.unknown = True
         try:
             disclosed = self._contents.disclose(call.arguments)
-            result = await self._rights.toolbox.call(tool, disclosed, progress=self._report)
+            person = Asked(self._questions, tool.full_name) if self._questions is not None else None
+            result = await self._rights.toolbox.call(tool, disclosed, progress=self._report, person=person)
         except ContentError as error:
             call.error, call.unknown = str(error), False
             raise self._fault(call, call.error) from None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from planact_server.planner import TaskPlanner
     from planact_server.plans.call_log import CallLog
     from planact_server.plans.rights import PlanRights
+    from planact_server.questions import Questions
     from planact_server.sandbox import Worker
     from planact_server.sessions import Recovered, Session, Sessions
     from planact_tools import JSONObject
@@ -32,6 +33,7 @@ class Site:
     sessions: Sessions
     session: Session
     report: Callable[[str, float | None], Awaitable[None]]
+    questions: Questions
     planner: TaskPlanner | None
 
 
@@ -64,6 +66,10 @@ class Work(Protocol):
         """Stop soon, with what there is."""
         ...
 
+    async def hold(self, still: bool) -> None:
+        """Let the clock stand still, or run again: a person is being asked."""
+        ...
+
     def so_far(self) -> Ending: ...
 
     def ending(self) -> Ending: ...
@@ -90,6 +96,7 @@ class PlanWork:
             site.report,
             substitutes=StandIns(everything=False, returns=site.rights.returns) if dry else None,
             model=ModelHelp(site.planner, self._spending) if site.planner is not None else None,
+            questions=site.questions,
         )
         self._worker: Worker | None = None
         self._outcome = Outcome(
@@ -115,6 +122,11 @@ class PlanWork:
         """Stop the plan soon."""
         if self._worker is not None:
             await self._worker.interrupt()
+
+    async def hold(self, still: bool) -> None:
+        """Let the plan's clock stand still, or run again."""
+        if self._worker is not None:
+            await (self._worker.hold() if still else self._worker.go_on())
 
     def so_far(self) -> Ending:
         """Return what is known while the plan runs."""

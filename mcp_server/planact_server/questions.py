@@ -1,0 +1,267 @@
+"""Questions that servers have for a person in the course of a run: open, brought to the host, answered.
+
+A plan waits at the call that led to the question. Whoever asks is named in it, and what comes back is held to the form
+that was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+
+from planact_bridge import QuestionRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
+
+    from planact_tools import JSONObject, JSONValue
+
+Mode: TypeAlias = Literal["form", "url"]
+
+EXPIRY_SECONDS = 24 * 3600.0
+MOST_QUESTIONS = 100
+"""Questions of one run."""
+
+MOST_CHARS = 10_000
+"""Of a question's text, and of its form."""
+
+_PRIMITIVES = frozenset({"string", "number", "integer", "boolean"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What one server wants to know of a person."""
+
+    id: str
+    server: str
+    function: str
+    """The tool that was called when it asked."""
+
+    mode: Mode
+    message: str
+    schema: JSONObject | None = None
+    """The form, in form mode: an object of plain values."""
+
+    url: str | None = None
+    """Where the person is to go, in URL mode."""
+
+    @property
+    def text(self) -> str:
+        """What the person reads. It says who asks: a server could call itself anything in its message."""
+        return f"The server {self.server!r} asks, called by {self.function}: {self.message}"
+
+    def pending(self, run: str) -> JSONObject:
+        """Return it as an entry of the answer's `pending`."""
+        what: JSONObject = {"schema": self.schema} if self.mode == "form" else {"url": self.url}
+        how = f'A person answers it: send {{"run": "{run}"}} and the host is asked again.'
+        return {
+            "question": self.id,
+            "server": self.server,
+            "function": self.function,
+            "message": self.message,
+            **what,
+            "how": how,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What a request that comes again says of its run."""
+
+    run: str
+    rounds: int
+    answers: Mapping[str, JSONObject]
+    """By the questions' ids."""
+
+
+class Host(Protocol):
+    """Whoever sent a request, as far as they can bring a question to a person."""
+
+    @property
+    def modes(self) -> frozenset[Mode]:
+        """Return what they can ask; nothing for one that cannot."""
+        ...
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the request ends with the questions, and comes again with the answers."""
+        ...
+
+    async def ask(self, question: Question) -> JSONObject:
+        """Return the person's answer, as the protocol's result. Raises QuestionRefused."""
+        ...
+
+
+class _NoHost:
+    modes: frozenset[Mode] = frozenset()
+    in_turns = False
+
+    async def ask(self, question: Question) -> JSONObject:
+        raise QuestionRefused(f"Nobody is there to be asked by {question.server!r}.")
+
+
+NO_HOST: Host = _NoHost()
+
+
+class Questions:
+    """The questions of one run."""
+
+    def __init__(self, *, told: Callable[[], None]) -> None:
+        """`told` is called when there is a new one."""
+        self.modes: frozenset[Mode] = frozenset()
+        """What the run's host can ask."""
+
+        self.hold: Callable[[bool], Awaitable[None]] | None = None
+        """Stops the plan's clock, and lets it run again."""
+
+        self._told = told
+        self._numbers = itertools.count(1)
+        self._open: dict[str, tuple[Question, asyncio.Future[JSONObject]]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def open(self) -> tuple[Question, ...]:
+        """Return those that have no answer yet."""
+        return tuple(question for question, waiting in self._open.values() if not waiting.done())
+
+    @property
+    def unasked(self) -> tuple[Question, ...]:
+        """Return those that no host has been given."""
+        return tuple(question for question in self.open if question.id not in self._asking)
+
+    def answer(self, id: str, result: JSONObject) -> None:
+        """Take an answer; one that nobody waits for any more is for nobody."""
+        _, waiting = self._open.get(id, (None, None))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result)
+
+    def bring_to(self, host: Host) -> None:
+        """Have a host ask what no other is asking; it may take as long as it likes."""
+        for question in self.unasked:
+            self._asking[question.id] = asyncio.create_task(self._bring(question, host), name=f"question {question.id}")
+
+    def take_back(self) -> None:
+        """Let the next host ask what is open: the one before may have given it up."""
+        for task in self._asking.values():
+            task.cancel()
+        self._asking.clear()
+
+    async def ask(self, server: str, function: str, params: JSONObject) -> JSONObject:
+        """Return the result of one `elicitation/create` of a server. Raises QuestionRefused."""
+        number = next(self._numbers)
+        question = _read(params, id=f"q_{number}", server=server, function=function)
+        if number > MOST_QUESTIONS:
+            raise QuestionRefused(f"The plan's servers have asked {MOST_QUESTIONS} questions; that is enough.")
+        if question.mode not in self.modes:
+            raise QuestionRefused(_nobody_for(question.mode, self.modes))
+        waiting: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+        self._open[question.id] = question, waiting
+        try:
+            if len(self._open) == 1 and self.hold is not None:
+                await self.hold(True)
+            self._told()
+            async with asyncio.timeout(EXPIRY_SECONDS):
+                return _checked(question, await waiting)
+        except TimeoutError:
+            raise QuestionRefused("Nobody has answered for a day.") from None
+        finally:
+            del self._open[question.id]
+            if (task := self._asking.pop(question.id, None)) is not None:
+                task.cancel()
+            if not self._open and self.hold is not None:
+                await self.hold(False)
+
+    async def _bring(self, question: Question, host: Host) -> None:
+        try:
+            self.answer(question.id, await host.ask(question))
+        except QuestionRefused as refusal:
+            _, waiting = self._open.get(question.id, (None, None))
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The person that one call of a run may have questions for; a `planact_bridge.Person`."""
+
+    questions: Questions
+    function: str
+
+    @property
+    def key(self) -> Hashable:
+        return id(self.questions)
+
+    @property
+    def capabilities(self) -> JSONObject:
+        modes: JSONObject = {mode: {} for mode in sorted(self.questions.modes)}
+        return {"elicitation": modes} if modes else {}
+
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        return await self.questions.ask(server, self.function, params)
+
+
+def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:
+    if modes:
+        return f"The host can ask a person in {' and '.join(sorted(modes))} mode only, not in {mode} mode."
+    return "The host cannot bring questions to a person (it does not offer elicitation)."
+
+
+def _read(params: JSONObject, *, id: str, server: str, function: str) -> Question:
+    """Read a question as leniently as can be. Raises QuestionRefused for what no host could show."""
+    message = params.get("message")
+    if not isinstance(message, str) or len(message) > MOST_CHARS:
+        raise QuestionRefused(f"A question is a text of at most {MOST_CHARS:,} characters.")
+    if params.get("mode") == "url":
+        url = params.get("url")
+        if not isinstance(url, str) or not url.startswith(("https://", "http://")) or len(url) > MOST_CHARS:
+            raise QuestionRefused("A question in URL mode names an address that begins with https:// or http://.")
+        return Question(id=id, server=server, function=function, mode="url", message=message, url=url)
+    schema = _form(params.get("requestedSchema"))
+    return Question(id=id, server=server, function=function, mode="form", message=message, schema=schema)
+
+
+def _form(schema: JSONValue) -> JSONObject:
+    """Return a schema that a form can be made of. Raises QuestionRefused."""
+    if schema is None:
+        return {"type": "object", "properties": {}}
+    properties = schema.get("properties", {}) if isinstance(schema, dict) else None
+    if not isinstance(schema, dict) or not isinstance(properties, dict) or len(json.dumps(schema)) > MOST_CHARS:
+        raise QuestionRefused(f"A form is an object schema of at most {MOST_CHARS:,} characters.")
+    for name, value in properties.items():
+        if not _is_plain(value):
+            raise QuestionRefused(f"A form has plain values only, and {name!r} is none: a text, a number, a choice.")
+    required = schema.get("required")
+    names = [name for name in required if name in properties] if isinstance(required, list) else []
+    needed: JSONObject = {"required": cast("list[JSONValue]", names)} if names else {}
+    return {"type": "object", "properties": properties, **needed}
+
+
+def _is_plain(schema: JSONValue) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") == "array":  # several of a few texts
+        items = schema.get("items")
+        return isinstance(items, dict) and ("enum" in items or "anyOf" in items)
+    return schema.get("type") in _PRIMITIVES or "enum" in schema or "oneOf" in schema
+
+
+def _checked(question: Question, result: JSONObject) -> JSONObject:
+    """Return what goes back to the server. Raises QuestionRefused for an answer that does not fit its form."""
+    action = result.get("action")
+    if action not in ("accept", "decline", "cancel"):
+        raise QuestionRefused("The host's answer is none of accept, decline and cancel.")
+    if action != "accept" or question.schema is None:
+        return {"action": action}
+    content = result.get("content")
+    given = content if isinstance(content, dict) else {}
+    # Checking takes a library that a server starts without.
+    from planact_server.catalog.checker import Checker  # noqa: PLC0415
+    from planact_server.catalog.schemas import clean  # noqa: PLC0415
+
+    error = Checker(clean(question.schema)).first_error(given)
+    if error is not None:
+        raise QuestionRefused(f"The answer does not fit the form: {error.message[:200]}.")
+    return {"action": "accept", "content": given}
