@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 async def serving(home: Home, *arguments: str) -> AsyncIterator[str]:
     """Start `planact serve --http` on a free port, and give the URL."""
     command = planact("serve", "--http", "127.0.0.1:0", *arguments, cold=True)
+    async with started(command, home) as url:
+        yield url
+
+
+@asynccontextmanager
+async def started(command: list[str], home: Home) -> AsyncIterator[str]:
+    """Start what says on standard error at which URL it serves, and give the URL."""
     async with await anyio.open_process(command, env=home.environment, cwd=home.work) as process:
         try:
             assert process.stderr is not None
