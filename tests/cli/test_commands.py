@@ -178,6 +178,25 @@ async def test_doctor_lists_undecided_servers_with_the_lines_to_decide(home: Hom
     assert '[policy]\ntrust = ["workshop"]' in advice
 
 
+async def test_doctor_says_how_each_server_stands_and_which_keys_are_set(home: Home) -> None:
+    home.configure(
+        'packs = ["calendar"]\n[policy]\ntrust = ["*"]\n[servers]\nstart_timeout_seconds = 1.5\n',
+        workshop=workshop(),
+        frozen={"command": sys.executable, "args": ["-S", "-c", "import time; time.sleep(60)"]},
+    )
+    code, _, said = await home.run("doctor")
+    assert code == 1
+    assert re.search(
+        r"✓ server workshop 8 tools, workshop[^,]*, revision 2026-07-28 \(stateless\), there after [\d,]+ ms", said
+    )
+    assert "✓ server calendar 6 tools, a pack\n" in said
+    assert "✗ server frozen It has not answered within 1.5 s ([servers] start_timeout_seconds)." in said
+    assert (
+        f"✓ configuration packs, policy.trust, servers.start_timeout_seconds set by {home.folder / 'planact.toml'}\n"
+        in said
+    )
+
+
 async def test_doctor_fails_when_a_server_is_broken(home: Home) -> None:
     home.configure("", lathe=workshop("--broken"))
     code, _, seen = await home.run("doctor")

@@ -32,6 +32,7 @@ from planact_tools import JSONObject
 
 if TYPE_CHECKING:
     from planact_server.app import App
+    from planact_server.config import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +98,7 @@ def _configuration(app: App) -> list[Finding]:
                 advice=f"Put a planact.toml and an mcp.json into {folder}.",
             )
         )
+    found += [Finding(level="ok", subject="configuration", text=text) for text in _in_force(config)]
     found += [Finding(level="note", subject="configuration", text=notice) for notice in config.notices]
     found += [
         Finding(
@@ -111,14 +113,25 @@ def _configuration(app: App) -> list[Finding]:
     return found
 
 
+def _in_force(config: Config) -> list[str]:
+    """Return which keys are set, by what sets them; all others are at their defaults."""
+    by_origin: dict[str, list[str]] = {}
+    for key, origin in config.origins.items():
+        by_origin.setdefault(origin, []).append(key)
+    return [f"{', '.join(keys)} set by {origin}" for origin, keys in by_origin.items()]
+
+
 def _servers(app: App) -> list[Finding]:
     found: list[Finding] = []
     for report in app.server_reports():
         name, error = str(report["name"]), report["error"]
+        if report["state"] in ("pending", "cached"):
+            seconds = app.config.servers.start_timeout_seconds
+            error = f"It has not answered within {seconds:g} s ([servers] start_timeout_seconds)."
         if error:
             found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(name)))
         else:
-            found.append(Finding(level="ok", subject=f"server {name}", text=f"{report['tools']} tools"))
+            found.append(Finding(level="ok", subject=f"server {name}", text=_in_order(report)))
         skipped = report.get("skipped")
         found += [
             Finding(level="note", subject=f"server {name}", text=f"skipped {text}")
@@ -129,6 +142,17 @@ def _servers(app: App) -> list[Finding]:
         for server in app.undecided()
     ]
     return found
+
+
+def _in_order(report: JSONObject) -> str:
+    """Return what there is to say of a server that works: a pack has no connection to speak of."""
+    health = report["health"]
+    tools = f"{report['tools']} tools"
+    if not isinstance(health, dict):
+        return f"{tools}, a pack"
+    took = f", there after {health['start_ms']:,} ms" if isinstance(health["start_ms"], int) else ""
+    release = f", {health['server']}" if health["server"] else ""
+    return f"{tools}{release}, revision {health['protocol']} ({health['era']}){took}"
 
 
 def _fix(name: str) -> str:
