@@ -17,11 +17,12 @@ from planact_server.sandbox.host import open_engine
 pytest.importorskip("pydantic_monty", reason="Monty is not installed")
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from conftest import ScriptedHost
     from planact_server.sandbox import ToolRequest
     from planact_server.sandbox.worker import JailedWorker
+    from planact_tools import JSONValue
 
 LIMITS = Limits(seconds=10)
 NOBODY = str(65534 if os.name == "posix" and os.geteuid() == 0 else os.getuid())
@@ -98,6 +99,34 @@ async def test_a_caught_tool_error_has_its_facts(worker: JailedWorker, host: Scr
     with fail_after(20):
         outcome = await worker.run(plan, host=host, limits=LIMITS)
     assert outcome.result == ["no", "s", "tool", {"value": 1}]
+
+
+async def test_a_picture_inside_a_value_is_what_the_host_knows_it_by(
+    worker: JailedWorker, scripted_host: type[ScriptedHost]
+) -> None:
+    picture = {"$planact": "image", "id": "p1", "mime": "image/png", "size": 9}
+
+    async def mixed(_: ToolRequest) -> JSONValue:
+        return ["see", picture]
+
+    with fail_after(20):
+        outcome = await worker.run("r = tool(value=1)\n[r, r[1].mime]", host=scripted_host(mixed), limits=LIMITS)
+    assert (outcome.errors, outcome.result) == ((), [["see", picture], "image/png"])
+
+
+async def test_a_large_text_inside_a_result_is_fetched_whole(
+    worker: JailedWorker, scripted_host: type[ScriptedHost]
+) -> None:
+    class Library(scripted_host):
+        async def ask(self, helper: str, arguments: Mapping[str, JSONValue]) -> JSONValue:
+            return "naïve 🙂"[int(str(arguments["start"])) :][:3] if helper == "text" else None
+
+    async def read(_: ToolRequest) -> JSONValue:
+        return {"pages": [{"$planact": "text", "id": "t1", "size": 7}]}
+
+    with fail_after(20):
+        outcome = await worker.run('tool(value=1)["pages"][0][::-1]', host=Library(read), limits=LIMITS)
+    assert (outcome.errors, outcome.result) == ((), "🙂 evïan")
 
 
 async def test_the_place_of_an_error_is_the_sources_own(worker: JailedWorker, host: ScriptedHost) -> None:

@@ -156,6 +156,10 @@ class Representer:
         self._distrusted: set[type] = set()
         self._slow = 0
 
+    def handle(self, value: Any) -> dict[str, Any] | None:
+        """Return what stands with the host for a handle, nothing for other values."""
+        return handles.to_wire(value) if isinstance(value, handles.Handle | handles.LargeText) else None
+
     def text(self, value: Any, limit: int = _MAX_REPR) -> str:
         plain = _plain_repr(value, limit)
         if plain is not None:
@@ -274,9 +278,9 @@ class _Exporter:
             return self._nested(value, depth, self._object)
         if isinstance(value, _SEQUENCES):
             return self._nested(value, depth, self._list)
-        if isinstance(value, handles.Handle | handles.LargeText):
+        if (handle := self._representer.handle(value)) is not None:
             self.used_bytes += 100
-            return handles.to_wire(value)
+            return handle
         if isinstance(value, dt.date | dt.time):
             return self._own_text(value, lambda: value.isoformat())  # noqa: PLW0108 - a look-up may run code too
         if isinstance(value, decimal.Decimal | uuid.UUID):

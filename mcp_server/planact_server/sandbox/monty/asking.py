@@ -64,21 +64,36 @@ def refuse_too_large(request: ToolRequest, value: JSONValue, *, max_bytes: int) 
         )
 
 
-async def whole_text(value: JSONValue, host: PlanHost) -> JSONValue:
-    """Fetch text that was too large to be sent at once: in a plan it is text like any other."""
-    match value:
-        case {"$planact": "text", "id": str(id), "size": int(size)} if size <= _TEXT_CHARACTERS:
-            pieces: list[str] = []
-            start = 0
-            while start < size:
-                piece = await host.ask("text", {"id": id, "start": start, "stop": size})
-                if not isinstance(piece, str) or not piece:
-                    break
-                pieces.append(piece)
-                start += len(piece)
-            return "".join(pieces)
-        case _:
-            return value
+async def whole_texts(value: JSONValue, host: PlanHost) -> JSONValue:
+    """Fetch texts that were too large to be sent at once: in a plan they are text like any other."""
+    room = _TEXT_CHARACTERS
+
+    async def fetched(value: JSONValue) -> JSONValue:
+        nonlocal room
+        match value:
+            case {"$planact": "text", "id": str(id), "size": int(size)} if size <= room:
+                room -= size
+                return await _whole_text(id, size, host)
+            case dict():
+                return {key: await fetched(item) for key, item in value.items()}
+            case list():
+                return [await fetched(item) for item in value]
+            case _:
+                return value
+
+    return await fetched(value)
+
+
+async def _whole_text(id: str, size: int, host: PlanHost) -> str:
+    pieces: list[str] = []
+    start = 0
+    while start < size:
+        piece = await host.ask("text", {"id": id, "start": start, "stop": size})
+        if not isinstance(piece, str) or not piece:
+            break
+        pieces.append(piece)
+        start += len(piece)
+    return "".join(pieces)
 
 
 def _search_tools(words: object = "", limit: object = 10) -> dict[str, JSONValue]:

@@ -31,7 +31,7 @@ from planact_server.sandbox import (
     Unresolved,
 )
 from planact_server.sandbox.monty import language, values
-from planact_server.sandbox.monty.asking import call_tool_request, helper_question, refuse_too_large, whole_text
+from planact_server.sandbox.monty.asking import call_tool_request, helper_question, refuse_too_large, whole_texts
 from planact_server.sandbox.monty.failures import Faults
 from planact_server.sandbox.monty.outline import CAUGHT
 from planact_server.sandbox.monty.standins import FailedCall, Server, function
@@ -282,13 +282,13 @@ class PlanFeed:
             return self._caught(positional[0])
         try:
             if name in language.HELPERS and name not in ("call_tool", "ask_model"):
-                value = await self._ask(name, positional, keywords)
+                value = await whole_texts(await self._ask(name, positional, keywords), self._host)
             else:
                 request = await self._request(name, positional, keywords)
                 call = self._count_call()
                 value = await self._tool(call, request, line)
                 refuse_too_large(request, value, max_bytes=self._limits.frame_bytes)
-                value = await whole_text(value, self._host)
+                value = await whole_texts(value, self._host)
                 self._bind(call, site)
         except PlanFault as fault:
             error = _KINDS[fault.type](values.text(fault.message[:FAULT_CHARS]))

@@ -110,11 +110,8 @@ def _handle(value: dict[str, JSONValue]) -> Handle | None:
 
 def _handed_back(value: Any) -> Any:
     """What a plan gives back, with its handles as the host knows them."""
-    if isinstance(value, Handle):
-        return value.wire()
-    if isinstance(value, MontyClassProxy) and value.name == "Handle":  # after the session has moved
-        facts = value.attributes
-        return {"$planact": facts.get("kind"), **{name: facts.get(name) for name in ("id", "mime", "size")}}
+    if (handle := _wire(value)) is not None:
+        return handle
     if isinstance(value, dict):
         return {key: _handed_back(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
@@ -122,11 +119,22 @@ def _handed_back(value: Any) -> Any:
     return value
 
 
+def _wire(value: Any) -> dict[str, JSONValue] | None:
+    """A handle as the host knows it; nothing for other values."""
+    if isinstance(value, MontyClassProxy) and value.name == "Handle":  # after the session has moved
+        facts = value.attributes
+        value = _handle({"$planact": facts.get("kind"), **{name: facts.get(name) for name in ("id", "mime", "size")}})
+    return value.wire() if isinstance(value, Handle) else None
+
+
 class _Representer(export.Representer):
     """Texts of values that have no code of a plan in them."""
 
     def __init__(self) -> None:
         super().__init__(cast("Interrupts", self))
+
+    def handle(self, value: Any) -> dict[str, Any] | None:
+        return _wire(value)
 
     def foreign(self, make_text: Callable[[], str], *, seconds: float) -> str:
         del seconds
@@ -152,9 +160,7 @@ def _instance(value: MontyClassProxy) -> str:
 
 def _shown(value: Any) -> Any:
     """Name a plan's own instance after its class, at the top; deeper ones stay as they came."""
-    if isinstance(value, Handle):
-        return value.wire()
-    if isinstance(value, MontyClassProxy):
+    if isinstance(value, MontyClassProxy) and _wire(value) is None:
         return {"$type": value.name, "repr": _instance(value)[:_REPR_CHARACTERS]}
     return value
 
