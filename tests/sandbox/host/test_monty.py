@@ -129,6 +129,12 @@ async def test_a_large_text_inside_a_result_is_fetched_whole(
     assert (outcome.errors, outcome.result) == ((), "🙂 evïan")
 
 
+async def test_a_long_text_is_measured_as_it_is_sent(worker: JailedWorker, host: ScriptedHost) -> None:
+    with fail_after(20):
+        outcome = await worker.run("tool(value='\\n' * 9_000_000)", host=host, limits=LIMITS)
+    assert ([error.type for error in outcome.errors], host.requests, worker.alive) == (["ValueError"], [], True)
+
+
 async def test_the_place_of_an_error_is_the_sources_own(worker: JailedWorker, host: ScriptedHost) -> None:
     """Something was put into this line for Monty; whoever reads the error has never seen that."""
     plan = "try:\n    1 / 0\nexcept Exception as e:\n    [e.message, None[0]]"

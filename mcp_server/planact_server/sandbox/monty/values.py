@@ -5,6 +5,7 @@ Monty sends each object once, however often it is contained: a few hundred bytes
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ MAX_DEPTH = 100
 ALL_BYTES = 8 * 1024 * 1024
 _INT_BITS = 4096
 _ITEM_BYTES = 2
+_LONG = 64 * 1024
 _REPR_CHARACTERS = 300
 
 
@@ -196,7 +198,8 @@ def _children(part: Any) -> list[Any]:
 
 def _bytes(part: object) -> int:
     if isinstance(part, str):
-        return len(part)
+        # What a frame holds of a long text may be several times its characters.
+        return len(part) if len(part) < _LONG else len(json.dumps(part, ensure_ascii=False).encode("utf-8", "replace"))
     if isinstance(part, int) and part.bit_length() > _INT_BITS:
         raise ValueError("A number of more than 1,200 digits cannot be sent.")
     return _ITEM_BYTES
