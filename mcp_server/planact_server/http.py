@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
 import signal
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.responses import PlainTextResponse
+
+from planact_server.http_guard import BoundedProtocol, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import FrameType
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from planact_server.server import PlanactServer
 
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 PATH = "/mcp"
 SHUTDOWN_SECONDS = 1
 """How long answers may take to leave once every run has ended."""
+
+MOST_SESSIONS = 1_000
+"""Sessions of the older protocol at one time. One that nobody uses ends after half an hour."""
 
 
 class AddressError(Exception):
@@ -71,11 +74,16 @@ async def serve_http(
             " 'Authorization: Bearer …', or serve on 127.0.0.1."
         )
     app: ASGIApp = server.mcp.streamable_http_app(
-        streamable_http_path=PATH, host=host, transport_security=_security(host)
+        streamable_http_path=PATH, host=host, transport_security=_security(host), max_sessions=MOST_SESSIONS
     )
-    if token:
-        app = _Bearer(app, token)
-    settings = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    settings = uvicorn.Config(
+        Guard(app, token),
+        http=BoundedProtocol,
+        ws="none",
+        log_level="warning",
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
     with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}{PATH}"
@@ -125,13 +133,18 @@ def _listening(host: str, port: int) -> socket.socket:
         raise AddressError(f"Cannot serve on {host}:{port}: {error.strerror or error}. Choose another port.") from None
 
 
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def _security(host: str) -> TransportSecuritySettings:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - a comparison, not a bind
+    if _is_everywhere(host):
         # Which names lead here is unknown; the token, which no web page has, is what keeps browsers out.
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    names = ["127.0.0.1", "localhost", "[::1]"]
-    if not is_loopback(host):
-        names.append(f"[{host}]" if ":" in host else host)
+    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host.lower()}
     # A page in a browser may reach loopback; it gives itself away by its Origin, or by the Host it was tricked into.
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
@@ -140,24 +153,3 @@ def _security(host: str) -> TransportSecuritySettings:
             f"{scheme}://{name}{port}" for name in names for scheme in ("http", "https") for port in ("", ":*")
         ],
     )
-
-
-class _Bearer:
-    """Lets only requests pass that carry the token."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allowed(scope):
-            refusal = PlainTextResponse(
-                "A bearer token is needed: Authorization: Bearer …", 401, {"WWW-Authenticate": "Bearer"}
-            )
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _allowed(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(given, self._expected)
