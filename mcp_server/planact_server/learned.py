@@ -54,6 +54,7 @@ class LearnedTypes:
         self._identity_of = identity_of
         self._store = store
         self._shapes: dict[tuple[str, str], LearnedShape] = {}
+        self._looked_up: set[tuple[str, str]] = set()
         self._quiet: dict[tuple[str, str], int] = {}
         self._hashes: WeakKeyDictionary[CatalogTool, str] = WeakKeyDictionary()
         self._shown: WeakKeyDictionary[CatalogTool, tuple[LearnedShape, Learned]] = WeakKeyDictionary()
@@ -94,13 +95,12 @@ class LearnedTypes:
         if tool.returns is not None:
             return None
         key = self._identity_of(tool), tool.definition.name
-        if key not in self._shapes:
-            stored = self._load(key)
-            if stored is None:
-                return None
-            self._shapes[key] = stored
-        known = self._shapes[key]
-        return known if known.definition_hash == self._hash(tool) else None
+        if key not in self._looked_up:  # once: a search wants to know of every tool
+            self._looked_up.add(key)
+            if key not in self._shapes and (stored := self._load(key)) is not None:
+                self._shapes[key] = stored
+        known = self._shapes.get(key)
+        return known if known is not None and known.definition_hash == self._hash(tool) else None
 
     def _hash(self, tool: CatalogTool) -> str:
         if tool not in self._hashes:

@@ -9,7 +9,9 @@ import pytest
 
 from catalog.making import define, taking
 from planact_server.catalog.catalog import Catalog
+from planact_server.catalog.schemas import clean
 from planact_server.catalog.search import rank
+from planact_server.catalog.signatures import Learned
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +198,17 @@ print([tool.name for tool in found])
 )
 def test_no_text_is_too_much(catalog: Catalog, text: str) -> None:
     assert len(names(catalog, text * 10_000)) <= len(catalog)
+
+
+def test_what_a_tool_has_returned_helps_to_find_it() -> None:
+    catalog = only(query="Run a query.", lookup="Run a lookup.", export="Export a sheet.")
+    seen = {"type": "array", "items": {"type": "object", "properties": {"temperature": {}, "wind": {}}}}
+    learned = {"s.lookup": Learned(schema=clean(seen), results=3)}
+
+    def found(words: str) -> list[str]:
+        return [tool.name for tool in rank(catalog, words, returns=lambda tool: learned.get(tool.full_name))]
+
+    assert names(catalog, "temperature") == []
+    assert found("temperature") == ["lookup"]
+    assert found("run for wind")[0] == "lookup"
+    assert found("export a sheet")[0] == "export"

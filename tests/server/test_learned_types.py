@@ -33,6 +33,7 @@ async def test_a_return_type_is_learned_shown_and_kept(home: Home) -> None:
         await act(client, "entries(count=2)")
         after = await act(client, look)
         again = await client.list_tools()
+        by_key = await act(client, "search_tools('note', limit=1)[0]")
     async with home.serve() as client:
         kept = await act(client, look)
     code, _, shown = await home.run("tools", "show", "ledger.entries")
@@ -47,6 +48,7 @@ async def test_a_return_type_is_learned_shown_and_kept(home: Home) -> None:
         in after["result"][1]
     )
     assert "def entries(count: int = 2) -> list[EntriesResultItem]:" in after["result"][1]
+    assert by_key["result"].startswith(LINE)
     assert kept["result"] == after["result"]
     # What the host is told stays the same, byte for byte.
     assert [tool.description for tool in listed.tools] == [tool.description for tool in again.tools]

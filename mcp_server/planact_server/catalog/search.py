@@ -15,12 +15,17 @@ from weakref import WeakKeyDictionary
 
 from planact_server.catalog.index import Index
 from planact_server.catalog.question import Question, read
+from planact_server.catalog.ranking import Returns, nothing_learned
 from planact_server.catalog.suppliers import suppliers
+from planact_server.catalog.tool_text import returned_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
+
+RESULT_SHARE = 0.4
+"""What a tool is worth all of whose words it has returned as keys, where the best has one for what it says."""
 
 SUPPLIER_SHARE = 0.4
 """How much of a tool's score those get that give what it asks for."""
@@ -29,14 +34,14 @@ SUPPLIED = 10
 """How many of the best tools are given what they ask for."""
 
 
-def rank(catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
+def rank(catalog: Catalog, words: str, *, limit: int = 10, returns: Returns = nothing_learned) -> list[CatalogTool]:
     """Return the tools that have to do with the words, best first. No words: the first tools by name.
 
-    The same question to the same catalog always has the same answer.
+    The same question to the same catalog always has the same answer, as long as nothing new is learned of results.
     """
     if catalog not in _searches:
         _searches[catalog] = _Search(sorted(catalog, key=lambda tool: tool.full_name))
-    return _searches[catalog].rank(words, limit=max(0, limit))
+    return _searches[catalog].rank(words, limit=max(0, limit), returns=returns)
 
 
 class _Search:
@@ -49,10 +54,12 @@ class _Search:
             for name in (tool.full_name, tool.name, tool.definition.name):
                 self._named.setdefault(name.casefold(), set()).add(position)
 
-    def rank(self, words: str, *, limit: int) -> list[CatalogTool]:
+    def rank(self, words: str, *, limit: int, returns: Returns) -> list[CatalogTool]:
         if not words.strip():
             return list(self._tools[:limit])
-        scores = self._scores(read(words))
+        question = read(words)
+        scores = self._scores(question)
+        self._add_results(scores, question, returns)
         self._add_suppliers(scores)
         for tool in self._named.get(words.strip().casefold(), ()):
             scores[tool] += _ABOVE_ALL
@@ -64,6 +71,16 @@ class _Search:
         for part in question.parts:
             parts = list(map(max, parts, _up_to(part.weight, self._index.scores(part.words))))
         return list(map(add, _up_to(1.0, self._index.scores(question.words)), parts))
+
+    def _add_results(self, scores: list[float], question: Question, returns: Returns) -> None:
+        """Let a tool that has returned what is asked for come before one that says the same and has not."""
+        whole = sum(question.words.values())
+        for position, tool in enumerate(self._tools):
+            learned = returns(tool)
+            if learned is not None and whole:
+                keys = returned_words(tool, learned)
+                found = sum(weight for word, weight in question.words.items() if word in keys)
+                scores[position] += RESULT_SHARE * found / whole
 
     def _add_suppliers(self, scores: list[float]) -> None:
         shares: dict[int, float] = {}

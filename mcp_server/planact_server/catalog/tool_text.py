@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.signatures import Learned
     from planact_tools import JSONValue
 
 ToolText: TypeAlias = "Mapping[str, Counter[str]]"
@@ -35,6 +36,31 @@ def read_tool(tool: CatalogTool) -> ToolText:
         fields = {name: " \n ".join(parts)[:_FIELD_CHARS] for name, parts in _fields(tool).items()}
         text = _texts[tool] = {name: Counter(tokens(written)) for name, written in fields.items()}
     return text
+
+
+_returned: WeakKeyDictionary[CatalogTool, tuple[Learned, frozenset[str]]] = WeakKeyDictionary()
+
+
+def returned_words(tool: CatalogTool, learned: Learned) -> frozenset[str]:
+    """Return the words of the keys in what a tool has returned."""
+    known = _returned.get(tool)
+    if known is None or known[0] is not learned:
+        keys: list[str] = []
+        for part in (learned.schema.root, *learned.schema.definitions.values()):
+            _read_keys(part, keys, depth=0)
+        known = _returned[tool] = learned, frozenset(tokens(" ".join(keys)[:_FIELD_CHARS]))
+    return known[1]
+
+
+def _read_keys(schema: JSONValue, keys: list[str], *, depth: int) -> None:
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return
+    if isinstance(properties := schema.get("properties"), dict):
+        for name, each in properties.items():
+            keys.append(name)
+            _read_keys(each, keys, depth=depth + 1)
+    for part in (schema.get("items"), schema.get("additionalProperties")):
+        _read_keys(part, keys, depth=depth + 1)
 
 
 def _fields(tool: CatalogTool) -> dict[str, list[str]]:

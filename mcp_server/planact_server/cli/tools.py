@@ -65,7 +65,11 @@ def search(
 ) -> None:
     """Rank the tools against some words."""
     known = _known(config)
-    _print(known.ranker.rank(known.catalog, " ".join(words), limit=limit), known, as_json=as_json)
+    _print(
+        known.ranker.rank(known.catalog, " ".join(words), limit=limit, returns=known.learned.get),
+        known,
+        as_json=as_json,
+    )
 
 
 def show(

@@ -14,11 +14,13 @@ from array import array
 from operator import mul
 from typing import TYPE_CHECKING, Protocol
 
+from planact_server.catalog.ranking import nothing_learned
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from planact_server.catalog.catalog import Catalog, CatalogTool
-    from planact_server.catalog.ranking import Ranker
+    from planact_server.catalog.ranking import Ranker, Returns
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +72,11 @@ class MeaningRanker:
         self._resting_until = -math.inf
         self._asking = threading.Lock()
 
-    def rank(self, catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
+    def rank(
+        self, catalog: Catalog, words: str, *, limit: int = 10, returns: Returns = nothing_learned
+    ) -> list[CatalogTool]:
         """Return the tools closest to the words, the closest first; none where there are no vectors."""
+        del returns  # a vector of what has been seen would have to be asked for with every result
         if not words.strip() or not self._asking.acquire(timeout=self._seconds):
             return []
         try:
@@ -127,10 +132,12 @@ class FusedRanker:
         self._by_words = by_words
         self._by_meaning = by_meaning
 
-    def rank(self, catalog: Catalog, words: str, *, limit: int = 10) -> list[CatalogTool]:
+    def rank(
+        self, catalog: Catalog, words: str, *, limit: int = 10, returns: Returns = nothing_learned
+    ) -> list[CatalogTool]:
         """Return the tools that either finds, best first; those by words alone where the other finds none."""
         deep = max(limit, MOST_RANKED)
-        found = self._by_words.rank(catalog, words, limit=deep)
+        found = self._by_words.rank(catalog, words, limit=deep, returns=returns)
         meant = self._by_meaning.rank(catalog, words, limit=MOST_RANKED)
         if not meant:
             return found[: max(0, limit)]

@@ -49,7 +49,9 @@ class PlanHelpers:
         limit = arguments.get("limit")
         limit = min(limit, MOST_FOUND) if isinstance(limit, int) and limit > 0 else 10
         # The first search of a catalog builds its index, which takes a fifth of a second for a thousand tools.
-        found = await asyncio.to_thread(self._rights.ranker.rank, self._catalog.current, words, limit=limit)
+        found = await asyncio.to_thread(
+            self._rights.ranker.rank, self._catalog.current, words, limit=limit, returns=self._rights.returns
+        )
         return [self._line(tool) for tool in found]
 
     async def describe(self, arguments: Mapping[str, JSONValue]) -> JSONValue:
