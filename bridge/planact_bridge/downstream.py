@@ -115,6 +115,13 @@ class Downstream:
             counters=self._counters,
         )
 
+    @property
+    def has_resources(self) -> bool:
+        """Whether the server may have resources: one that has introduced itself says so."""
+        owned = self._standing.current
+        peer = owned.opened.peer if owned is not None and owned.opened is not None else None
+        return peer is None or "resources" in peer.capabilities
+
     def on_changed(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` whenever the server's tools may have changed; `definitions()` then reads them anew.
 

@@ -171,8 +171,9 @@ class Toolbox:
         return await toolset.call(call, progress=progress)
 
     def has_resources(self, server: str) -> bool:
-        """Say whether the server named so is of a kind that can have resources."""
-        return hasattr(self._toolsets[server], "read_resource")
+        """Say whether the server named so can have resources, as far as is known of it."""
+        toolset = self._toolsets[server]
+        return toolset.has_resources if isinstance(toolset, Downstream) else hasattr(toolset, "read_resource")
 
     async def read_resource(self, uri: str, *, servers: Sequence[str]) -> ToolResult:
         """Read a resource from the first of these servers that has it. Raises ToolError if none does."""

@@ -58,6 +58,7 @@ async def test_a_server_is_the_same_in_every_era_and_over_every_transport(server
         attachments=(Attachment(kind="image", mime="image/png", data=b"\x89PNG"),),
     )
     assert await server.read_resource("memo://one") == ToolResult(value="remember")
+    assert server.has_resources
 
     with pytest.raises(ToolError) as caught:
         await server.call(call("fail", text="no"))

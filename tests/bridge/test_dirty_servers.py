@@ -103,6 +103,13 @@ async def test_a_flood_on_standard_error_neither_blocks_the_call_nor_is_kept_who
     assert len(server.status.log) <= 200
 
 
+async def test_a_server_that_declares_no_resources_is_not_asked_for_any(connect) -> None:
+    server = connect("raw.py", "chatty")
+    assert server.has_resources, "nothing is known of it yet"
+    await server.connect()
+    assert not server.has_resources
+
+
 async def test_questions_are_refused_so_that_the_server_can_go_on(connect) -> None:
     result = await connect("raw.py", "asks").call(call("ok"))
     assert result.value == [
