@@ -96,9 +96,10 @@ class LearnedTypes:
             return None
         key = self._identity_of(tool), tool.definition.name
         if key not in self._looked_up:  # once: a search wants to know of every tool
+            stored = self._load(key) if key not in self._shapes else None
+            if stored is not None:
+                self._shapes.setdefault(key, stored)  # searches run in threads: a result may have come meanwhile
             self._looked_up.add(key)
-            if key not in self._shapes and (stored := self._load(key)) is not None:
-                self._shapes[key] = stored
         known = self._shapes.get(key)
         return known if known is not None and known.definition_hash == self._hash(tool) else None
 

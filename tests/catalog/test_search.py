@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from planact_server.catalog.catalog import Catalog
 from planact_server.catalog.schemas import clean
 from planact_server.catalog.search import rank
 from planact_server.catalog.signatures import Learned
+
+if TYPE_CHECKING:
+    from planact_tools import JSONObject
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +206,7 @@ def test_no_text_is_too_much(catalog: Catalog, text: str) -> None:
 
 def test_what_a_tool_has_returned_helps_to_find_it() -> None:
     catalog = only(query="Run a query.", lookup="Run a lookup.", export="Export a sheet.")
-    seen = {"type": "array", "items": {"type": "object", "properties": {"temperature": {}, "wind": {}}}}
+    seen: JSONObject = {"type": "array", "items": {"type": "object", "properties": {"temperature": {}, "wind": {}}}}
     learned = {"s.lookup": Learned(schema=clean(seen), results=3)}
 
     def found(words: str) -> list[str]:

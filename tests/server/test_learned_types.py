@@ -117,8 +117,11 @@ def test_a_store_that_fails_costs_only_what_is_kept(full: str) -> None:
     def fail(*_: object) -> None:
         raise StoreError("disk full")
 
-    methods: dict[str, Any] = {"learned_shape": lambda *_: None, "save_learned_shape": lambda *_: None, full: fail}
-    types = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=type("S", (), methods)())
+    def forget(*_: object) -> None:
+        return None
+
+    store: Any = type("S", (), {"learned_shape": forget, "save_learned_shape": forget, full: fail})()
+    types = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=store)
     tool = a_tool()
     types.observe(tool, 1)
     known = types.returns(tool)
