@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MAX_PARSED_CHARACTERS = 8 * 1024 * 1024
 """Longer text is not parsed: it stays text, which a plan can read piece by piece."""
 
+MOST_ICONS = 4
+ICON_CHARS = 16_000
+"""Of one tool: every start reads them."""
+
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 
@@ -58,8 +62,16 @@ def read_tool(entry: JSONValue) -> tuple[ToolDefinition, list[str]]:
         destructive=marks["destructiveHint"],
         idempotent=marks["idempotentHint"],
         open_world=marks["openWorldHint"],
+        icons=_icons(entry.get("icons")),
     )
     return definition, problems
+
+
+def _icons(icons: JSONValue) -> list[JSONObject]:
+    """Return the icons that can be kept: a picture in the text itself may be of any size."""
+    given = [icon for icon in icons if isinstance(icon, dict)] if isinstance(icons, list) else []
+    kept = [icon for icon in given if isinstance(icon.get("src"), str) and len(json.dumps(icon)) <= ICON_CHARS]
+    return kept[:MOST_ICONS]
 
 
 def read_result(

@@ -125,6 +125,6 @@ class LearnedTypes:
 
 
 def definition_hash(definition: ToolDefinition) -> str:
-    """Return a fingerprint of everything that a server says about a tool."""
-    said = json.dumps(asdict(definition), sort_keys=True, default=str)
+    """Return a fingerprint of everything that a server says about a tool, but for how it looks."""
+    said = json.dumps({**asdict(definition), "icons": None}, sort_keys=True, default=str)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -192,3 +192,11 @@ def test_every_recorded_server_reads_without_loss(shared) -> None:
                 continue
             definition, problems = read_tool(entry)
             assert (definition.name, problems) == (entry["name"], []), path.name
+
+
+def test_icons_are_kept_as_far_as_they_are_icons() -> None:
+    small = {"src": "https://example.com/a.png", "mimeType": "image/png"}
+    huge = {"src": "data:image/png;base64," + "A" * 20_000}
+    tool, _ = read_tool({"name": "t", "inputSchema": {}, "icons": [small, huge, 5, {"mimeType": "x"}, *[small] * 9]})
+    assert tool.icons == [small] * 4
+    assert read_tool({"name": "t", "inputSchema": {}, "icons": "none"})[0].icons == []

@@ -83,7 +83,7 @@ def test_a_session_comes_back_until_it_is_forgotten(tmp_path: Path) -> None:
 def test_a_catalogue_comes_back_by_identity(tmp_path: Path) -> None:
     definitions = (
         ToolDefinition(name="a", read_only=True, output_schema={"type": "string"}),
-        ToolDefinition(name="b", description="é", title="B"),
+        ToolDefinition(name="b", description="é", title="B", destructive=True, icons=[{"src": "data:,x"}]),
     )
     with Store.open(tmp_path) as store:
         store.save_definitions("npx server", definitions)

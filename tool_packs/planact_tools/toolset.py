@@ -32,6 +32,8 @@ class ToolDefinition:
     destructive: bool | None = None
     idempotent: bool | None = None
     open_world: bool | None = None
+    icons: Sequence[Mapping[str, JSONValue]] = field(default_factory=list["Mapping[str, JSONValue]"])
+    """Pictures of it, each with a `src`, for whoever shows it to people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

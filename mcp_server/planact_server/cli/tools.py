@@ -154,7 +154,12 @@ def _row(tool: CatalogTool, known: _Known) -> JSONObject:
         "raw_name": tool.definition.name,
         "signature": signature(tool, known.learned.get(tool)),
         "description": tool.definition.description,
+        "title": tool.definition.title,
         "read_only": tool.definition.read_only,
+        "destructive": tool.definition.destructive,
+        "idempotent": tool.definition.idempotent,
+        "open_world": tool.definition.open_world,
+        "icons": [dict(icon) for icon in tool.definition.icons],
         "problems": list(tool.problems),
     }
 
