@@ -90,6 +90,27 @@ async def test_what_is_too_large_to_be_sent_stays_in_the_session(worker: JailedW
     assert after.result == 1_000_000
 
 
+@pytest.mark.parametrize("value", ["list(range(3_000_000))", "[[1] * 1_000 for _ in range(3_000)]"])
+async def test_a_result_that_is_too_large_to_be_sent_costs_nobody_the_session(
+    worker: JailedWorker, host: ScriptedHost, value: str
+) -> None:
+    with fail_after(60):
+        outcome = await worker.run(f"kept = 7\n{value}", host=host, limits=LIMITS)
+        after = await worker.run("kept", host=host, limits=LIMITS)
+    assert (outcome.status, outcome.variables, outcome.worker_lost) == ("ok", {"kept": 7}, None)
+    assert "too large to be sent" in str(outcome.result)
+    assert after.result == 7
+
+
+@pytest.mark.parametrize("ending", ["1, x", "(\n  [1,  # and\n   x])", "y = 3; (x)", "*[1], x", '"""x"""'])
+async def test_the_last_value_is_the_result_however_it_is_written(
+    worker: JailedWorker, host: ScriptedHost, ending: str
+) -> None:
+    with fail_after(20):
+        outcome = await worker.run(f"x = 2\n{ending}", host=host, limits=LIMITS)
+    assert (outcome.errors, outcome.result) == ((), {"y = 3; (x)": 2, '"""x"""': "x"}.get(ending, [1, 2]))
+
+
 async def test_a_caught_tool_error_has_its_facts(worker: JailedWorker, host: ScriptedHost) -> None:
     async def refuse(request: ToolRequest) -> None:
         raise PlanFault("no", type="ToolError", server="s", tool="tool", arguments=dict(request.keywords))

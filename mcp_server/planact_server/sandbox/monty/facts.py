@@ -26,21 +26,22 @@ def describe(tree: ast.Module, names: Names, text: Text) -> dict[str, Any]:
     """Return what is to be known of a plan.
 
     `calls`: see `_calls`. `bound`: names of the session. `stores`: last line and names of each top-level assignment.
-    `errors`: the place of the name where an attribute of a caught ToolError is read. `has_result`: it ends with an
-    expression. `coroutine`: where that begins, if it calls an `async def` of the plan. `definitions`: name, last line
-    and source of the functions, classes and imports at the top that nothing else in the plan binds.
+    `errors`: the place of the name where an attribute of a caught ToolError is read. `ending`: where the last statement
+    begins, if it is an expression. `coroutine`: where this expression begins, if it calls an `async def` of the plan.
+    `definitions`: name, last line and source of the functions, classes and imports at the top that nothing else in the
+    plan binds.
     """
     last = tree.body[-1] if tree.body else None
-    ending = last.value if isinstance(last, ast.Expr) else None
+    ending = last if isinstance(last, ast.Expr) else None
     places = _Places(text.source)
     return {
         "calls": list(_calls(tree, places)),
         "bound": list(names.bound),
         "stores": [[line, sorted(stored)] for line, stored in assignments.stores(tree)],
         "definitions": list(_definitions(tree, text)),
-        "has_result": ending is not None,
+        "ending": places.span(ending)[0] if ending is not None else None,
         "errors": [places.span(name) for name in _error_reads(tree)],
-        "coroutine": places.span(ending)[0] if ending is not None and _is_coroutine(ending, tree) else None,
+        "coroutine": places.span(ending.value)[0] if ending is not None and _is_coroutine(ending.value, tree) else None,
     }
 
 
@@ -51,7 +52,7 @@ class _Places:
         lines = source.encode().split(b"\n")
         self._starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
 
-    def span(self, node: ast.expr) -> list[int]:
+    def span(self, node: ast.expr | ast.stmt) -> list[int]:
         end = self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         return [self._starts[node.lineno - 1] + node.col_offset, end]
 

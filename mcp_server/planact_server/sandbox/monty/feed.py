@@ -119,22 +119,20 @@ class PlanFeed:
         for scope in self._waits:
             scope.cancel()
 
-    async def run(self) -> Any:
-        """Return the value of the plan's last expression. Raises MontyError."""
+    async def run(self) -> None:
+        """Run the plan to its end; the value of its last expression stays in the session. Raises MontyError."""
         failure: MontyError | None = None
-        result: Any = None
         async with anyio.create_task_group() as tasks:
             try:
-                result = await self._drive(tasks)
+                await self._drive(tasks)
             except MontyError as error:  # kept out of the task group, which would wrap it
                 failure = error
             finally:
                 tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        return result
 
-    async def _drive(self, tasks: TaskGroup) -> Any:
+    async def _drive(self, tasks: TaskGroup) -> None:
         started = self._session.feed_start(self._outline.code, print_callback=self._print)
         snapshot = await self._turn(started)
         while not isinstance(snapshot, MontyComplete):
@@ -146,7 +144,6 @@ class PlanFeed:
                 case AsyncFutureSnapshot():
                     turn = snapshot.resume(await self._settled(snapshot.pending_call_ids))
             snapshot = await self._turn(turn)
-        return values.taken(lambda: snapshot.output)
 
     async def _turn(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
         """Let the plan compute until it asks for something, within what is left of its CPU time."""

@@ -33,8 +33,12 @@ TOOL_ERROR = RuntimeError
 WEIGHT = "__planact_weight"
 """A function of every session that no plan can name: about how many values there are in one, or more than `most`."""
 
+RESULT = "__planact_result"
+"""Where a plan's last value lies, until it is known whether it can be sent; no plan can name it either."""
+
 PRELUDE = f"""
 ToolError = RuntimeError
+{RESULT} = {{}}
 def parallel(*work):
     return [one() for one in (work if len(work) != 1 or type(work[0]).__name__ == "function" else work[0])]
 def {WEIGHT}(

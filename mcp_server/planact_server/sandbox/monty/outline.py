@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox.inside.source import Text
+from planact_server.sandbox.monty.language import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,6 +20,9 @@ Span = tuple[int, int]
 """First and last byte of an expression, as Monty counts them: in UTF-8, the end left out."""
 
 AWAIT = "await "
+KEEP = f"{RESULT}[0] = "
+"""What the last value is left behind with: whether it can be sent is looked at before it is."""
+
 CAUGHT = "planact_caught"
 """The helper that is put around a caught ToolError, to have its facts."""
 
@@ -44,7 +49,7 @@ class Facts:
     calls: list[tuple[int, int, bool, list[str], int | None]]
     bound: list[str]
     stores: list[tuple[int, list[str]]]
-    has_result: bool
+    ending: int | None
     errors: list[tuple[int, int]]
     coroutine: int | None
     definitions: list[tuple[str, int, str]]
@@ -57,7 +62,7 @@ class Outline:
         found = Facts(**facts)
         self.text = Text(source, filename)
         self.bound: Collection[str] = found.bound
-        self.has_result = found.has_result
+        self.has_result = found.ending is not None
         self.definitions = found.definitions
         """Name, last line and source of what the plan defines at its top, each name once."""
 
@@ -104,10 +109,11 @@ class Outline:
 
 def _edits(facts: Facts, size: int) -> list[tuple[int, str]]:
     """What is put into the source, and at which of its bytes; nothing in it breaks a line."""
-    edits = [edit for start, end in facts.errors for edit in ((start, f"{CAUGHT}("), (end, ")"))]
+    edits = [] if facts.ending is None else [(facts.ending, KEEP)]
+    edits += [edit for start, end in facts.errors for edit in ((start, f"{CAUGHT}("), (end, ")"))]
     if facts.coroutine is not None:
         edits.append((facts.coroutine, AWAIT))
-    return sorted((min(place, size), text) for place, text in edits)
+    return sorted(((min(place, size), text) for place, text in edits), key=itemgetter(0))
 
 
 def _edited(body: bytes, edits: list[tuple[int, str]]) -> bytes:

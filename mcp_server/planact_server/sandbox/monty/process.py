@@ -34,8 +34,11 @@ CLASS_BESIDE_INSTANCE = (
 )
 """For a mistake of Monty's."""
 
-FULL = 4
-"""The part of its memory, by this number, beyond which a session is looked at before it is read."""
+FULL = 20
+"""The part of its memory, by this number, beyond which a session is looked at before it is read.
+
+A number in a list takes 16 bytes, and almost 20 times as much until it is sent.
+"""
 
 VALUE_BYTES = 300
 """What a small value takes in a list and in what is sent of it, together and amply."""

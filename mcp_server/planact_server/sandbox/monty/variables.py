@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _CODE = ("function", "type", "module", "coroutine", "builtin_function_or_method", "method")
 _STRANGE = "The session answers something else than it is asked."
+_TOO_LARGE = values.Unreadable("it is too large to be sent from where it is")
 
 
 class _Unbound:
@@ -94,15 +95,21 @@ class Variables:
         large = await self._too_large(data)
         self.state.is_large = bool(large)
         small = [name for name in data if name not in large]
-        found = await self.feed(f"[{', '.join(small)}]")
+        found = await self.feed(f"[{', '.join(small)}]")  # asked also for nothing: a process that has gone is noticed
         if isinstance(found, values.Unreadable):
             found = [await self.feed(name) for name in small]
         taken = zip(small, self._all(found, len(small)), strict=True)
         kept = {name: value for name, value in taken if value is not _UNBOUND}
-        too_much = values.Unreadable("it is too large to be sent from where it is")
         return {
-            name: too_much if name in large else kept[name] for name in data if name in large or name in kept
+            name: _TOO_LARGE if name in large else kept[name] for name in data if name in large or name in kept
         }, functions
+
+    async def result(self) -> Any:
+        """Return the value of the last plan's last expression, which the session then lets go. Raises EngineError."""
+        if await self._too_large([f"{language.RESULT}[0]"]):
+            await self.feed(f"{language.RESULT}.clear()")
+            return _TOO_LARGE
+        return await self.feed(f"{language.RESULT}.pop(0)")
 
     async def put(self, given: Mapping[str, JSONValue]) -> None:
         """Bind names to data. Raises EngineError."""

@@ -235,7 +235,7 @@ class MontyWorker:
             return Outcome(status=run.stopped[0], errors=_errors(run, None, self._variables.state, {}))
         self._variables.state.feeds += 1
         try:
-            result = await run.run()
+            await run.run()
         except MontyCrashedError as crash:
             self._lose(self._why(run, crash))
             return self._gone(Outcome(status="ok"))
@@ -248,7 +248,7 @@ class MontyWorker:
             self._lose(Loss(status="error", reason=f"The worker does not keep to its protocol: {error}"))
             return self._gone(Outcome(status="ok"))
         run.settle_bindings(set())
-        return await self._left(run, outline, limits, result=result)
+        return await self._left(run, outline, limits)
 
     async def _failed(self, run: PlanFeed, error: MontyRuntimeError, outline: Outline, limits: Limits) -> Outcome:
         filename = outline.text.filename
@@ -262,7 +262,6 @@ class MontyWorker:
         outline: Outline,
         limits: Limits,
         *,
-        result: Any = None,
         failure: MontyRuntimeError | None = None,
         before: int | None = None,
     ) -> Outcome:
@@ -271,16 +270,16 @@ class MontyWorker:
         state.outlines[outline.text.filename] = outline
         state.names |= dict.fromkeys(outline.bound)
         observed = Outcome(status="ok")
+        has_result = failure is None and outline.has_result
         try:
             kept, functions = await self._variables.read()
+            given = {**kept, _RESULT: await self._variables.result()} if has_result else kept
         except EngineError:
             if run.stopped is not None and run.stopped[0] == "limit":
                 self._lost = Loss(status="limit", reason=run.stopped[1])  # that it is silent comes of it
             gone = self._gone(dataclasses.replace(observed, errors=_errors(run, failure, state, {})))
             full = failure is not None and failures.is_full(failure)
             return dataclasses.replace(gone, status="limit") if full else gone
-        has_result = failure is None and outline.has_result
-        given = {**kept, _RESULT: result} if has_result else kept
         exported = values.exported(given, max_bytes=limits.state_bytes)
         digests = values.digests({name: exported.values[name] for name in kept})
         certain = outline.certainly_assigned(before)
