@@ -24,6 +24,9 @@ _LAUNCH = Path(__file__).parent / "inside" / "launch.py"
 WORKING_FOLDER = Path(sys.executable).anchor or "/"
 """Where it runs: no folder of the user's."""
 
+LAST_WORDS_SECONDS = 0.5
+"""How long the standard error of a process that has ended is waited for: the news of its end may come before it."""
+
 # Windows cannot seed its random numbers without SystemRoot. Nothing else of the user's environment goes in.
 ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if sys.platform == "win32" and name in os.environ}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from planact_server.sandbox import launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import Tail
+from planact_server.sandbox.launching import LAST_WORDS_SECONDS, Tail
 from planact_server.sandbox.process import Exit, open_child, signal_child
 from planact_server.sandbox.worker import JailedWorker
 
@@ -72,6 +72,9 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
         self._job: JobObject | None = None
         self._pidfd: int | None = None
         self._errors = Tail()
+        self._silent = False
+        """True once its standard error is closed."""
+
         self._transport: asyncio.SubprocessTransport | None = None
 
     def enclose(self, enclose: Callable[[int], JobObject] | None) -> None:
@@ -130,16 +133,17 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
             self.connection.connection_lost(exc)
         elif fd == 0:
             self.connection.finish()
+        else:
+            self._silent = True
+            self._tell_end()
 
     def process_exited(self) -> None:
-        if self._transport is None or self.exited.done():
-            return
-        self.exited.set_result(self._ending(self._transport.get_returncode()))
+        asyncio.get_running_loop().call_later(0.0 if self._silent else LAST_WORDS_SECONDS, self._tell_end)
 
-    def _ending(self, returncode: int | None) -> Exit:
-        if returncode is None:
-            return Exit()
-        return Exit.from_returncode(returncode).with_last_line(self._errors.last_line())
+    def _tell_end(self) -> None:
+        returncode = None if self._transport is None else self._transport.get_returncode()
+        if returncode is not None and not self.exited.done():
+            self.exited.set_result(Exit.from_returncode(returncode).with_last_line(self._errors.last_line()))
 
     def pause_writing(self) -> None:
         self.connection.pause_writing()

@@ -22,7 +22,7 @@ import anyio
 
 from planact_server.sandbox import EngineError, launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import Tail
+from planact_server.sandbox.launching import LAST_WORDS_SECONDS, Tail
 from planact_server.sandbox.process import Exit, signal_child, signal_name
 from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
 
@@ -43,9 +43,6 @@ MOST_FORKS = 2_000
 MOST_AGE_SECONDS = 6 * 3600.0
 MOST_GROWTH_BYTES = 32 * 2**20
 """Past any of these a zygote is worn: another one is started beside it and forks from then on."""
-
-LAST_WORDS_SECONDS = 0.5
-"""How long a dead zygote's standard error is waited for."""
 
 
 class ZygoteSource:
