@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from planact_server.sandbox import launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import LAST_WORDS_SECONDS, Tail
+from planact_server.sandbox.launching import Tail
 from planact_server.sandbox.process import Exit, open_child, signal_child
 from planact_server.sandbox.worker import JailedWorker
 
@@ -138,7 +138,7 @@ class SpawnedProcess(asyncio.SubprocessProtocol):
             self._tell_end()
 
     def process_exited(self) -> None:
-        asyncio.get_running_loop().call_later(0.0 if self._silent else LAST_WORDS_SECONDS, self._tell_end)
+        asyncio.get_running_loop().call_later(0.0 if self._silent else launching.LAST_WORDS_SECONDS, self._tell_end)
 
     def _tell_end(self) -> None:
         returncode = None if self._transport is None else self._transport.get_returncode()

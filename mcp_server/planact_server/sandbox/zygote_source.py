@@ -22,7 +22,7 @@ import anyio
 
 from planact_server.sandbox import EngineError, launching
 from planact_server.sandbox.connection import Connection
-from planact_server.sandbox.launching import LAST_WORDS_SECONDS, Tail
+from planact_server.sandbox.launching import Tail
 from planact_server.sandbox.process import Exit, signal_child, signal_name
 from planact_server.sandbox.worker import EXIT_SECONDS, REPLY_SECONDS, JailedWorker
 
@@ -303,7 +303,7 @@ class Zygote(asyncio.SubprocessProtocol):
         if not self._exited.done():
             self._exited.set_result(None)
         # Its last words may come after the news of its death. Only something that it left behind could keep them open.
-        asyncio.get_running_loop().call_later(0.0 if self._silent else LAST_WORDS_SECONDS, self._tell_death)
+        asyncio.get_running_loop().call_later(0.0 if self._silent else launching.LAST_WORDS_SECONDS, self._tell_death)
 
     def _tell_death(self) -> None:
         """Nobody is left to say how the workers end: they die with the zygote."""
