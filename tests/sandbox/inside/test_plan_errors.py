@@ -62,6 +62,12 @@ ERRORS = {
         ("import json\njson.load()", "load() missing 1 required positional argument: 'file'"),
         ("import functools\nfunctools.cache(x=2)", "cache() got an unexpected keyword argument 'x'"),
         ("import asyncio\nasyncio.run(x=2)", "run() got an unexpected keyword argument 'x'"),
+        ("import asyncio\nasyncio.Semaphore(x=2)", "Semaphore.__init__() got an unexpected keyword argument 'x'"),
+        ("import asyncio\nasyncio.Queue().get(2)", "Queue.get() takes 1 positional argument but 2 were given"),
+        ("str.format()", "format() missing 1 required positional argument: 'template'"),
+        ("import operator\noperator.attrgetter()", "attrgetter() missing 1 required positional argument: 'name'"),
+        ("print(1, sep=3)", "sep must be None or a string, not int"),
+        ("print(1, end=3)", "end must be None or a string, not int"),
     ],
 )
 def test_a_wrong_call_names_the_function_as_the_plan_does(session: PlanWorker, call: str, message: str) -> None:

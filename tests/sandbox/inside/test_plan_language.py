@@ -117,3 +117,27 @@ def test_a_last_expression_that_is_none_is_a_result_and_a_statement_is_not(sessi
 
 def test_a_plan_that_ends_with_a_coroutine_gives_its_value(session: PlanWorker) -> None:
     assert session.run("async def main():\n    return 42\nmain()").result == 42
+
+
+def test_what_type_checkers_alone_import_need_not_be_there(session: PlanWorker) -> None:
+    run = session.run(
+        "import typing\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import numpy as np\n    from contextlib import suppress\n"
+        "if typing.TYPE_CHECKING:\n    from os import PathLike\nelse:\n    PathLike = str\n"
+        "def f(path: PathLike) -> 'np.ndarray': return path\n"
+        "f('x')"
+    )
+
+    assert (run.status, run.result) == ("ok", "x")
+
+
+def test_an_import_under_a_name_that_says_type_checking_finds_nothing(session: PlanWorker) -> None:
+    run = session.run("TYPE_CHECKING = True\nif TYPE_CHECKING:\n    import os")
+
+    assert run.error["type"] == "ModuleNotFoundError"
+
+
+def test_what_is_imported_beside_a_block_for_type_checkers_has_to_be_there(session: PlanWorker) -> None:
+    run = session.run("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    import os")
+
+    assert run.status == "refused"

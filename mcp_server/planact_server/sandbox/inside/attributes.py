@@ -367,6 +367,9 @@ def _format_map_unbound(template: str, mapping: Any, /) -> str:
     return sealed.make(_Format, template, mapping=True)(mapping)
 
 
+sealed.as_called({"format": _format_unbound, "format_map": _format_map_unbound})
+
+
 def enum_members(names: Any) -> list[str | tuple[str, Any]]:
     """Refuse member names that would become methods of the class (`Enum("E", [("__reduce__", f)])`).
 

@@ -237,7 +237,11 @@ class Channel:
         flush: bool = False,  # noqa: ARG002
     ) -> None:
         """`print` in plans."""
-        text = (" " if sep is None else sep).join([str(value) for value in values]) + ("\n" if end is None else end)
+        options: dict[str, Any] = {"sep": sep, "end": end}
+        for name, given in options.items():  # a plan gives what it likes
+            if not isinstance(given, str | None):
+                raise TypeError(f"{name} must be None or a string, not {type(given).__name__}")
+        text = str.join(" " if sep is None else sep, [str(value) for value in values]) + ("\n" if end is None else end)
         if file is None or file is self:
             self.write(text)
         else:

@@ -31,13 +31,16 @@ def outside_names(names: Names, known: Container[str]) -> list[str]:
 
 
 def missing_imports(nodes: Sequence[ast.AST], text: Text) -> Iterator[Problem]:
-    """Imports among a plan's nodes that cannot work, unless it is prepared for that (`try: … except ImportError`)."""
+    """Imports among a plan's nodes that cannot work.
+
+    Not those that it is prepared for (`try: … except ImportError`) or means for type checkers alone.
+    """
     missing = [
         (node, name) for node in nodes if type(node) in _IMPORTS for name in _modules(node) if not _is_there(name)
     ]
     if not missing:
         return
-    prepared = {inner for node in nodes if _expects_import_error(node) for inner in trees.walk(node)}
+    prepared = {inner for node in nodes for part in _parts_without_need(node) for inner in trees.walk(part)}
     for node, module in missing:
         if node not in prepared:
             message, hint = absent.missing_module(module)
@@ -113,6 +116,15 @@ def _signature(parameters: list[str]) -> str:
 
 def _about_tool(problem: Problem, spelled: str, parameter: str | None) -> Problem:
     return replace(problem, function=spelled.rpartition(".")[2], parameter=parameter)
+
+
+def _parts_without_need(node: ast.AST) -> Sequence[ast.AST]:
+    """The parts of a statement that may import what is not there."""
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), body=body):
+            return body
+        case _:
+            return [node] if _expects_import_error(node) else []
 
 
 def _expects_import_error(node: ast.AST) -> bool:

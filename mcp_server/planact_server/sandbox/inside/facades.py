@@ -92,15 +92,15 @@ def _pick(module: Any, names: str, **extra: Any) -> Module:
 # ---- functions that differ from the originals -----------------------------------------------------------------------
 
 
-def _attrgetter(*names: str) -> Callable[[Any], Any]:
+def _attrgetter(name: str, /, *more: str) -> Callable[[Any], Any]:
     def one(target: Any, name: str) -> Any:
         for step in name.split("."):
             target = getattr_in_plan(target, step)
         return target
 
-    if len(names) == 1:
-        return lambda target: one(target, names[0])
-    return lambda target: tuple(one(target, name) for name in names)
+    if not more:
+        return lambda target: one(target, name)
+    return lambda target: tuple(one(target, each) for each in (name, *more))
 
 
 def _methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:

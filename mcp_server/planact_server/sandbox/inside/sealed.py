@@ -35,11 +35,15 @@ class Sealed(Bound):
 
 
 def as_called(names: Mapping[str, Any]) -> None:
-    """Give functions of ours the names that plans call them by: Python says those when a call is wrong."""
+    """Give functions and classes of ours the names that plans call them by: Python says those when a call is wrong."""
     for name, value in names.items():
         function = value.__func__ if type(value) is types.MethodType else value
         if type(function) is types.FunctionType and function.__module__.startswith("planact_server."):
             function.__name__ = function.__qualname__ = name
+        elif type(value) is Bound:
+            for method in vars(value).values():
+                if type(method) is types.FunctionType:
+                    method.__qualname__ = f"{name}.{method.__name__}"
 
 
 def make(kind: Callable[_P, _T], /, *args: _P.args, **options: _P.kwargs) -> _T:
