@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,15 +11,14 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("This jail is Linux's", allow_module_level=True)
 
-from attacks.attacking import workers_of
-from planact_server.app import App, open_app
-from planact_server.config import load_config
+from attacks.whole_server import FIRST, server
 from planact_server.request import PlanRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from planact_server.app import App
     from planact_tools import JSONValue
 
 PACK = '''
@@ -48,20 +46,18 @@ def secret() -> str:
     return "burnt"
 '''
 SETTINGS = """
-packs = ["./drawer.py"]
 [policy]
 allow = ["drawer.note"]
 deny = ["drawer.secret"]
 """
 
-FIRST = 'resolve("drawer.note")\nreceive()'  # which waits for the server
 LAST = "answer = receive()\nanswer.get('value', answer.get('error'))"
 
 BURN = "ToolError: drawer.burn needs your approval"
 SECRET = "ToolError: drawer.secret is denied"
 NOTE = "TypeError: note()"
 
-CLAIMS = {
+CLAIMS: dict[str, tuple[str, JSONValue]] = {
     "what a plan may have": ('call(1, "note", 7, server="drawer")', "page 7"),
     "a tool that writes": ('call(1, "burn", "x", server="drawer")', BURN),
     "the same by its raw name": ('call(1, "burn", server="drawer", raw=True, keywords={"thing": "x"})', BURN),
@@ -111,49 +107,8 @@ CLAIMS = {
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
-    (tmp_path / "drawer.py").write_text(PACK)
-    (tmp_path / "planact.toml").write_text(SETTINGS)
-    own = {name: str(tmp_path / name) for name in ("PLANACT_HOME", "XDG_CONFIG_HOME", "HOME")}
-    config = load_config(config_file=tmp_path / "planact.toml", environ=own, cwd=tmp_path)
-    with workers_of("native.py"):
-        async with open_app(config) as app:
-            yield app
-
-
-BURNS = {
-    "a search for a hundred thousand words": 'ask("search_tools", words="no te " * 100_000, limit=10)',
-    "a search for one long word": 'ask("search_tools", words="n" * 900_000, limit=10)',
-    "a name that is nearly one": 'ask("describe", name="drawer.not" * 50_000)',
-    "names that are nearly one": 'resolve(*["drawer." + "note" * 200 + str(n) for n in range(1_000)])',
-    "parameters that nobody knows": (
-        'call(1, "note", server="drawer", keywords={"p" * 90 + str(n): n for n in range(9_000)})'
-    ),
-    "a parameter that is nearly one": 'call(1, "note", server="drawer", keywords={"page" * 100_000: 1})',
-    "a number of many digits": 'call(1, "note", int("9" * 4_000), server="drawer")',
-    "lists in lists": 'call(1, "note", [[[[[]]]]] * 10_000, server="drawer")',
-    "an address with many turns": 'ask("read_resource", uri="file:///" + "%41/../" * 100_000)',
-    "a text with a long name": 'ask("text", id="t" * 900_000, start=0, stop=10**15)',
-    "one key a hundred thousand times": (
-        """send_body(b'{"type":"call","id":1,"keywords":{' + b'"k":1,' * 100_000 + b'"k":1}}')"""
-    ),
-    "a number of a million digits": """send_body(b'{"type":"output","text":' + b"9" * 1_000_000 + b"}")""",
-}
-"""What the server has to read, hash, compare or look for."""
-
-MOST_SECONDS = 1.5
-"""Of the server's CPU time, for all that is behind one of these."""
-
-
-async def test_it_cannot_keep_the_server_busy(app: App) -> None:
-    """Nothing that it says makes the server compute for long: neither names, nor keys, nor words to look for."""
-    used: dict[str, float] = {}
-    for burn, code in BURNS.items():
-        began = time.process_time()
-        with anyio.fail_after(60):
-            await app.executor.execute(PlanRequest(code=f"{FIRST}\n{code}\nreceive()\nNone"), client="a host")
-        used[burn] = time.process_time() - began
-
-    assert {burn: seconds for burn, seconds in used.items() if seconds > MOST_SECONDS} == {}
+    async with server(tmp_path, PACK, SETTINGS) as app:
+        yield app
 
 
 async def test_it_gets_what_a_plan_would_get(app: App, tmp_path: Path) -> None:
