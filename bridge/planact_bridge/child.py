@@ -260,6 +260,16 @@ class Child(asyncio.SubprocessProtocol):
             finally:
                 await self._release()
 
+    async def drop(self) -> None:
+        """Kill the server and everything it started: nobody has spoken to it yet. Bounded, shielded."""
+        with anyio.CancelScope(shield=True):
+            try:
+                self._end()
+                await self._signal_tree(force=True)
+                await self._exits_within(EXIT_SECONDS)
+            finally:
+                await self._release()
+
     async def _see_off(self) -> None:
         if (pipe := self._stdin()) is not None:
             pipe.close()
@@ -316,13 +326,21 @@ async def start_child(spec: StdioSpec, *, log: Path | None = None) -> Child:
         "creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0),
     }
     loop = asyncio.get_running_loop()
+    if sys.platform == "win32" and is_batch(program):
+        start = loop.subprocess_shell(lambda: child, batch_command_line(program, spec.args), **options)
+    else:
+        start = loop.subprocess_exec(lambda: child, program, *spec.args, **options)
+    # Cancelled in the middle of it, asyncio would tell the child of its process when nobody is left to stop it.
+    starting = asyncio.ensure_future(start)
     try:
-        if sys.platform == "win32" and is_batch(program):
-            await loop.subprocess_shell(lambda: child, batch_command_line(program, spec.args), **options)
-        else:
-            await loop.subprocess_exec(lambda: child, program, *spec.args, **options)
+        await asyncio.shield(starting)
     except (OSError, ValueError) as error:
         raise StartError(f"Server {spec.name!r} did not start: {spec.command!r}: {error}.") from error
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([starting])
+        await child.drop()
+        raise
     return child
 
 
