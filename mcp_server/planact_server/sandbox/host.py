@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections import deque
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -22,7 +23,7 @@ if sys.platform != "win32":
     from planact_server.sandbox.zygote_source import ZygoteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from planact_server.sandbox.worker import JailedWorker
     from planact_tools import JSONObject
@@ -33,6 +34,8 @@ EngineChoice: TypeAlias = Literal["auto", "fork", "spawn", "monty"]
 
 POOL_IDLE_SECONDS = 600.0
 REST_FACTOR = 3
+
+_CLOSED = "The engine is closed."
 
 CPU_SECONDS = 3600
 """A worker's CPU time over its whole life. A session that used it up goes on in a new worker."""
@@ -83,6 +86,9 @@ class PooledEngine:
         self._timers: list[asyncio.TimerHandle] = []
         self._letting_go: asyncio.Task[None] | None = None
         self._closed = False
+        self._starting = 0
+        self._none_starting = asyncio.Event()
+        self._none_starting.set()
 
     @property
     def name(self) -> str:
@@ -99,7 +105,7 @@ class PooledEngine:
     async def worker(self) -> JailedWorker:
         """Return a fresh worker. Raises EngineError when none can be started, or the jail is too weak."""
         if self._closed:
-            raise EngineError("The engine is closed.")
+            raise EngineError(_CLOSED)
         worker = await self._ready_worker() or await self._start()
         self._given = [*(given for given in self._given if not given.closed), worker]
         self.warm_up()
@@ -126,15 +132,32 @@ class PooledEngine:
             await asyncio.gather(*(worker.aclose() for worker in (*self._ready, *self._given)))
             self._ready.clear()
             await self._source.aclose()
+            await self._none_starting.wait()
 
     async def _start(self) -> JailedWorker:
-        worker = await self._source.start()
+        with self._counted():
+            worker = await self._source.start()
+            if self._closed:  # meanwhile, and nobody else would end it
+                await worker.aclose()
+                raise EngineError(_CLOSED)
         self._layers = dict(worker.layers)
         self._missing = requirements.missing(worker.layers)
         if self._missing and not self._allow_weaker:
             await worker.aclose()
             raise WeakJailError(requirements.refusal(self._missing))
         return worker
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        """Have `aclose` wait for this start."""
+        self._starting += 1
+        self._none_starting.clear()
+        try:
+            yield
+        finally:
+            self._starting -= 1
+            if not self._starting:
+                self._none_starting.set()
 
     async def _ready_worker(self) -> JailedWorker | None:
         while self._ready:

@@ -63,6 +63,7 @@ class ZygoteSource:
         self._earlier: list[Zygote] = []
         self._starting = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def zygote_pid(self) -> int | None:
@@ -75,7 +76,7 @@ class ZygoteSource:
         try:
             return await self._start(zygote)
         except EngineError:
-            if not (served and zygote.dead):
+            if self._closed or not (served and zygote.dead):
                 raise
             logger.warning("A zygote was lost; another one takes over", exc_info=True)
         return await self._start(await self._living())
@@ -109,6 +110,8 @@ class ZygoteSource:
 
     async def aclose(self) -> None:
         """End every zygote, and with it whatever worker is left. May be called twice."""
+        async with self._starting:
+            self._closed = True
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
@@ -117,6 +120,8 @@ class ZygoteSource:
 
     async def _living(self) -> Zygote:
         async with self._starting:
+            if self._closed:
+                raise EngineError("No worker is started any more.")
             if self._zygote is None or self._zygote.dead:
                 if self._zygote is not None:
                     await self._zygote.aclose()

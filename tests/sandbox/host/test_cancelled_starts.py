@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import pytest
 from anyio import create_task_group, fail_after
 
-from planact_server.sandbox import Limits
+from planact_server.sandbox import EngineError, Limits
 from planact_server.sandbox.host import open_engine
 from sandbox.host.leftovers import held, nothing_more_than
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from planact_server.sandbox.host import PooledEngine
+    from planact_server.sandbox.host import EngineChoice, PooledEngine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -86,4 +86,23 @@ async def test_an_engine_whose_first_start_is_cancelled_leaves_nothing_behind(ho
     with fail_after(60):
         for steps in range(0, STEPS, 6):
             await cancelled(open_start_and_close, how, steps=steps)
+        await nothing_more_than(before)
+
+
+@pytest.mark.parametrize("choice", ["fork", "spawn"])
+async def test_an_engine_that_is_closed_while_a_worker_starts_leaves_nothing_behind(choice: EngineChoice) -> None:
+    gc.collect()
+    before = held()
+    with fail_after(60):
+        for served in (True, False):
+            for steps in range(4, STEPS, 8):
+                engine = open_engine(choice, limits=Limits(), warm_workers=0)
+                if served:
+                    await (await engine.worker()).aclose()
+                start = asyncio.ensure_future(engine.worker())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                await engine.aclose()
+                with contextlib.suppress(EngineError):
+                    assert not (await start).alive
         await nothing_more_than(before)
