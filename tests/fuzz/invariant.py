@@ -230,7 +230,8 @@ def made_by_the_worker(room: Room) -> list[Any]:
         "import asyncio, functools, operator\n"
         "made = [*image(1), echo.later(1), asyncio.get_event_loop(), asyncio.timeout(1), asyncio.Future(),\n"
         "        asyncio.create_task(asyncio.sleep(0)), '{0._x}'.format, asyncio, todo_fuzz, echo, demo, call_tool,\n"
-        "        ask_model, asyncio.Queue(), asyncio.Event(), asyncio.Lock(), asyncio.TaskGroup(), ToolError('x')]"
+        "        ask_model, asyncio.Queue(), asyncio.Event(), asyncio.Lock(), asyncio.TaskGroup(), asyncio.gather(),\n"
+        "        ToolError('x')]"
     )
     made: list[Any] = room.session._globals.pop("made")
     return made

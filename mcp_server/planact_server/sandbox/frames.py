@@ -22,6 +22,7 @@ Worker → host
     {"type": "call", "id": int, "call": int, "server": str | null, "tool": str, "raw": bool,
                      "positional": [value], "keywords": {str: value}, "line": int | null,
                      "bound"?: [[int, [str]]]}             as in `bound`, of calls before this one
+    {"type": "leave", "call": int}                         nobody waits for this call any more; it is not answered
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
@@ -173,11 +174,17 @@ class Done:
     """Whether `result` was in the frame: a plan's result may well be None. Filled in by `decode`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Leave:
+    type: Literal["leave"]
+    call: Count
+
+
 Question: TypeAlias = Resolve | Call | Ask
 """What the worker waits for an answer to."""
 
 WorkerFrame: TypeAlias = (
-    Ready | Restored | Checkpointed | RolledBack | Forgotten | Resolve | Call | Ask | Output | Bound | Done
+    Ready | Restored | Checkpointed | RolledBack | Forgotten | Resolve | Call | Leave | Ask | Output | Bound | Done
 )
 
 _WORKER_FRAME: TypeAdapter[WorkerFrame] = TypeAdapter(Annotated[WorkerFrame, Field(discriminator="type")])

@@ -25,7 +25,7 @@ from planact_server.sandbox import (
 )
 from planact_server.sandbox import frames as wire
 from planact_server.sandbox.frame_json import FrameError
-from planact_server.sandbox.frames import Ask, Bound, Call, Done, Output, Question, Resolve, WorkerFrame
+from planact_server.sandbox.frames import Ask, Bound, Call, Done, Leave, Output, Question, Resolve, WorkerFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,7 @@ class PlanRun:
         self._connection = connection
         self._tasks = tasks
         self._open: set[asyncio.Task[None]] = set()
+        self._open_calls: dict[int, asyncio.Task[None]] = {}
         self._dropped = False
         self._done: Done | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -105,6 +106,8 @@ class PlanRun:
                 self._print(frame.text)
             case Bound():
                 self._bind(frame.call, frame.names)
+            case Leave():
+                self._leave(frame.call)
             case Resolve() | Call() | Ask():
                 self._take(frame, size)
             case Done():
@@ -206,9 +209,11 @@ class PlanRun:
         if self._waiting > WAITING or self._waiting_bytes > WAITING_FRAMES * self.limits.frame_bytes:
             self._connection.pause()
         if not self._dropped:
-            task = self._tasks.create_task(self._answer(frame, size, refusal))
+            task = self._tasks.create_task(self._answer(frame, refusal))
             self._open.add(task)
-            task.add_done_callback(self._open.discard)
+            if isinstance(frame, Call):
+                self._open_calls[frame.call] = task
+            task.add_done_callback(lambda task: self._answered(frame, size, task))
 
     def _count(self, frame: Question, size: int) -> LimitReached | PlanFault | None:
         """Hold the question against the plan's budgets; what is over is answered without the host."""
@@ -238,15 +243,24 @@ class PlanRun:
             raise FrameError(f"The plan went on after its {budget:,} {what} were used up.", status="limit")
         return LimitReached(f"The plan has used up its {budget:,} {what}.") if used > budget else None
 
-    async def _answer(self, frame: Question, size: int, refusal: LimitReached | PlanFault | None) -> None:
-        try:
-            # A question keeps its turn until its answer is out: values that nobody reads must not pile up here.
-            async with self._turns if isinstance(frame, Call) else self._help:
-                await self._connection.send(await self._answer_frame(frame, refusal))
-        finally:
-            self._waiting -= 1
-            self._waiting_bytes -= size
-            self._connection.resume()
+    async def _answer(self, frame: Question, refusal: LimitReached | PlanFault | None) -> None:
+        # A question keeps its turn until its answer is out: values that nobody reads must not pile up here.
+        async with self._turns if isinstance(frame, Call) else self._help:
+            await self._connection.send(await self._answer_frame(frame, refusal))
+
+    def _answered(self, frame: Question, size: int, task: asyncio.Task[None]) -> None:
+        self._open.discard(task)
+        if isinstance(frame, Call):
+            del self._open_calls[frame.call]
+        self._waiting -= 1
+        self._waiting_bytes -= size
+        self._connection.resume()
+
+    def _leave(self, call: int) -> None:
+        if call > self._calls:
+            raise FrameError(f"The worker left call {call}; it has made {self._calls}.")
+        if (task := self._open_calls.get(call)) is not None:
+            task.cancel()
 
     async def _answer_frame(self, frame: Question, refusal: LimitReached | PlanFault | None) -> bytes:
         try:

@@ -352,6 +352,29 @@ async def test_the_time_that_a_person_takes_is_not_the_plans(engine: PooledEngin
         assert outcome.status == "timeout"
 
 
+FORKED_OR_SPAWNED = [
+    *([] if sys.platform == "win32" else ["fork"]),
+    pytest.param("spawn", marks=pytest.mark.check),
+]
+
+
+@pytest.mark.parametrize("engine", FORKED_OR_SPAWNED, indirect=True)
+async def test_the_clock_of_a_plan_that_does_something_else_meanwhile_runs_on(
+    engine: PooledEngine, host: ScriptedHost
+) -> None:
+    worker = await engine.worker()
+
+    async def asked(_: ToolRequest) -> None:
+        await worker.hold()
+        await anyio.sleep_forever()
+
+    host.tool = asked
+    busy = "import asyncio\nt = asyncio.create_task(tool(value=1))\nwhile True:\n    await asyncio.sleep(0.01)"
+    with fail_after(30):
+        outcome = await worker.run(busy, host=host, limits=Limits(seconds=1))
+    assert (outcome.status, worker.alive) == ("timeout", True)
+
+
 async def test_a_plan_whose_clock_stands_still_can_be_cancelled(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
     reached = asyncio.Event()

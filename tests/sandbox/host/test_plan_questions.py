@@ -244,6 +244,31 @@ async def test_a_plan_that_ends_first_leaves_no_call_behind(raw_worker: JailedWo
     assert raw_worker.alive
 
 
+async def test_a_call_that_the_plan_has_left_is_cancelled_and_its_turn_is_free(
+    raw_worker: JailedWorker, host: ScriptedHost
+) -> None:
+    cancelled: list[int] = []
+
+    async def first_ones_hang(request: ToolRequest) -> int:
+        try:
+            await anyio.sleep(0 if request.call == 4 else 60)
+        except anyio.get_cancelled_exc_class():
+            cancelled.append(request.call)
+            raise
+        return request.call
+
+    host.tool = first_ones_hang
+    # The third waits for its turn, and never gets it; leaving again, or what has its answer, changes nothing.
+    source = (
+        "for n in (1, 2, 3): call(n)\nfor n in (3, 1, 1, 2): send(type='leave', call=n)\ncall(4)\n"
+        "answer = receive()\nsend(type='leave', call=4)\ndone(result=[answer['id'], answer['value']])"
+    )
+    limits = Limits(seconds=5, calls=9, calls_in_flight=2)
+    assert await result(raw_worker, source, host, limits) == [4, 4]
+    assert [request.call for request in host.requests] == [1, 2, 4]
+    assert sorted(cancelled) == [1, 2]
+
+
 async def test_a_second_plan_at_the_same_time_is_a_mistake_of_the_caller(
     raw_worker: JailedWorker, host: ScriptedHost
 ) -> None:

@@ -51,6 +51,7 @@ class Run:
     resolved: list[str] = field(default_factory=list)
     output: str = ""
     bound: dict[int, list[str]] = field(default_factory=dict)
+    left: list[int] = field(default_factory=list)
     most_in_flight: int = 0
     seconds: float = 0.0
 
@@ -144,6 +145,8 @@ class PlanWorker:
                     run.output += frame["text"]
                 case "bound":
                     run.bound.setdefault(frame["call"], []).extend(frame["names"])
+                case "leave":
+                    run.left.append(frame["call"])
                 case "resolve":
                     run.resolved += frame["names"]
                     look_up = resolve or (lambda name: _resolve(name, tools or {}))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from planact_server.sandbox.inside import sealed, synchronization
 from planact_server.sandbox.inside.facades import Module, make_module
 from planact_server.sandbox.inside.sealed import Sealed
-from planact_server.sandbox.inside.trampoline import CancelledError, Future, InvalidStateError, Loop, Task
+from planact_server.sandbox.inside.trampoline import CancelledError, Future, InvalidStateError, Loop, Task, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,23 +59,7 @@ class _Functions:
 
     def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Future:
         parts = [self._loop.start(awaitable) for awaitable in awaitables]
-        whole = Future()
-        left = len(parts)
-
-        def finished(part: Future) -> None:
-            nonlocal left
-            left -= 1
-            error = _error(part)
-            if error is not None and not return_exceptions:
-                whole.set_exception(error)
-            elif not left:
-                whole.set_result([_error(done) or done.result() for done in parts])
-
-        for part in parts:
-            part.add_done_callback(finished)
-        if not parts:
-            whole.set_result([])
-        return whole
+        return sealed.make(_Gathered, parts, keep_errors=return_exceptions)
 
     def create_task(self, coroutine: Any, *, name: str | None = None, context: object = None) -> Future:
         return self._loop.start(coroutine, name)
@@ -99,10 +83,16 @@ class _Functions:
         future = self._loop.start(awaitable)
         if timeout is None:
             return await future
-        await self._first(future, self._loop.after(timeout))
+        try:
+            await self._first(future, self._loop.after(timeout))
+        except CancelledError:
+            future.cancel()
+            raise
         if not future.done():
             future.cancel()
-            raise TimeoutError
+            await self._first(future)  # what it does to come to an end is over first
+            if future.cancelled():
+                raise TimeoutError
         return future.result()
 
     def timeout(self, delay: float | None) -> Any:
@@ -164,6 +154,36 @@ class _Functions:
         for future in futures:
             future.when_done(lambda: woken.set_result(None))
         await woken
+
+
+class _Gathered(Work, metaclass=Sealed):
+    """What `gather` gives: the values of its parts. Cancelled, it cancels them."""
+
+    def __init__(self, parts: list[Future], *, keep_errors: bool) -> None:
+        super().__init__()
+        self._parts = parts
+        self._keep_errors = keep_errors
+        self._left = len(parts)
+        self._given_up = False
+        for part in parts:
+            part.add_done_callback(self._finished)
+        if not parts:
+            self.set_result([])
+
+    def cancel(self, msg: object = None) -> bool:
+        given_up = [part.cancel(msg) for part in self._parts]
+        self._given_up = any(given_up)
+        return self._given_up
+
+    def _finished(self, part: Future) -> None:
+        self._left -= 1
+        error = _error(part)
+        if error is not None and not self._keep_errors:
+            self.set_exception(error)
+        elif not self._left and self._given_up:
+            self.set_exception(CancelledError())
+        elif not self._left:
+            self.set_result([_error(done) or done.result() for done in self._parts])
 
 
 class _EventLoop(metaclass=Sealed):

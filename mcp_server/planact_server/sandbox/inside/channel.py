@@ -109,6 +109,16 @@ class Channel:
         number = self._calls + 1
         return number, self._request({"type": "call", "call": number, **frame}, call=number, function=function)
 
+    def leave(self, call: int) -> None:
+        """Tell the host that nobody waits for a call any more."""
+        number = next((number for number, request in self._open.items() if request.call == call), None)
+        if number is None:
+            return
+        with self._interrupts:
+            del self._open[number]
+            self._wire.queue({"type": "leave", "call": call})
+            self._wire.flush()
+
     def ask(self, helper: str, arguments: dict[str, Any]) -> Any:
         """Ask the host for help and wait for the answer."""
         return self.wait(self._request({"type": "ask", "helper": helper, "arguments": arguments}, function=helper))
@@ -125,7 +135,10 @@ class Channel:
 
     def pump(self, seconds: float | None) -> None:
         """Take in one frame, or wait so long."""
-        if not self._wire.wait(seconds):
+        if seconds is None and self._interrupts.is_held:
+            with self._interrupts.clock_standing_still():
+                self._wire.wait(None)
+        elif not self._wire.wait(seconds):
             return
         with self._interrupts:
             callbacks.are_held = True
@@ -191,9 +204,9 @@ class Channel:
     def _receive(self) -> None:
         frame = self._wire.receive(self.from_wire)
         if frame.get("type") == "hold":
-            self._interrupts.hold()
+            self._interrupts.is_held = True
         elif frame.get("type") == "go_on":
-            self._interrupts.go_on()
+            self._interrupts.is_held = False
         request = self._open.pop(frame.get("id", 0), None) if frame.get("type") == "answer" else None
         if request is None:
             return  # an answer to an earlier plan's leftovers

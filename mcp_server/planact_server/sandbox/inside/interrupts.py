@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from types import FrameType
 
 _T = TypeVar("_T")
@@ -41,10 +42,10 @@ class Interrupts:
         """Whether the process has used up its CPU time: the kernel ends it a moment later."""
 
         self._cpu_message = ""
-        self._running = False
-        self._left: float | None = None
-        """Of the plan's time, while its clock stands still."""
+        self.is_held = False
+        """Whether a person is being asked something: the time that a plan can do nothing but wait is not its own."""
 
+        self._running = False
         self._shields = 0
         self._waiting = False
         self._raised = 0
@@ -63,7 +64,7 @@ class Interrupts:
         """A plan starts. `give_up` reports the plan's end and does not return."""
         self.status = None
         self.message = f"The plan ran longer than {seconds:g} s."
-        self._left = None
+        self.is_held = False
         self._shields = self._raised = 0
         self._waiting = False
         self._give_up = give_up
@@ -78,16 +79,15 @@ class Interrupts:
         _set_timer(0.0, 0.0)
         _set_cpu_timer(0.0)
 
-    def hold(self) -> None:
-        """Stop the plan's clock: a person is asked something, and their time is not the plan's."""
-        if self._running and self.status is None and self._left is None:
-            self._left = _stop_timer()
-
-    def go_on(self) -> None:
-        """Let the plan's clock run again."""
-        left, self._left = self._left, None
-        if left is not None and self._running and self.status is None:
-            _set_timer(max(left, 0.001), _AGAIN_SECONDS)
+    @contextmanager
+    def clock_standing_still(self) -> Generator[None]:
+        """Stop the plan's clock in the block."""
+        left = _stop_timer() if self._running and self.status is None else None
+        try:
+            yield
+        finally:
+            if left is not None and self._running and self.status is None:
+                _set_timer(max(left, 0.001), _AGAIN_SECONDS)
 
     def stop(self, status: Stop, message: str) -> None:
         """Stop the plan from the worker's own code. Raises PlanStopped."""

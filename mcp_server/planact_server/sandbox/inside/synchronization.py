@@ -25,30 +25,50 @@ def classes(loop: Loop) -> dict[str, Any]:
 
     class TaskGroup(metaclass=Bound):
         def __init__(self) -> None:
+            self._parent: Future | None = None
             self._tasks: list[Future] = []
+            self._errors: list[Exception] = []
+            self._is_left = False
+            self._has_failed = False
 
         def create_task(self, coroutine: Any, *, name: str | None = None, context: object = None) -> Future:
             task = loop.start(coroutine, name)
             self._tasks.append(task)
+            task.when_done(lambda: self._ended(task))
             return task
 
         async def __aenter__(self) -> TaskGroup:
+            self._parent = loop.current
             return self
 
         async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-            errors: list[Exception] = []
+            self._is_left = True
+            # A parent that the group itself has cancelled ends with the errors of its tasks instead.
+            is_cancelled = kind is not None and issubclass(kind, CancelledError) and not self._has_failed
             if kind is not None:
                 self._cancel()
             for task in self._tasks:  # grows while tasks make tasks
-                try:
-                    await task
-                except Exception as failed:  # noqa: BLE001 - collected and raised together
-                    errors.append(failed)
-                    self._cancel()
-                except CancelledError:
-                    pass
-            if errors and (kind is None or issubclass(kind, CancelledError)):
-                raise ExceptionGroup("unhandled errors in a TaskGroup", errors)
+                while not task.done():
+                    try:
+                        await _end_of(task)
+                    except CancelledError:
+                        is_cancelled = True
+                        self._cancel()
+            if is_cancelled:
+                raise CancelledError
+            if self._errors and (kind is None or issubclass(kind, CancelledError)):
+                raise ExceptionGroup("unhandled errors in a TaskGroup", self._errors)
+
+        def _ended(self, task: Future) -> None:
+            error = None if task.cancelled() else task.exception()
+            if not isinstance(error, Exception):
+                return
+            self._errors.append(error)
+            if not self._has_failed:
+                self._has_failed = True
+                self._cancel()
+                if not self._is_left and self._parent is not None:
+                    self._parent.cancel()
 
         def _cancel(self) -> None:
             for task in self._tasks:
@@ -86,12 +106,21 @@ def classes(loop: Loop) -> dict[str, Any]:
             while self._value == 0:
                 turn = Future()
                 self._waiting.append(turn)
-                await turn
+                try:
+                    await turn
+                except CancelledError:
+                    if turn.done():
+                        self._wake_next()  # the turn that came too late is somebody else's
+                    turn.cancel()
+                    raise
             self._value -= 1
             return True
 
         def release(self) -> None:
             self._value += 1
+            self._wake_next()
+
+        def _wake_next(self) -> None:
             while self._waiting:
                 turn = self._waiting.popleft()
                 if not turn.done():
@@ -133,6 +162,13 @@ def classes(loop: Loop) -> dict[str, Any]:
         "LifoQueue": LifoQueue,
         "PriorityQueue": PriorityQueue,
     }
+
+
+def _end_of(task: Future) -> Future:
+    """Return what is done when the task is: cancelled waiting for it, the task goes on."""
+    ended = Future()
+    task.when_done(lambda: ended.set_result(None))
+    return ended
 
 
 class Queue(metaclass=Bound):

@@ -15,7 +15,7 @@ from planact_server.sandbox.inside.arguments import to_json
 from planact_server.sandbox.inside.attributes import LONGEST_NAME
 from planact_server.sandbox.inside.bindings import current_frame
 from planact_server.sandbox.inside.sealed import Sealed
-from planact_server.sandbox.inside.trampoline import Future
+from planact_server.sandbox.inside.trampoline import Future, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ class Link:
         return sealed.make(PendingCall, self, number, future, place)
 
 
-class PendingCall(Future, metaclass=Sealed):
+class PendingCall(Work, metaclass=Sealed):
     """A tool call that is under way. Awaiting it gives the tool's result."""
 
     def __init__(self, link: Link, number: int, answer: Future, place: Place) -> None:
@@ -65,6 +65,12 @@ class PendingCall(Future, metaclass=Sealed):
         """Wait for the result without letting other tasks run."""
         self._link.channel.wait(self._answer)
         return self.result()
+
+    def cancel(self, msg: object = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self._link.channel.leave(self._number)
+        return True
 
     def __repr__(self) -> str:
         return "<tool call under way: await it>"

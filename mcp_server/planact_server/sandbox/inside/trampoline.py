@@ -123,7 +123,11 @@ class Future(metaclass=Bound):
 Awaitable: TypeAlias = "Future | Coroutine[Any, Any, Any]"
 
 
-class Task(Future, metaclass=Sealed):
+class Work(Future):
+    """What is cancelled with a task that awaits it, as no event is that others wait for too."""
+
+
+class Task(Work, metaclass=Sealed):
     """A coroutine that runs beside others."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], loop: Loop, name: str | None = None) -> None:
@@ -144,10 +148,12 @@ class Task(Future, metaclass=Sealed):
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
         if self._done:
             return False
-        self._cancel_requested = True
         if self._waiting_for is not None:
+            if isinstance(self._waiting_for, Work) and self._waiting_for.cancel():
+                return True  # its end wakes this task, and raises there
             self._waiting_for = None
             self._loop.ready.append(self)
+        self._cancel_requested = True
         return True
 
     def __repr__(self) -> str:
