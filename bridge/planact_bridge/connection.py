@@ -262,20 +262,28 @@ class Connection:
     async def _answer(self, result: JSONObject, person: Person) -> JSONObject:
         asked = result.get("inputRequests")
         responses: JSONObject = {}
-        for key, request in asked.items() if isinstance(asked, dict) else ():
-            if not isinstance(request, dict):
-                continue
+        refusals: list[QuestionRefused] = []
+
+        async def ask(key: str, request: JSONObject) -> None:
             method, params = request.get("method"), request.get("params")
             try:
                 if method != ELICITATION:
                     raise refused(str(method))
                 responses[key] = await person.ask(self._spec.name, params if isinstance(params, dict) else {})
             except QuestionRefused as refusal:
-                raise RequestRefused(
-                    f"Server {self._spec.name!r} asked something in the middle of the call. {refusal.message}",
-                    code=refusal.code,
-                    reason=refusal.message,
-                ) from refusal
+                refusals.append(refusal)
+                together.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as together:
+            for key, request in asked.items() if isinstance(asked, dict) else ():
+                if isinstance(request, dict):
+                    together.start_soon(ask, key, request)
+        for refusal in refusals:
+            raise RequestRefused(
+                f"Server {self._spec.name!r} asked something in the middle of the call. {refusal.message}",
+                code=refusal.code,
+                reason=refusal.message,
+            ) from refusal
         state = result.get("requestState")
         answers: JSONObject = {"inputResponses": responses}
         return answers | ({"requestState": state} if isinstance(state, str) else {})

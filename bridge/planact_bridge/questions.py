@@ -79,11 +79,18 @@ class _OpenCall:
     left: float = 0.0
 
 
+@dataclass(eq=False, slots=True)
+class _OpenQuestion:
+    calls: set[_OpenCall]
+    scope: anyio.CancelScope
+
+
 class OpenCalls:
     """The calls that are under way on one connection: a question of the older era does not say which it is about."""
 
     def __init__(self) -> None:
         self._open: list[_OpenCall] = []
+        self._questions: list[_OpenQuestion] = []
 
     @contextmanager
     def during(self, person: Person, deadline: anyio.CancelScope) -> Generator[None]:
@@ -94,6 +101,10 @@ class OpenCalls:
             yield
         finally:
             self._open.remove(call)
+            for question in self._questions:
+                question.calls.discard(call)
+                if not question.calls:  # not every server takes back what it asked for a call that is over
+                    question.scope.cancel()
 
     async def ask(self, server: str, method: str, params: JSONObject) -> JSONObject:
         """Have the person asked whom a question can only be meant for. Raises QuestionRefused.
@@ -110,10 +121,15 @@ class OpenCalls:
         if not asked:
             raise refused(method)
         _hold(asked)
-        try:
-            return await asked[-1].person.ask(server, params)
-        finally:
-            _release(asked)
+        with anyio.CancelScope() as scope:
+            question = _OpenQuestion(set(asked), scope)
+            self._questions.append(question)
+            try:
+                return await asked[-1].person.ask(server, params)
+            finally:
+                self._questions.remove(question)
+                _release(asked)
+        raise QuestionRefused("The call in which it was asked is over.")
 
 
 def _hold(calls: list[_OpenCall]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from planact_server.answer import build_answer
 from planact_server.plans.attempts import Attempts
 from planact_server.plans.work import Ending, PlanWork, Site, Work
-from planact_server.questions import NO_HOST, Host
+from planact_server.questions import ASKED_AGAIN_SECONDS, NO_HOST, Host
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
 from planact_server.sandbox import EngineError, Outcome, PlanError, WeakJailError
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 logger = logging.getLogger(__name__)
+
+TOGETHER_SECONDS = 0.1
+"""Questions that come within so long are one round of a host that asks in turns."""
 
 NO_PLANNER = "There is no planner here that could write a plan."
 
@@ -108,9 +111,15 @@ class Executor:
             answer = await self._runs.wait(
                 run, seconds=left, listener=listener, until=lambda: bool(run.questions.unasked)
             )
-            if answer is not None or not run.questions.unasked or host.in_turns or not host.modes:
+            if answer is not None or not run.questions.unasked or not host.modes:
                 return answer
-            run.questions.bring_to(host)
+            if not host.in_turns:
+                run.questions.bring_to(host)
+                continue
+            # With what the calls beside it are about to ask.
+            answer = await self._runs.wait(run, seconds=min(TOGETHER_SECONDS, left), listener=listener)
+            if answer is not None or run.questions.unasked:
+                return answer
 
     async def _until_free(self, request: PlanRequest, client: str) -> None:
         """Wait where the session's last run was cancelled and has not ended yet. Raises SessionError, RunError."""
@@ -128,7 +137,7 @@ class Executor:
             run = self._runs.get(request.run, client)
             if host.modes:
                 run.questions.modes = host.modes
-                run.questions.take_back()
+                run.questions.take_back(older_than=ASKED_AGAIN_SECONDS)
             return run
         if request.task is not None and self._generations.current.planner is None:
             raise RequestError(f"`task`: {NO_PLANNER}", parameter="task", hint="Write the plan and send it as `code`.")

@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
+import anyio
+
 from planact_bridge import QuestionRefused
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ MOST_QUESTIONS = 100
 MOST_CHARS = 10_000
 """Of a question's text, and of its form."""
 
+ASKED_AGAIN_SECONDS = 300.0
+"""How long a question stays with one request of a host: it may have lost it."""
+
+_CHOICES = frozenset({"enum", "oneOf", "anyOf"})
+_NOT_PLAIN = frozenset({"properties", "items", "$ref", "allOf", "not"})
 _PRIMITIVES = frozenset({"string", "number", "integer", "boolean"})
 
 
@@ -120,7 +127,8 @@ class Questions:
         self._told = told
         self._numbers = itertools.count(1)
         self._open: dict[str, tuple[Question, asyncio.Future[JSONObject]]] = {}
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
+        """By question: who asks it, and since when."""
 
     @property
     def open(self) -> tuple[Question, ...]:
@@ -141,13 +149,19 @@ class Questions:
     def bring_to(self, host: Host) -> None:
         """Have a host ask what no other is asking; it may take as long as it likes."""
         for question in self.unasked:
-            self._asking[question.id] = asyncio.create_task(self._bring(question, host), name=f"question {question.id}")
+            task = asyncio.create_task(self._bring(question, host), name=f"question {question.id}")
+            self._asking[question.id] = task, asyncio.get_running_loop().time()
 
-    def take_back(self) -> None:
-        """Let the next host ask what is open: the one before may have given it up."""
-        for task in self._asking.values():
-            task.cancel()
-        self._asking.clear()
+    def take_back(self, *, older_than: float = 0.0) -> None:
+        """Let the next request ask what has been with another for so many seconds.
+
+        Not at once: a form that somebody is filling in would vanish.
+        """
+        latest = asyncio.get_running_loop().time() - older_than
+        for question, (task, since) in list(self._asking.items()):
+            if since <= latest:
+                task.cancel()
+                del self._asking[question]
 
     async def ask(self, server: str, function: str, params: JSONObject) -> JSONObject:
         """Return the result of one `elicitation/create` of a server. Raises QuestionRefused."""
@@ -169,10 +183,11 @@ class Questions:
             raise QuestionRefused("Nobody has answered for a day.") from None
         finally:
             del self._open[question.id]
-            if (task := self._asking.pop(question.id, None)) is not None:
-                task.cancel()
+            if (asking := self._asking.pop(question.id, None)) is not None:
+                asking[0].cancel()
             if not self._open and self.hold is not None:
-                await self.hold(False)
+                with anyio.CancelScope(shield=True):  # a call that is given up gives the plan its clock back
+                    await self.hold(False)
 
     async def _bring(self, question: Question, host: Host) -> None:
         try:
@@ -206,7 +221,7 @@ class Asked:
 def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:
     if modes:
         return f"The host can ask a person in {' and '.join(sorted(modes))} mode only, not in {mode} mode."
-    return "The host cannot bring questions to a person (it does not offer elicitation)."
+    return "Nobody can be asked: neither a host without elicitation nor a terminal brings questions to a person."
 
 
 def _read(params: JSONObject, *, id: str, server: str, function: str) -> Question:
@@ -230,22 +245,57 @@ def _form(schema: JSONValue) -> JSONObject:
     properties = schema.get("properties", {}) if isinstance(schema, dict) else None
     if not isinstance(schema, dict) or not isinstance(properties, dict) or len(json.dumps(schema)) > MOST_CHARS:
         raise QuestionRefused(f"A form is an object schema of at most {MOST_CHARS:,} characters.")
+    fields: JSONObject = {}
     for name, value in properties.items():
-        if not _is_plain(value):
+        if (field := _field(value)) is None:
             raise QuestionRefused(f"A form has plain values only, and {name!r} is none: a text, a number, a choice.")
+        fields[name] = field
     required = schema.get("required")
     names = [name for name in required if name in properties] if isinstance(required, list) else []
     needed: JSONObject = {"required": cast("list[JSONValue]", names)} if names else {}
-    return {"type": "object", "properties": properties, **needed}
+    return {"type": "object", "properties": fields, **needed}
 
 
-def _is_plain(schema: JSONValue) -> bool:
+def _field(schema: JSONValue) -> JSONObject | None:
+    """Return the schema of one field, or None for what no form can show.
+
+    A field that may be left out is often written as one that may be null: forms know only the former.
+    """
     if not isinstance(schema, dict):
-        return False
-    if schema.get("type") == "array":  # several of a few texts
+        return None
+    schema = _without_null(schema)
+    choice = _choice(schema)
+    kind = schema.get("type", "string" if choice and all(isinstance(each, str) for each in choice) else None)
+    if kind == "array":
         items = schema.get("items")
-        return isinstance(items, dict) and ("enum" in items or "anyOf" in items)
-    return schema.get("type") in _PRIMITIVES or "enum" in schema or "oneOf" in schema
+        return schema if isinstance(items, dict) and _choice(items) else None
+    if not isinstance(kind, str) or kind not in _PRIMITIVES or schema.keys() & _NOT_PLAIN:
+        return None
+    return {**schema, "type": kind} if choice or not schema.keys() & _CHOICES else None
+
+
+def _without_null(schema: JSONObject) -> JSONObject:
+    for key in ("anyOf", "oneOf"):
+        given = schema.get(key)
+        others = [each for each in given if each != {"type": "null"}] if isinstance(given, list) else []
+        if len(others) == 1 and others != given and isinstance(others[0], dict):
+            rest = {name: value for name, value in schema.items() if name != key}
+            return _without_null({**others[0], **rest})
+    kinds = schema.get("type")
+    if isinstance(kinds, list):
+        named = [kind for kind in kinds if kind != "null"]
+        schema = {**schema, "type": named[0] if len(named) == 1 else kinds}
+    return {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+
+
+def _choice(schema: JSONObject) -> list[JSONValue] | None:
+    """Return the few texts or numbers that may be chosen: listed, or each with a title."""
+    for key in ("oneOf", "anyOf", "enum"):
+        given = schema.get(key)
+        if isinstance(given, list):
+            values = [each.get("const") if isinstance(each, dict) and key != "enum" else each for each in given]
+            return values if all(isinstance(value, str | int | float) for value in values) else None
+    return None
 
 
 def _checked(question: Question, result: JSONObject) -> JSONObject:

@@ -114,3 +114,57 @@ async def test_the_time_that_a_person_takes_is_not_the_calls(connect) -> None:
             await anyio.sleep(0.8)
             person.answer.set()
     assert results
+
+
+async def test_what_is_asked_together_is_asked_at_once(connect) -> None:
+    person = Asked()
+    person.answer = anyio.Event()
+    results: list[object] = []
+
+    async def call() -> None:
+        results.append((await connect("raw.py", "asks_two_stateless").call(CALL, person=person)).value)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            while len(person.asked) < 2:
+                await anyio.sleep(0.01)
+            person.answer.set()
+    accepted = {"action": "accept", "content": {}}
+    assert results == [[{"q": accepted, "r": accepted}, "sealed"]]
+
+
+async def test_one_refusal_ends_what_is_asked_with_it(connect) -> None:
+    class Half(Asked):
+        async def ask(self, server: str, params: JSONObject) -> JSONObject:
+            if params["message"] == "Sure?":
+                raise QuestionRefused("Not that.")
+            return await super().ask(server, params)
+
+    person = Half()
+    person.answer = anyio.Event()
+    with anyio.fail_after(20), pytest.raises(ToolError, match=r"Not that\."):
+        await connect("raw.py", "asks_two_stateless").call(CALL, person=person)
+
+
+async def test_a_call_that_is_given_up_takes_its_question_with_it(connect) -> None:
+    """The server never takes it back itself."""
+    withdrawn = anyio.Event()
+
+    class Slow(Asked):
+        async def ask(self, server: str, params: JSONObject) -> JSONObject:
+            self.reached.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                withdrawn.set()
+            return {}
+
+    person = Slow()
+    server: Downstream = connect("raw.py", "asks_and_forgets")
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: server.call(CALL, person=person))
+            await person.reached.wait()
+            tasks.cancel_scope.cancel()
+        await withdrawn.wait()

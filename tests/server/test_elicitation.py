@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from planact_server.assembly import configured_servers
 from planact_server.config import load_config
 from planact_server.store import Store
 from planact_testing import Home, act
-from server.test_http import serving
+from server.test_http import listening, serving
 from warm.start import warm_python
 
 if TYPE_CHECKING:
@@ -113,12 +114,133 @@ async def test_several_questions_of_one_call_and_calls_side_by_side(inquiring: H
     assert len(person.asked) == 3
 
 
+async def test_calls_side_by_side_ask_in_one_round(inquiring: Home) -> None:
+    speak(inquiring, "newer")
+    arguments = {"code": "import asyncio\nawait asyncio.gather(interview(), greet())"}
+    async with inquiring.serve(elicitation_callback=Person()) as client:
+        await act(client, "add(a=1, b=1)")
+        first = await client.session.call_tool("run_python_actions", arguments, allow_input_required=True)
+        assert isinstance(first, InputRequiredResult)
+        requests = first.input_requests or {}
+        assert len(requests) == 3
+        some = {key: accept(name="Ada") for key in list(requests)[:2]}
+        then = await client.session.call_tool(
+            "run_python_actions",
+            arguments,
+            input_responses=some,
+            request_state=first.request_state,
+            allow_input_required=True,
+        )
+        assert isinstance(then, InputRequiredResult)  # what has no answer is asked again
+        assert list(then.input_requests or {}) == list(requests)[2:]
+
+
+@both_sides
+async def test_a_call_that_the_plan_gives_up_takes_its_question_back(
+    inquiring: Home, mode: str, downstream: str
+) -> None:
+    """The plan's clock runs on: what it does afterwards is its own time."""
+    speak(inquiring, downstream)
+    shown, withdrawn = anyio.Event(), anyio.Event()
+
+    async def never(_: ClientRequestContext, __: ElicitRequestParams) -> ElicitResult:
+        shown.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            withdrawn.set()
+        raise AssertionError
+
+    plan = (
+        "import asyncio\nadd(a=1, b=1)\ntry:\n    await asyncio.wait_for(greet(), 1)\nexcept TimeoutError:\n"
+        "    gave_up = True\nwhile True:\n    await asyncio.sleep(0.05)"
+    )
+    async with inquiring.serve(mode=mode, elicitation_callback=never) as client:
+        if mode == "auto":  # the form stays with a host that asks in turns, and its answer is for nobody
+            first = await client.session.call_tool(
+                "run_python_actions", {"code": plan, "timeout_seconds": 4}, allow_input_required=True
+            )
+            assert isinstance(first, InputRequiredResult)
+            [key] = first.input_requests or {}
+            late = {key: accept(name="Ada")}
+            arguments = {"code": plan, "timeout_seconds": 4}
+            await anyio.sleep(1.5)
+            last = await client.session.call_tool(
+                "run_python_actions", arguments, input_responses=late, request_state=first.request_state
+            )
+            assert not isinstance(last, InputRequiredResult)
+            answer = json.loads(last.content[0].text)
+        else:
+            answer = await act(client, plan, timeout_seconds=4)
+            assert shown.is_set()
+            with anyio.fail_after(10):
+                await withdrawn.wait()
+    assert (answer["status"], answer["variables"]) == ("timeout", {"gave_up": True})
+    assert [(call["function"], call.get("error")) for call in answer["calls"][1:]] == [
+        ("greet", "The call was cancelled.")
+    ]
+
+
+@pytest.mark.parametrize("downstream", ["newer", "older"])
+async def test_from_a_server_over_http(home: Home, downstream: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home.configure(TRUSTED, inquirer={"url": f"http://127.0.0.1:{port}/mcp"})
+    speak(home, downstream)
+    person = Person()
+    with anyio.fail_after(60):
+        async with await anyio.open_process([*warm_python(str(INQUIRER)), "http", str(port)], stderr=None) as server:
+            await listening(port)
+            async with home.serve(mode="legacy", elicitation_callback=person) as client:
+                answer = await act(client, "greet(), log_in()")
+            server.terminate()
+    assert answer["result"] == [
+        {"who": {"action": "accept", "content": {"name": "Ada"}}},
+        {"go": {"action": "accept"}},
+    ], answer
+    assert len(person.asked) == 2
+
+
+FIELDS = {
+    "that may be left out": ({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, {"type": "string"}),
+    "of two types, one of them null": ({"type": ["integer", "null"]}, {"type": "integer"}),
+    "with a choice": ({"enum": ["a", "b"]}, {"enum": ["a", "b"], "type": "string"}),
+    "with titles": (
+        {"type": "string", "oneOf": [{"const": "a", "title": "A"}]},
+        {"type": "string", "oneOf": [{"const": "a", "title": "A"}]},
+    ),
+    "of several": (
+        {"type": "array", "items": {"type": "string", "enum": ["a"]}},
+        {"type": "array", "items": {"type": "string", "enum": ["a"]}},
+    ),
+    "of two types": ({"type": ["integer", "string"]}, None),
+    "that is an object": ({"type": "object", "properties": {"a": {"type": "string"}}}, None),
+    "that is an object in a choice": ({"oneOf": [{"type": "object"}, {"type": "array"}]}, None),
+    "of objects in a list": ({"enum": [{"a": 1}]}, None),
+    "of any texts": ({"type": "array", "items": {"type": "string"}}, None),
+    "that refers to something": ({"type": "string", "$ref": "#/$defs/x"}, None),
+    "of no type": ({}, None),
+}
+
+
+async def test_a_field_is_shown_as_forms_know_it_or_not_at_all(inquiring: Home) -> None:
+    person = Person(ElicitResult(action="decline"))
+    async with inquiring.serve(mode="legacy", elicitation_callback=person) as client:
+        for name, (field, expected) in FIELDS.items():
+            person.asked.clear()
+            answer = await act(client, f"fill({field!r})")
+            shown = [question.requested_schema["properties"]["field"] for question in person.asked]
+            assert (name, shown) == (name, [] if expected is None else [expected])
+            assert ("'field' is none" in str(answer["errors"])) is (expected is None), name
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_host_that_cannot_ask_makes_a_refusal_that_plans_can_catch(inquiring: Home, mode: str) -> None:
     async with inquiring.serve(mode=mode) as client:
         answer = await act(client, "try:\n    greet()\nexcept ToolError as error:\n    said = error.message\nsaid")
     assert answer["status"] == "ok"
-    assert "The host cannot bring questions to a person (it does not offer elicitation)." in answer["result"]
+    assert "Nobody can be asked: neither a host without elicitation" in answer["result"]
 
 
 async def test_what_no_form_can_hold_is_refused(inquiring: Home) -> None:
@@ -150,14 +272,16 @@ async def test_the_persons_time_is_not_the_plans(inquiring: Home, mode: str) -> 
 
 async def test_an_open_question_does_not_extend_the_wait_and_a_late_answer_counts(inquiring: Home) -> None:
     """In the older era the request goes on while the person thinks."""
-    thinking, thought = anyio.Event(), anyio.Event()
+    thinking, thought, times = anyio.Event(), anyio.Event(), list[str]()
 
-    async def think(_: ClientRequestContext, __: ElicitRequestParams) -> ElicitResult:
+    async def think(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        times.append(params.message.rpartition(": ")[2])
         thinking.set()
         await thought.wait()
         return accept(name="Ada")
 
     async with inquiring.serve(mode="legacy", elicitation_callback=think) as client:
+        await act(client, "add(a=1, b=1)")  # the server has started
         early = await act(client, "y = greet()\ny['who']", wait_seconds=1)
         assert thinking.is_set()
         assert early["status"] == "approval_required"
@@ -168,9 +292,13 @@ async def test_an_open_question_does_not_extend_the_wait_and_a_late_answer_count
             "What is your name?",
         )
         assert early["run"] in pending["how"]
+        for _ in range(2):  # and asking how it goes does not take the form away
+            still = await act(client, run=early["run"], wait_seconds=0.1)
+            assert still["status"] == "approval_required"
         thought.set()
         late = await act(client, run=early["run"])
     assert (late["status"], late["result"]["content"]) == ("ok", {"name": "Ada"})
+    assert times == ["What is your name?"]
 
 
 async def test_a_host_of_the_newer_era_may_leave_and_another_request_asks_again(inquiring: Home) -> None:

@@ -55,14 +55,14 @@ async def serving_process(
         )
     async with process:
         try:
-            await _listening(port)
+            await listening(port)
             yield process, f"http://127.0.0.1:{port}/mcp"
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()
 
 
-async def _listening(port: int) -> None:
+async def listening(port: int) -> None:
     with anyio.fail_after(30):
         while True:
             try:
@@ -99,6 +99,23 @@ async def test_cancelling_over_http_cancels_the_downstream_call(home: Home, mode
                     await appears(home.folder / "gate.started")
                     tasks.cancel_scope.cancel()
                 await appears(home.folder / "gate.cancelled")
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_progress_reaches_a_host_over_http(home: Home, mode: str) -> None:
+    heard: list[str | None] = []
+
+    async def listen(_progress: float, _total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    gate = home.folder / "gate"
+    gate.touch()
+    plan = {"code": f'progress("half", 0.5)\nwait_for(path="{gate}")\nprogress("done", 1.0)'}
+    async with serving(home) as address:
+        with anyio.fail_after(40):
+            async with Client(address, mode=mode) as client:
+                await client.call_tool("run_python_actions", plan, progress_callback=listen)
+    assert [message for message in heard if message in ("half", "waiting", "done")] == ["half", "waiting", "done"]
 
 
 async def test_one_clients_handles_are_unknown_to_another(home: Home) -> None:

@@ -103,8 +103,11 @@ def call_tool(request):
     if CASE == "grows":
         TOOLS["grows"] = [GOOD, {**GOOD, "name": "new"}]
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
-    if CASE == "asks_stateless":
+    if CASE.endswith("_stateless"):
         return ask_in_the_result(request["params"])
+    if CASE == "asks_and_forgets":
+        send({"jsonrpc": "2.0", "id": "q", "method": QUESTIONS[0], "params": {}})
+        return None
     if CASE == "asks":
         return {"content": [{"type": "text", "text": json.dumps([ask(m) for m in QUESTIONS])}]}
     if CASE == "asks_second":
@@ -134,14 +137,15 @@ def ask(method):
 def ask_in_the_result(params):
     if "inputResponses" in params:
         return {"content": [{"type": "text", "text": json.dumps([params["inputResponses"], params["requestState"]])}]}
-    question = {"method": "elicitation/create", "params": {"message": "Sure?"}}
-    return {"resultType": "input_required", "inputRequests": {"q": question}, "requestState": "sealed"}
+    asked = {"q": "Sure?", "r": "Really?"} if CASE == "asks_two_stateless" else {"q": "Sure?"}
+    questions = {key: {"method": "elicitation/create", "params": {"message": text}} for key, text in asked.items()}
+    return {"resultType": "input_required", "inputRequests": questions, "requestState": "sealed"}
 
 
 def discover(request):
     if CASE == "dies_on_probe":
         sys.exit(1)
-    if CASE == "asks_stateless":
+    if CASE.endswith("_stateless"):
         return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "_meta": {}}
     if CASE == "silent_on_probe":
         note("probed")

@@ -1,5 +1,9 @@
-"""An MCP server that wants to know things of a person in the middle of its calls, in either era."""
+"""An MCP server that wants to know things of a person in the middle of its calls, in either era.
 
+inquirer.py [http PORT]
+"""
+
+import sys
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -64,6 +68,12 @@ async def pry(context: Context) -> Any:
     return await asked(context, {"where": form("Where?", NESTED)})
 
 
+@server.tool(annotations=READ, structured_output=False)
+async def fill(context: Context, field: dict[str, Any]) -> Any:
+    """Ask for one field."""
+    return await asked(context, {"form": form("Which?", {"type": "object", "properties": {"field": field}})})
+
+
 @server.tool(annotations=READ)
 def add(a: int, b: int) -> int:
     """Add two numbers."""
@@ -71,4 +81,7 @@ def add(a: int, b: int) -> int:
 
 
 if __name__ == "__main__":
-    server.run()
+    if sys.argv[1:2] == ["http"]:
+        server.run("streamable-http", port=int(sys.argv[2]))
+    else:
+        server.run()
