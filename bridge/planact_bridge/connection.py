@@ -19,6 +19,7 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
 
+from planact_bridge import pages
 from planact_bridge.eras import (
     DISCOVER,
     INITIALIZE,
@@ -41,7 +42,7 @@ from planact_bridge.errors import (
 )
 from planact_bridge.link import LIST_SECONDS, Callbacks, Deadlines, Link
 from planact_bridge.listing import ToolList, read_pages
-from planact_bridge.questions import ELICITATION, NOBODY, OFFERED, OpenCalls, Person, QuestionRefused, refused
+from planact_bridge.questions import ELICITATION, NOBODY, OFFERED, OpenCalls, Person, QuestionRefused, ask_together
 from planact_bridge.streamable import BROKEN_STREAM
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Connection:
         self._callbacks = callbacks
         self._dispatcher = JSONRPCDispatcher[TransportContext](link.read, link.write)
         self._calls = OpenCalls()
+        self._visits = pages.Visits()
         self._header_maps: Mapping[str, Mapping[tuple[str, ...], str]] = {}
         self.peer: Peer | None = None
         self.closed = anyio.Event()
@@ -158,10 +160,16 @@ class Connection:
     ) -> JSONObject:
         """Send a request; where the answer is a question (stateless era), have it answered and send again."""
         answers: JSONObject = {}
+        shown: set[str] = set()
         for _ in range(MAX_ROUNDS):
-            result = await self.request(
-                method, params | answers, seconds=seconds, progress=progress, headers=headers, person=person
-            )
+            try:
+                result = await self.request(
+                    method, params | answers, seconds=seconds, progress=progress, headers=headers, person=person
+                )
+            except RequestRefused as refusal:
+                if not await self._visit(pages.wanted(refusal), shown, person):
+                    raise
+                continue
             if result.get("resultType") != "input_required":
                 return result
             answers = await self._answer(result, person)
@@ -259,34 +267,36 @@ class Connection:
             await self.closed.wait()
         return self.closed.is_set()
 
+    async def _visit(self, wanted: Mapping[str, JSONObject], shown: set[str], person: Person) -> bool:
+        """Have pages visited that have not been `shown` to the person. Says whether to ask the server again."""
+        with self._visits.awaited(wanted):
+            new: dict[str, JSONObject] = {
+                page: {"method": ELICITATION, "params": params} for page, params in wanted.items() if page not in shown
+            }
+            said = await self._ask(new, person)
+            if not wanted or any(answer.get("action") != "accept" for answer in said.values()):
+                return False
+            shown.update(new)
+            await self._visits.wait(wanted)
+        return True
+
     async def _answer(self, result: JSONObject, person: Person) -> JSONObject:
         asked = result.get("inputRequests")
-        responses: JSONObject = {}
-        refusals: list[QuestionRefused] = []
+        requests = asked.items() if isinstance(asked, dict) else ()
+        responses = await self._ask({key: each for key, each in requests if isinstance(each, dict)}, person)
+        state = result.get("requestState")
+        answers: JSONObject = {"inputResponses": cast("JSONObject", responses)}
+        return answers | ({"requestState": state} if isinstance(state, str) else {})
 
-        async def ask(key: str, request: JSONObject) -> None:
-            method, params = request.get("method"), request.get("params")
-            try:
-                if method != ELICITATION:
-                    raise refused(str(method))
-                responses[key] = await person.ask(self._spec.name, params if isinstance(params, dict) else {})
-            except QuestionRefused as refusal:
-                refusals.append(refusal)
-                together.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as together:
-            for key, request in asked.items() if isinstance(asked, dict) else ():
-                if isinstance(request, dict):
-                    together.start_soon(ask, key, request)
-        for refusal in refusals:
+    async def _ask(self, requests: Mapping[str, JSONObject], person: Person) -> dict[str, JSONObject]:
+        try:
+            return await ask_together(self._spec.name, requests, person)
+        except QuestionRefused as refusal:
             raise RequestRefused(
                 f"Server {self._spec.name!r} asked something in the middle of the call. {refusal.message}",
                 code=refusal.code,
                 reason=refusal.message,
             ) from refusal
-        state = result.get("requestState")
-        answers: JSONObject = {"inputResponses": responses}
-        return answers | ({"requestState": state} if isinstance(state, str) else {})
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Read messages until the connection ends."""
@@ -363,10 +373,12 @@ class Connection:
             raise MCPError(code=refusal.code, message=refusal.message) from refusal
 
     async def _on_notify(
-        self, _context: DispatchContext[TransportContext], method: str, _params: Mapping[str, Any] | None
+        self, _context: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
     ) -> None:
         if method == _LIST_CHANGED:
             await self._callbacks.tools_changed()
+        elif method == pages.COMPLETE:
+            self._visits.completed((params or {}).get("elicitationId"))
 
 
 def _called(method: str, params: JSONObject) -> str:

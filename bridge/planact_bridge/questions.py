@@ -10,7 +10,7 @@ import anyio
 from mcp_types import INVALID_REQUEST, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable
+    from collections.abc import Generator, Hashable, Mapping
 
     from planact_tools import JSONObject
 
@@ -69,6 +69,29 @@ def refused(method: str) -> QuestionRefused:
     what = _NAMES.get(method, f"{method!r}")
     code = INVALID_REQUEST if method == ELICITATION else METHOD_NOT_FOUND
     return QuestionRefused(f"Planact does not offer {what}.", code=code)
+
+
+async def ask_together(server: str, requests: Mapping[str, JSONObject], person: Person) -> dict[str, JSONObject]:
+    """Have everything asked that a server asks at once. Raises QuestionRefused as soon as something is refused."""
+    answers: dict[str, JSONObject] = {}
+    refusals: list[QuestionRefused] = []
+
+    async def ask(key: str, request: JSONObject) -> None:
+        method, params = request.get("method"), request.get("params")
+        try:
+            if method != ELICITATION:
+                raise refused(str(method))
+            answers[key] = await person.ask(server, params if isinstance(params, dict) else {})
+        except QuestionRefused as refusal:
+            refusals.append(refusal)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for key, request in requests.items():
+            tasks.start_soon(ask, key, request)
+    for refusal in refusals:
+        raise refusal
+    return answers
 
 
 @dataclass(eq=False, slots=True)

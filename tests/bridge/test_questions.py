@@ -168,3 +168,53 @@ async def test_a_call_that_is_given_up_takes_its_question_with_it(connect) -> No
             await person.reached.wait()
             tasks.cancel_scope.cancel()
         await withdrawn.wait()
+
+
+class Visitor(Asked):
+    action = "accept"
+
+    @property
+    def capabilities(self) -> JSONObject:
+        return {"elicitation": {"url": {}}}
+
+    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        await super().ask(server, params)
+        return {"action": self.action}
+
+
+async def test_a_page_that_a_server_wants_visited_is_brought_and_the_call_made_again(connect) -> None:
+    person = Visitor()
+    with anyio.fail_after(20):  # the server says that it was visited: there is nothing to wait out
+        result = await connect("raw.py", "wants_a_visit").call(CALL, person=person)
+    assert result.value == "visited, call 2"
+    [(server, params)] = person.asked
+    assert (server, params["mode"], params["url"]) == ("wants_a_visit", "url", "https://example.com/login")
+
+
+@pytest.mark.parametrize(("case", "rounds"), [("wants_a_visit_silently", 1), ("is_never_content", 8)])
+async def test_a_server_that_never_says_that_its_page_was_visited_is_asked_again(
+    connect, monkeypatch: pytest.MonkeyPatch, case: str, rounds: int
+) -> None:
+    monkeypatch.setattr("planact_bridge.pages.VISIT_SECONDS", 0.05)
+    person = Visitor()
+    call = connect("raw.py", case).call(CALL, person=person)
+    with anyio.fail_after(20):
+        if rounds == 1:
+            assert (await call).value == "visited, call 2"
+        else:
+            with pytest.raises(ToolError, match="kept asking: 8 rounds of questions"):
+                await call
+    assert len(person.asked) == 1  # the page itself is shown once
+
+
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+async def test_a_page_that_nobody_wants_to_visit_fails_the_call_in_the_servers_words(connect, action: str) -> None:
+    person = Visitor()
+    person.action = action
+    with anyio.fail_after(20), pytest.raises(ToolError, match=r"Log in first \(code -32042\)"):
+        await connect("raw.py", "wants_a_visit_silently").call(CALL, person=person)
+
+
+async def test_a_page_that_nobody_can_be_shown_fails_the_call(connect) -> None:
+    with anyio.fail_after(20), pytest.raises(ToolError, match="does not offer questions to the user"):
+        await connect("raw.py", "wants_a_visit_silently").call(CALL)

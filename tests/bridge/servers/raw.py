@@ -105,6 +105,8 @@ def call_tool(request):
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     if CASE.endswith("_stateless"):
         return ask_in_the_result(request["params"])
+    if CASE in ("wants_a_visit", "wants_a_visit_silently", "is_never_content"):
+        return want_a_visit(request["id"])
     if CASE == "asks_and_forgets":
         send({"jsonrpc": "2.0", "id": "q", "method": QUESTIONS[0], "params": {}})
         return None
@@ -132,6 +134,20 @@ def ask(method):
     send({"jsonrpc": "2.0", "id": method, "method": method, "params": {}})
     reply = json.loads(sys.stdin.readline())
     return reply["error"]["message"] if "error" in reply else reply["result"] or "answered"
+
+
+def want_a_visit(id):
+    if WAITING and CASE != "is_never_content":
+        return {"content": [{"type": "text", "text": f"visited, call {len(WAITING) + 1}"}]}
+    WAITING.append(id)
+    page = {"mode": "url", "elicitationId": "p1", "url": "https://example.com/login", "message": "Log in."}
+    error = {"code": -32042, "message": "Log in first", "data": {"elicitations": [page]}}
+    send({"jsonrpc": "2.0", "id": id, "error": error})
+    if CASE == "wants_a_visit":
+        time.sleep(0.1)
+        for page in ("another", "p1"):
+            send({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": page}})
+    return None
 
 
 def ask_in_the_result(params):

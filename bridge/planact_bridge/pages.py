@@ -1,0 +1,63 @@
+"""Pages that a person has to visit before a server answers: its error in revision 2025-11-25 that says so."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from mcp_types import URL_ELICITATION_REQUIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from planact_bridge.errors import RequestRefused
+    from planact_tools import JSONObject, JSONValue
+
+COMPLETE = "notifications/elicitation/complete"
+
+VISIT_SECONDS = 60.0
+"""How long to wait for a server to say that its pages were visited, before it is simply asked again."""
+
+MOST_PAGES = 10
+
+
+def wanted(refusal: RequestRefused) -> dict[str, JSONObject]:
+    """Return the questions in URL mode that an error stands for, by their ids; nothing for every other error."""
+    data = refusal.data if refusal.code == URL_ELICITATION_REQUIRED else None
+    listed = data.get("elicitations") if isinstance(data, dict) else None
+    pages: dict[str, JSONObject] = {}
+    for page in listed[:MOST_PAGES] if isinstance(listed, list) else ():
+        name = page.get("elicitationId") if isinstance(page, dict) else None
+        if isinstance(page, dict) and isinstance(name, str):
+            pages[name] = {**page, "mode": "url"}
+    return pages
+
+
+class Visits:
+    """What a server has said of its pages."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, anyio.Event] = {}
+
+    @contextmanager
+    def awaited(self, pages: Iterable[str]) -> Generator[None]:
+        """Listen for what is said of these pages; it may come while the person is still being asked."""
+        new = [page for page in pages if page not in self._waiting]
+        self._waiting.update((page, anyio.Event()) for page in new)
+        try:
+            yield
+        finally:
+            for page in new:
+                del self._waiting[page]
+
+    def completed(self, page: JSONValue) -> None:
+        """Note that it was visited."""
+        if isinstance(page, str) and page in self._waiting:
+            self._waiting[page].set()
+
+    async def wait(self, pages: Iterable[str]) -> None:
+        """Wait until all of them were visited, or long enough."""
+        with anyio.move_on_after(VISIT_SECONDS):
+            for page in pages:
+                await self._waiting[page].wait()
