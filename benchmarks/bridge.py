@@ -3,13 +3,15 @@
     python benchmarks/bridge.py [--json] [--without-fastmcp]
 
 One run, one machine, the same server for all: this file itself (`--server`), which answers at once. FastMCP (the
-newest that can be installed) lives in an environment of its own in the user's cache folder.
+newest that can be installed) lives in an environment of its own in the user's cache folder. What is timed more than
+once is shown as the median with the fastest and the slowest time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
@@ -19,8 +21,9 @@ import tempfile
 import time
 import venv
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mcp import Client, StdioServerParameters, stdio_client
 from platformdirs import user_cache_path
@@ -31,13 +34,14 @@ from planact_bridge import Downstream, StdioSpec
 from planact_tools import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-CALLS = {1: 100, 100: 5, 1000: 2}
+CALLS = {1: 100, 100: 9, 1000: 3}
 """Calls in one go → how often that is timed."""
 
 CONCURRENT = 300
-MEGABYTES = (1, 10, 40)
+MEGABYTES = {1: 5, 10: 0, 40: 0}
+"""Size of a result → how often that is timed after a first round; the SDK's client takes long over large lines."""
 SERVERS = 8
 STARTS = 3
 MOST_SECONDS = 240.0
@@ -77,12 +81,20 @@ def serve() -> None:
         sys.stdout.buffer.flush()
 
 
-class Told(dict[str, float]):
-    """Figures that are told on standard error as they come: a run takes minutes."""
+Times: TypeAlias = dict[str, list[float]]
+"""Milliseconds by the way on which they passed."""
 
-    def __setitem__(self, what: str, value: float) -> None:
-        super().__setitem__(what, value)
-        print(f"{what}: {value:,.1f}", file=sys.stderr, flush=True)
+
+def told(what: str, times: Times) -> Times:
+    """Show figures as they come: a run takes minutes."""
+    shown = ", ".join(f"{name} {_shown(each)}" for name, each in times.items())
+    print(f"{what}: {shown}", file=sys.stderr, flush=True)
+    return times
+
+
+def _shown(times: list[float]) -> str:
+    spread = f" ({min(times):,.1f}-{max(times):,.1f})" if len(times) > 1 else ""
+    return f"{statistics.median(times):,.1f}{spread}"
 
 
 class Subject:
@@ -142,17 +154,24 @@ class ThroughBridge(Subject):
 
 
 class ThroughPlans(Subject):
-    """A host that sends one plan for the calls. The text stays on the server's side: that is what plans are for."""
+    """A host that sends one plan for the calls, in one session after the other or always the same.
 
-    def __init__(self, client: Client) -> None:
+    The text stays on the server's side: that is what plans are for.
+    """
+
+    def __init__(self, client: Client, *, same_session: bool = False) -> None:
         self._client = client
+        self._same_session = same_session
+        self._session: dict[str, str] = {}
 
     async def plan(self, code: str) -> Any:
         result = await self._client.call_tool(
-            "run_python_actions", {"code": code, "wait_seconds": 120, "max_chars": 2_000}
+            "run_python_actions", {"code": code, "wait_seconds": 120, "max_chars": 2_000, **self._session}
         )
         answer = result.structured_content or {}
         assert answer.get("status") == "ok", answer
+        if self._same_session:
+            self._session = {"session": answer["session"]}
         return answer.get("result")
 
     async def echo(self, times: int) -> None:
@@ -173,19 +192,30 @@ async def once(action: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-async def timed(action: Callable[[], Awaitable[object]], rounds: int) -> float:
-    """Return the median in milliseconds, after one round that does not count."""
-    return statistics.median([await once(action) for _ in range(rounds + 1)][1:])
+async def timed(actions: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> Times:
+    """Time each action so often, after one round that does not count.
+
+    They take turns, so that whatever else the machine does meets all of them.
+    """
+    times = [{name: await once(action) for name, action in actions.items()} for _ in range(rounds + 1)]
+    return {name: [each[name] for each in times[1:]] for name in actions}
 
 
-async def measure_subject(subject: Subject) -> dict[str, float]:
-    figures = Told()
+async def measure_calls(subjects: Mapping[str, Subject]) -> dict[str, Times]:
+    figures: dict[str, Times] = {}
+
+    async def measure(what: str, action: Callable[[Subject], Awaitable[object]], rounds: int) -> None:
+        actions = {name: partial(action, subject) for name, subject in subjects.items()}
+        if not rounds:
+            figures[what] = told(what, {name: [await once(each)] for name, each in actions.items()})
+        else:
+            figures[what] = told(what, await timed(actions, rounds))
+
     for count, rounds in CALLS.items():
-        figures[f"{count} calls, ms"] = await timed(lambda count=count: subject.echo(count), rounds)
-    figures[f"{CONCURRENT} calls at once, ms"] = await timed(lambda: subject.echo_at_once(CONCURRENT), 3)
-    for size in MEGABYTES:
-        # The SDK's client takes minutes over large lines: once is enough to tell.
-        figures[f"a result of {size} MB, ms"] = await once(lambda size=size: subject.text(size * 1_000_000))
+        await measure(f"{count} calls, ms", lambda subject, count=count: subject.echo(count), rounds)
+    await measure(f"{CONCURRENT} calls at once, ms", lambda subject: subject.echo_at_once(CONCURRENT), 5)
+    for size, rounds in MEGABYTES.items():
+        await measure(f"a result of {size} MB, ms", lambda subject, size=size: subject.text(size * 1_000_000), rounds)
     return figures
 
 
@@ -227,71 +257,67 @@ async def connected(parameters: StdioServerParameters) -> AsyncIterator[Client]:
             yield client
 
 
-async def first_call(parameters: StdioServerParameters, call: Callable[[Client], Awaitable[object]]) -> float:
-    """Return the milliseconds from starting a program until a call has gone through the last of its servers."""
-    began = time.perf_counter()
-    async with connected(parameters) as client:
-        await call(client)
-        return (time.perf_counter() - began) * 1000
-
-
-async def measure_starts(folder: Path, *, with_fastmcp: bool) -> dict[str, float]:
+async def measure_starts(folder: Path, *, with_fastmcp: bool) -> Times:
     every = "\n".join(f"call_tool('echo', {{'number': 1}}, server='server{n}')" for n in range(SERVERS))
-    figures: dict[str, float] = {}
-    times = [
-        await first_call(planact(folder / f"start{n}", SERVERS), lambda client: ThroughPlans(client).plan(every))
-        for n in range(STARTS)
-    ]
-    figures["plans"] = statistics.median(times)
-    if with_fastmcp:
-
-        async def through_all(client: Client) -> None:
-            for index in range(SERVERS):
-                await ThroughClient(client, f"server{index}_").echo(1)
-
-        figures["FastMCP"] = statistics.median([await first_call(proxy(SERVERS), through_all) for _ in range(STARTS)])
+    homes = (folder / f"start{n}" for n in itertools.count())
 
     async def raw() -> None:
         async with AsyncExitStack() as stack:
             for client in [await stack.enter_async_context(connected(this_server())) for _ in range(SERVERS)]:
                 await ThroughClient(client).echo(1)
 
-    figures["raw"] = await timed(raw, STARTS)
+    async def plans() -> None:
+        async with connected(planact(next(homes), SERVERS)) as client:
+            await ThroughPlans(client).plan(every)
+
+    async def through_fastmcp() -> None:
+        async with connected(proxy(SERVERS)) as client:
+            for index in range(SERVERS):
+                await ThroughClient(client, f"server{index}_").echo(1)
+
+    return await timed({"raw": raw, "plans": plans} | ({"FastMCP": through_fastmcp} if with_fastmcp else {}), STARTS)
+
+
+async def measure(folder: Path, *, with_fastmcp: bool) -> dict[str, Times]:
+    async with AsyncExitStack() as stack:
+        server = this_server()
+        downstream = Downstream(StdioSpec(name="b", command=server.command, args=tuple(server.args)))
+        stack.push_async_callback(downstream.aclose)
+        host = await stack.enter_async_context(connected(planact(folder / "plans", 1)))
+        subjects: dict[str, Subject] = {
+            "raw": ThroughClient(await stack.enter_async_context(connected(server))),
+            "bridge": ThroughBridge(downstream),
+            "plans": ThroughPlans(host, same_session=True),
+        }
+        if with_fastmcp:
+            client = await stack.enter_async_context(connected(proxy(1)))
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            prefix = next(name for name in names if name.endswith("echo")).removesuffix("echo")
+            subjects["FastMCP"] = ThroughClient(client, prefix)
+        figures = await measure_calls(subjects)
+        new_sessions = ThroughPlans(host)
+        what = "1 call in a new session, ms"
+        figures[what] = told(what, await timed({"plans": lambda: new_sessions.echo(1)}, CALLS[1]))
+    what = f"start and a call through each of {SERVERS} servers, ms"
+    figures[what] = told(what, await measure_starts(folder, with_fastmcp=with_fastmcp))
     return figures
 
 
-async def measure(folder: Path, *, with_fastmcp: bool) -> dict[str, dict[str, float]]:
-    figures: dict[str, dict[str, float]] = {}
-    async with connected(this_server()) as client:
-        figures["raw"] = await measure_subject(ThroughClient(client))
-    server = this_server()
-    downstream = Downstream(StdioSpec(name="b", command=server.command, args=tuple(server.args)))
-    try:
-        figures["bridge"] = await measure_subject(ThroughBridge(downstream))
-    finally:
-        await downstream.aclose()
-    async with connected(planact(folder / "plans", 1)) as client:
-        figures["plans"] = await measure_subject(ThroughPlans(client))
-    if with_fastmcp:
-        async with connected(proxy(1)) as client:
-            names = [tool.name for tool in (await client.list_tools()).tools]
-            prefix = next(name for name in names if name.endswith("echo")).removesuffix("echo")
-            figures["FastMCP"] = await measure_subject(ThroughClient(client, prefix))
-    for name, value in (await measure_starts(folder, with_fastmcp=with_fastmcp)).items():
-        figures[name][f"start and a call through each of {SERVERS} servers, ms"] = value
-    return {name: {key: round(value, 2) for key, value in each.items()} for name, each in figures.items()}
+def as_json(times: list[float]) -> dict[str, float | int]:
+    median, fastest, slowest = statistics.median(times), min(times), max(times)
+    return {"ms": round(median, 2), "fastest": round(fastest, 2), "slowest": round(slowest, 2), "times": len(times)}
 
 
-def show(figures: dict[str, dict[str, float]]) -> None:
-    table = Table("what", *figures, *(f"{name} / raw" for name in figures if name != "raw"), box=None)
-    rows = dict.fromkeys(key for each in figures.values() for key in each)
-    for row in rows:
-        values = {name: each.get(row) for name, each in figures.items()}
-        cells = ["" if value is None else f"{value:,.1f}" for value in values.values()]
-        raw = values["raw"] or 0.0
-        shares = ["" if value is None or not raw else f"{value / raw:.2f}" for n, value in values.items() if n != "raw"]
-        table.add_row(row, *cells, *shares)
-    Console(width=160).print(table)
+def show(figures: dict[str, Times]) -> None:
+    names = list(dict.fromkeys(name for times in figures.values() for name in times))
+    table = Table("what", *names, *(f"{name} / raw" for name in names if name != "raw"), box=None)
+    for what, times in figures.items():
+        cells = [_shown(times[name]) if name in times else "" for name in names]
+        medians = {name: statistics.median(each) for name, each in times.items()}
+        raw = medians.get("raw", 0.0)
+        shares = [f"{medians[name] / raw:.2f}" if raw and name in medians else "" for name in names if name != "raw"]
+        table.add_row(what, *cells, *shares)
+    Console(width=200).print(table)
 
 
 def main() -> None:
@@ -306,7 +332,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="planact-bench-", ignore_cleanup_errors=True) as name:
         figures = asyncio.run(measure(Path(name), with_fastmcp=not options.without_fastmcp))
     if options.json:
-        print(json.dumps(figures, indent=2))
+        print(
+            json.dumps({what: {name: as_json(each) for name, each in times.items()} for what, times in figures.items()})
+        )
     else:
         show(figures)
 
