@@ -3,8 +3,9 @@
 BIN := .venv/bin
 ARGS ?=
 # The tests start hundreds of interpreters, so compiled modules are kept whatever the environment says; each worker
-# takes neighbouring tests, which share what a module has set up.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist worksteal
+# takes neighbouring tests, which share what a module has set up. One more than there are cores: some tests wait.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) \
+	$(BIN)/python -m pytest --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo local test check lint types floors format constraints clean runtime dev
