@@ -79,8 +79,8 @@ def read_result(
 ) -> ToolResult:
     """Return a tool's result as a plain value. Raises ToolSaidNo where the server marked it as an error.
 
-    `raw` leaves text as it came. Attachments beside structured content are kept though the value does not
-    mention them.
+    `raw` leaves text as it came. Pictures and the like beside structured content are put under its key `content`, if
+    it is an object that has none.
     """
     attachments: list[Attachment] = []
     blocks = _blocks(result.get("content"))
@@ -90,6 +90,9 @@ def read_result(
     structured = result.get("structuredContent")
     if structured is not None:
         value = _unwrapped(_pointing(structured, blocks, parts) if attachments else structured, output_schema)
+        if attachments and isinstance(value, dict) and "content" not in value:
+            beside = [part for part, block in zip(parts, blocks, strict=True) if _is_beside(part, block, structured)]
+            value = {**value, "content": beside} if beside else value
     else:
         value = _value(parts, raw=raw)
         if output_schema is not None and not raw:
@@ -263,6 +266,18 @@ def _pointing(value: JSONValue, blocks: list[JSONValue], parts: list[JSONValue])
     if value.get("type") in ("image", "audio", "resource") and value in blocks:
         return parts[blocks.index(value)]
     return {key: _pointing(item, blocks, parts) for key, item in value.items()}
+
+
+def _is_beside(part: JSONValue, block: JSONValue, structured: JSONValue) -> bool:
+    """Say whether a block became an attachment, and stands nowhere in the structured content."""
+    return part is not block and isinstance(part, dict) and not _holds(structured, block)
+
+
+def _holds(value: JSONValue, block: JSONValue) -> bool:
+    if isinstance(value, dict) and value == block:
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_holds(item, block) for item in inner)
 
 
 def _resource_value(item: JSONObject, attachments: list[Attachment]) -> JSONValue:

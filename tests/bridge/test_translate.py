@@ -117,10 +117,20 @@ def test_pictures_and_files_become_attachments_that_the_value_points_to() -> Non
     )
 
 
-def test_pictures_beside_structured_content_are_kept() -> None:
-    result = {"structuredContent": {"n": 1}, "content": [{"type": "image", "data": PNG, "mimeType": "image/png"}]}
-    assert read_result(result) == ToolResult(
-        value={"n": 1}, attachments=(Attachment(kind="image", mime="image/png", data=b"png"),)
+@pytest.mark.parametrize(
+    ("structured", "value"),
+    [
+        ({"n": 1}, {"n": 1, "content": [{"$attachment": 0}]}),
+        ({"result": {"n": 1}}, {"n": 1, "content": [{"$attachment": 0}]}),
+        ({"content": "its own"}, {"content": "its own"}),
+        ({"result": 5}, 5),
+        ([1], [1]),
+    ],
+)
+def test_pictures_beside_structured_content_are_kept_with_an_object(structured: object, value: object) -> None:
+    content = [{"type": "text", "text": "see"}, {"type": "image", "data": PNG, "mimeType": "image/png"}]
+    assert read_result({"structuredContent": structured, "content": content}) == ToolResult(  # type: ignore[dict-item]
+        value=value, attachments=(Attachment(kind="image", mime="image/png", data=b"png"),)
     )
 
 
