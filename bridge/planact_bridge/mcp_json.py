@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge import jsonc
@@ -16,6 +15,7 @@ from planact_bridge.variables import VariableError, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from planact_tools import JSONObject, JSONValue
 
@@ -34,6 +34,7 @@ _URL_SPELLINGS = ("url", "serverUrl", "httpUrl")
 _OAUTH_KEYS = frozenset({"clientId", "clientSecret", "clientMetadataUrl", "callbackPort"})
 _STREAMABLE = frozenset({"http", "streamable-http", "streamableHttp", "streamable_http"})
 _LIKELY_MILLISECONDS = 3600.0
+_MOST_SECONDS = 1e9
 MAX_PORT = 65_535
 
 
@@ -73,6 +74,8 @@ def read_mcp_json(path: Path, *, environ: Mapping[str, str], workspace: Path | N
         return _unreadable(path, "it is not UTF-8 text")
     except json.JSONDecodeError as error:
         return _unreadable(path, f"line {error.lineno}, column {error.colno}: {error.msg}")
+    except ValueError as error:  # a number of more digits than Python reads
+        return _unreadable(path, str(error))
     except RecursionError:
         return _unreadable(path, "it is nested too deeply")
     entries = _entries(value)
@@ -117,6 +120,8 @@ def _read_entry(name: str, entry: JSONValue, path: Path, variables: Variables) -
         raise _EntryError(f"it is {_kind(entry)} where an object belongs")
     if not name.strip():
         raise _EntryError("it has no name")
+    if _has_half_a_character(name) or _has_half_a_character(json.dumps(entry, ensure_ascii=False)):
+        raise _EntryError("it holds half a character (a lone surrogate)")
     url_key = next((key for key in _URL_SPELLINGS if key in entry), None)
     kind = entry.get("type", entry.get("transport"))
     if "command" in entry and url_key is None:
@@ -209,7 +214,7 @@ def _unknown_keys(entry: JSONObject, known: frozenset[str]) -> list[str]:
 
 def _mismatch(kind: JSONValue, spec: ServerSpec) -> list[str]:
     fits = {"stdio", "local"} if isinstance(spec, StdioSpec) else _STREAMABLE | {"remote", "sse"}
-    if kind is None or kind in fits:
+    if kind is None or (isinstance(kind, str) and kind in fits):
         return []
     return [f"its type {kind!r} does not fit the rest of the entry and was ignored"]
 
@@ -232,7 +237,7 @@ def _seconds(entry: JSONObject) -> float | None:
     value = entry.get("timeout")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_SECONDS:
         raise _EntryError(f"'timeout' is {value!r}; write seconds, for example 60")
     return float(value)
 
@@ -271,12 +276,20 @@ def _scalar(value: JSONValue, what: str) -> str:
     raise _EntryError(f"{what} is {_kind(value)} where a text belongs")
 
 
+def _has_half_a_character(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _is_relative_path(command: str) -> bool:
     return command.startswith(("./", "../", ".\\", "..\\"))
 
 
 def _at_home(text: str) -> str:
-    return str(Path(text).expanduser()) if text.startswith("~") else text
+    return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
 def _beside(path: Path, relative: str) -> str:

@@ -91,8 +91,11 @@ def read_result(
     if structured is not None:
         value = _unwrapped(_pointing(structured, blocks, parts) if attachments else structured, output_schema)
         if attachments and isinstance(value, dict) and "content" not in value:
-            beside = [part for part, block in zip(parts, blocks, strict=True) if _is_beside(part, block, structured)]
-            value = {**value, "content": beside} if beside else value
+            beside: list[JSONValue] = [
+                part for part, block in zip(parts, blocks, strict=True) if _is_beside(part, block, structured)
+            ]
+            if beside:
+                value = cast("JSONObject", {**value, "content": beside})
     else:
         value = _value(parts, raw=raw)
         if output_schema is not None and not raw:

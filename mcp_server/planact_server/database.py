@@ -66,6 +66,10 @@ class Database:
         with self._lock:
             try:
                 return work()
+            except UnicodeEncodeError as error:
+                raise StoreError(
+                    f"Half a character (a surrogate) cannot be looked up or kept: {error.object!r:.200}"
+                ) from error
             except sqlite3.Error as error:
                 if not _is_damage(error):
                     raise self._error(error) from error
@@ -91,11 +95,11 @@ class Database:
             raise self._error(error) from error
 
     def _open_file(self) -> sqlite3.Connection:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            opened = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+        # Never opened where it is there: closing it would drop the locks that other connections of this process hold,
+        # and another process would take away the log that they still write to.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        opened = self._path.stat()
         self._identity = (opened.st_dev, opened.st_ino)
         connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -154,12 +158,12 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         # Some errors end the transaction by themselves.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -94,6 +94,8 @@ def test_an_unset_variable_costs_its_server_only_and_is_named(tmp_path: Path) ->
         ('{"command": "x", "env": {"A": []}}', "env['A'] is a list where a text belongs"),
         ('{"command": "x", "timeout": "60"}', "'timeout' is '60'; write seconds, for example 60"),
         ('{"command": "x", "timeout": 0}', "'timeout' is 0; write seconds, for example 60"),
+        ('{"command": "x", "timeout": 1e300}', "'timeout' is 1e+300; write seconds, for example 60"),
+        ('{"command": "x", "args": ["\\ud800"]}', "it holds half a character (a lone surrogate)"),
         ('{"command": "x", "disabled": "no"}', "'disabled' is a text; write true or false"),
         ('{"url": "host/mcp"}', "'url' is 'host/mcp'; it must begin with http:// or https://"),
         ('{"command": "${workspaceFolder}/x"}', "${workspaceFolder} has no value: no folder is open"),
@@ -225,3 +227,33 @@ def problems_with_oauth(folder: Path, oauth: object) -> tuple[int, list[str]]:
     path.write_text(json.dumps({"mcpServers": {"s": {"url": "https://h/mcp", "oauth": oauth}}}))
     file = read_mcp_json(path, environ={})
     return len(file.servers), [str(problem).removeprefix(f"Server 's' in {path}: ") for problem in file.problems]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            '{"command": "x", "type": ["stdio"]}',
+            "its type ['stdio'] does not fit the rest of the entry and was ignored",
+        ),
+        ('{"command": "~nosuchuser/x"}', None),
+        ('{"command": "x", "cwd": "~nosuchuser/x"}', None),
+    ],
+)
+def test_what_is_odd_in_an_entry_costs_nothing(tmp_path: Path, entry: str, message: str | None) -> None:
+    file = read(tmp_path, f'{{"mcpServers": {{"s": {entry}}}}}')
+    assert messages(file) == ([] if message is None else [f"Server 's' in FILE: {message}"])
+    assert [spec.name for spec in file.servers] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f'{{"mcpServers": {{"s": {{"command": "x", "timeout": {"9" * 5000}}}}}}}', "Exceeds the limit"),
+        ('{"mcpServers": {"\\ud800": {"command": "x"}}}', "half a character"),
+    ],
+)
+def test_no_file_raises(tmp_path: Path, text: str, reason: str) -> None:
+    file = read(tmp_path, text)
+    assert file.servers == ()
+    assert reason in messages(file)[0]

@@ -298,3 +298,9 @@ def test_any_override_gives_a_config_or_a_config_error(place: Place, overrides: 
         assert "command line" in str(error)  # noqa: PT017 - either way out is right
     else:
         assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize("variable", ["PLANACT_HOME", "PLANACT_CONFIG"])
+def test_the_home_of_nobody_is_an_error_that_names_where_it_came_from(place: Place, variable: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{variable} is '~nosuchuser/x': there is no such user"):
+        place.load(environ={variable: "~nosuchuser/x"})

@@ -290,3 +290,47 @@ def test_processes_share_a_file_that_neither_has_made_yet(tmp_path: Path) -> Non
     with Store.open(tmp_path) as store:
         assert len(store.list_runs(1_000)) == 120
         assert store.notices == ()
+
+
+def test_a_second_store_of_a_process_takes_no_lock_of_the_first_away(tmp_path: Path) -> None:
+    """Another process that is the last to leave clears the log away; it must see that somebody is still there."""
+    with Store.open(tmp_path) as store:
+        save(store, "r_1")
+        with Store.open(tmp_path):
+            pass
+        for number in range(3):
+            subprocess.run([sys.executable, "-c", WRITER, str(tmp_path), f"other{number}"], check=True, timeout=60)
+            save(store, f"r_{number + 2}")
+            assert len(store.list_runs(1_000)) == 40 * (number + 1) + number + 2
+    with Store.open(tmp_path) as store:
+        assert len(store.list_runs(1_000)) == 124
+
+
+def test_half_a_character_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        for look_up in (store.cached_era, store.load_run, lambda name: save(store, name)):
+            with pytest.raises(StoreError, match="Half a character"):
+                look_up("s_\ud800")
+
+
+class FailingCommits(sqlite3.Connection):
+    fails = False
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        if sql == "COMMIT" and self.fails:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *values)  # type: ignore[arg-type]
+
+
+def test_a_transaction_that_cannot_be_committed_holds_up_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=FailingCommits, **options))
+    with Store.open(tmp_path) as store:
+        monkeypatch.setattr(FailingCommits, "fails", True)
+        with pytest.raises(StoreError, match="disk is full"):
+            save(store, "r_1")
+        monkeypatch.setattr(FailingCommits, "fails", False)
+        save(store, "r_2")
+        assert [run.run for run in store.list_runs(10)] == ["r_2"]

@@ -113,7 +113,7 @@ class _Merged:
             self.values[key] = (*before, *cast("tuple[str, ...]", value)) if appends else value
             self.origins[key] = f"{self.origins[key]} and {layer.origin}" if appends else layer.origin
             if key == "planner.model" and str(value).startswith(("./", "../", "~/")):
-                self.values[key] = str(layer.base / Path(str(value)).expanduser())
+                self.values[key] = str(layer.base / _at_home(str(value), key))
             if key == "packs":
                 added = [
                     PackSpec(spec=spec, base=layer.base, origin=layer.origin) for spec in cast("tuple[str, ...]", value)
@@ -129,7 +129,7 @@ class _Merged:
 
 def _state_folder(environ: Mapping[str, str], cwd: Path) -> Path:
     if home := environ.get(HOME_VARIABLE):
-        return cwd / Path(home).expanduser()
+        return cwd / _at_home(home, HOME_VARIABLE)
     return _xdg(environ, "XDG_STATE_HOME") or platformdirs.user_state_path("planact", appauthor=False)
 
 
@@ -142,7 +142,14 @@ def _xdg(environ: Mapping[str, str], variable: str) -> Path | None:
 def _named_file(config_file: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
     variable = environ.get(CONFIG_VARIABLE)
     chosen = config_file or (Path(variable) if variable else None)
-    return cwd / chosen.expanduser() if chosen is not None else None
+    return cwd / _at_home(str(chosen), "--config" if config_file else CONFIG_VARIABLE) if chosen is not None else None
+
+
+def _at_home(path: str, given_by: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{given_by} is {path!r}: there is no such user.") from None
 
 
 def _required(path: Path) -> Layer:
