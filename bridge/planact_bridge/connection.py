@@ -7,6 +7,7 @@ field is judged by `translate`, tool by tool. Every await has a deadline, and ev
 from __future__ import annotations
 
 import logging
+import math
 import random
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -33,6 +34,7 @@ from planact_bridge.eras import (
 from planact_bridge.errors import (
     LOST,
     UNDELIVERED,
+    UNREADABLE,
     BridgeError,
     ConnectionLost,
     NotDelivered,
@@ -43,7 +45,7 @@ from planact_bridge.errors import (
 from planact_bridge.link import LIST_SECONDS, Callbacks, Deadlines, Link
 from planact_bridge.listing import ToolList, read_pages
 from planact_bridge.questions import ELICITATION, NOBODY, OFFERED, OpenCalls, Person, QuestionRefused, ask_together
-from planact_bridge.streamable import BROKEN_STREAM
+from planact_bridge.streamable import BROKEN_STREAM, NO_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,11 +236,13 @@ class Connection:
             self.closed.set()
             reason = await self._link.obituary()
         elif data not in (LOST, UNDELIVERED) and not _broke_off(error):
+            unreadable = data == UNREADABLE or reason.startswith(NO_ANSWER)
             return RequestRefused(
                 f"{self._it} answered {_called(method, params)} with an error: {reason} (code {code}).",
                 code=code,
                 reason=reason,
-                data=cast("JSONValue", data),
+                data=None if unreadable else cast("JSONValue", data),
+                unreadable=unreadable,
             )
         kind = NotDelivered if data == UNDELIVERED else ConnectionLost
         return kind(f"{self._subject}{during} {reason}.")
@@ -393,6 +397,7 @@ def _broke_off(error: MCPError) -> bool:
 def _fraction_to(report: Progress) -> ProgressFnT:
     async def forward(progress: float, total: float | None, message: str | None) -> None:
         fraction = progress / total if total else None
-        await report(message or "", None if fraction is None else min(max(fraction, 0.0), 1.0))
+        known = fraction is not None and math.isfinite(fraction)
+        await report(message or "", min(max(fraction or 0.0, 0.0), 1.0) if known else None)
 
     return forward

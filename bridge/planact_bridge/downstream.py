@@ -299,7 +299,8 @@ class Downstream:
 
     def _failed(self, error: BridgeError, call: ToolCall, *, repeatable: bool) -> ToolError:
         unfinished = isinstance(error, ConnectionLost | RequestTimeout) and not isinstance(error, NotDelivered)
-        unknown = unfinished and not repeatable
+        unreadable = isinstance(error, RequestRefused) and error.unreadable
+        unknown = (unfinished or unreadable) and not repeatable
         note = " It is not known whether the call took effect." if unknown else ""
         return self._tool_error(error.message + note, call, outcome_unknown=unknown)
 

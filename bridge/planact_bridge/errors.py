@@ -12,6 +12,11 @@ LOST = "planact: the server may have seen this request"
 """Data of the errors that our transports raise for a request that was not sent, and for one that got no answer."""
 
 
+UNREADABLE = "planact: the answer cannot be read"
+"""Data of the errors that stand for an answer of which nothing can be told: something before the server may have given
+it, or it is damaged."""
+
+
 class BridgeError(Exception):
     """A server could not be used; the message is a whole sentence."""
 
@@ -39,8 +44,13 @@ class RequestTimeout(BridgeError):
 class RequestRefused(BridgeError):
     """The server answered with an error."""
 
-    def __init__(self, message: str, *, code: int, reason: str, data: JSONValue = None) -> None:
+    def __init__(
+        self, message: str, *, code: int, reason: str, data: JSONValue = None, unreadable: bool = False
+    ) -> None:
         super().__init__(message)
+        self.unreadable = unreadable
+        """Whether the answer says nothing about what the server did: whether it acted is unknown."""
+
         self.code = code
         self.reason = reason
         """The server's own words."""

@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, JSONRPCRequest
 
-from planact_bridge.errors import LOST, UNDELIVERED, StartError
+from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE, StartError
 from planact_bridge.http_reasons import NEVER_SENT, origin, refused, unreachable
 from planact_bridge.wire import read_messages
 
@@ -80,14 +80,17 @@ class SseLink:
         headers = {"content-type": "application/json"}
         try:
             response = await request_within_origin(self._http, "POST", self._endpoint, content=body, headers=headers)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
             return MCPError(CONNECTION_CLOSED, unreachable(httpx2.URL(self._endpoint), error), data=data)
         status = response.status_code
         if status == HTTPStatus.NOT_FOUND:
             self._failure = "it no longer knows our session"
             return MCPError(CONNECTION_CLOSED, self._failure, data=UNDELIVERED)
-        return None if response.is_success else MCPError(INTERNAL_ERROR, refused(status, self._spec))
+        if response.is_success:
+            return None
+        data = UNREADABLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+        return MCPError(INTERNAL_ERROR, refused(status, self._spec), data=data)
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
 
-from planact_bridge.errors import LOST, UNDELIVERED
+from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE
 from planact_bridge.http_reasons import NEVER_SENT, refused, unreachable
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ GOODBYE_SECONDS = 2.0
 
 BROKEN_STREAM = "SSE stream"
 """How the SDK's messages begin when a response broke off."""
+
+NO_ANSWER = ("Unexpected content type", "Failed to parse", "server answered a request with 202")
+"""How they begin when a response is none to the request."""
 
 _OTHER_TRANSPORT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 """What a server answers to a post where it knows only the older transport."""
@@ -97,7 +100,7 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
             if _speaks_json(response):
                 # Read here, where a connection that breaks off costs one request and not all.
                 await response.aread()
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:  # of the transport, or a body that does not unpack
             data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
             return _json_rpc_error(unreachable(request.url, error), status=503, data=data)
         if request.method != "POST" or response.status_code < HTTPStatus.BAD_REQUEST:
@@ -115,7 +118,9 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
             return _json_rpc_error(self.failure, status=status, data=UNDELIVERED)
         self.unserved = self.unserved or status in _OTHER_TRANSPORT
         code = METHOD_NOT_FOUND if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else INTERNAL_ERROR
-        return _json_rpc_error(refused(status, self._spec), status=status, code=code)
+        # A proxy that gave up says nothing about what the server did.
+        data = UNREADABLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+        return _json_rpc_error(refused(status, self._spec), status=status, code=code, data=data)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

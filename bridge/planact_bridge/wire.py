@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from mcp_types import (
@@ -20,6 +21,8 @@ from mcp_types import (
     JSONRPCResponse,
 )
 from pydantic_core import from_json
+
+from planact_bridge.errors import UNREADABLE
 
 if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
@@ -39,7 +42,15 @@ def read_messages(line: bytes) -> list[JSONRPCMessage]:
             raise
         # Whoever asked would wait for its whole patience for an answer that has come.
         return [_unreadable(int(answered[1]), f"the server's answer cannot be read: {str(error)[:200]}")]
-    return [_message(item) for item in (value if isinstance(value, list) else [value])]
+    if not isinstance(value, list):
+        return [_message(value)]
+    messages: list[JSONRPCMessage] = []
+    for item in value:
+        with suppress(ValueError):  # the others of a batch are messages all the same
+            messages.append(_message(item))
+    if not messages:
+        raise ValueError("not a JSON-RPC message")
+    return messages
 
 
 def _decode(line: bytes) -> JSONValue:
@@ -92,7 +103,7 @@ def _response(request_id: int | str, result: JSONValue) -> JSONRPCMessage:
 
 
 def _unreadable(request_id: int | str, why: str) -> JSONRPCMessage:
-    problem = ErrorData(code=INTERNAL_ERROR, message=why)
+    problem = ErrorData(code=INTERNAL_ERROR, message=why, data=UNREADABLE)
     return JSONRPCError.model_construct(jsonrpc="2.0", id=request_id, error=problem)
 
 

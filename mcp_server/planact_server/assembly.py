@@ -61,7 +61,9 @@ def assemble(
     shelf = _Shelf(before.parts if before is not None else {})
     packs, shipped, pack_problems = _packs(config, shelf)
     specs, unusable, spec_problems = _specs(config, given.servers)
-    _refuse_broken([*pack_problems, *(problem for problem in spec_problems if not problem.server)], before)
+    _refuse_broken(
+        [*pack_problems, *(problem for problem in spec_problems if problem.lost and not problem.server)], before
+    )
     eras = _eras(specs, store)
     for spec in specs:
         if not spec.disabled:

@@ -38,50 +38,62 @@ class Database:
         self._path = path
         self._migrations = migrations
         self._clock = clock
-        self._lock = threading.RLock()
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        """Of one connection each: whoever looks something up does not wait with a writer for another process's."""
+
         self._identity: tuple[int, int] | None = None
+        self._openings = 0
         self.notices: list[str] = []
-        self._connection = self._attempt_open()
+        self._writer, self._reader = self._attempt_open()
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
-        with self._lock:
-            self._connection.close()
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
 
     def read(self, sql: str, *values: object) -> Rows:
         """Return the rows of a query. Raises StoreError."""
-        return self._attempt(lambda: self._connection.execute(sql, values).fetchall())
+        return self._attempt(self._reading, lambda: self._reader.execute(sql, values).fetchall())
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in one transaction, maybe twice if the file is damaged. Raises StoreError."""
 
         def transaction() -> T:
-            with _transaction(self._connection):
-                return work(self._connection)
+            with _transaction(self._writer):
+                return work(self._writer)
 
-        return self._attempt(transaction)
+        return self._attempt(self._writing, transaction)
 
-    def _attempt(self, work: Callable[[], T]) -> T:
+    def _attempt(self, lock: threading.Lock, work: Callable[[], T]) -> T:
         """Do `work`, once more on a fresh file when this one turns out to be damaged."""
-        with self._lock:
+        for attempt in (1, 2):
+            opening = self._openings
             try:
-                return work()
+                with lock:
+                    return work()
             except UnicodeEncodeError as error:
                 raise StoreError(
                     f"Half a character (a surrogate) cannot be looked up or kept: {error.object!r:.200}"
                 ) from error
             except sqlite3.Error as error:
-                if not _is_damage(error):
+                if not _is_damage(error) or attempt == 2:
                     raise self._error(error) from error
-                self._connection.close()
-                self._move_aside(error)
-                self._connection = self._attempt_open()
-            try:
-                return work()
-            except sqlite3.Error as error:
-                raise self._error(error) from error
+                self._replace(error, opening)
+        raise AssertionError
 
-    def _attempt_open(self) -> sqlite3.Connection:
+    def _replace(self, error: sqlite3.Error, opening: int) -> None:
+        """Move a damaged file aside and begin with an empty one, unless another thread has done so already."""
+        with self._writing, self._reading:
+            if self._openings != opening:
+                return
+            self._reader.close()
+            self._writer.close()
+            self._move_aside(error)
+            self._writer, self._reader = self._attempt_open()
+
+    def _attempt_open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        self._openings += 1
         try:
             self.notices += _prepare_folder(self._path.parent)
             try:
@@ -94,13 +106,22 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
 
-    def _open_file(self) -> sqlite3.Connection:
+    def _open_file(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         # Never opened where it is there: closing it would drop the locks that other connections of this process hold,
         # and another process would take away the log that they still write to.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         opened = self._path.stat()
         self._identity = (opened.st_dev, opened.st_ino)
+        writer = self._connect()
+        try:
+            self._migrate(writer)
+            return writer, self._connect()
+        except BaseException:
+            writer.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
         )
@@ -108,7 +129,6 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             # In WAL mode a crash of the machine may cost the last transactions, never the file.
             connection.execute("PRAGMA synchronous = NORMAL")
-            self._migrate(connection)
         except BaseException:
             connection.close()
             raise

@@ -155,6 +155,7 @@ class Runs:
         run.answer = answer
         run.snapshot = run.interrupt = None
         run.questions.take_back()
+        run.questions.hold = None  # it leads to all that the run has used
         run.done.set()
         run.tell()
         if self._store is not None:
@@ -209,7 +210,10 @@ class Runs:
                 del self._runs[run.handle]
 
     def _load(self, handle: str) -> Run | None:
-        loaded = self._store.load_run(handle) if self._store is not None else None
+        try:
+            loaded = self._store.load_run(handle) if self._store is not None else None
+        except StoreError as error:
+            raise RunError(f"Run {handle!r} cannot be looked up: {error}") from error
         if loaded is None:
             return None
         client, answer = loaded

@@ -201,7 +201,7 @@ class PlanactServer:
             value = read_run(self._runs, uri, client_of(context))
         except RunError as error:
             raise MCPError(types.INVALID_PARAMS, str(error), {"uri": uri}) from None
-        text = value if isinstance(value, str) else json_text(value)
+        text = value if isinstance(value, str) else await asyncio.to_thread(json_text, value)
         mime = "text/plain" if isinstance(value, str) else "application/json"
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=mime, text=text)])
 

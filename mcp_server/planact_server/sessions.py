@@ -346,7 +346,10 @@ class Sessions:
         return [s for s in self._sessions.values() if s.worker is not None and s.busy_with is None]
 
     def _load(self, handle: str) -> Session | None:
-        saved = self._store.load_session(handle) if self._store is not None else None
+        try:
+            saved = self._store.load_session(handle) if self._store is not None else None
+        except StoreError as error:
+            raise SessionError(f"Session {handle!r} cannot be looked up: {error}") from error
         if saved is None:
             return None
         session = Session(

@@ -4,8 +4,9 @@ import json
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
+import anyio
 import pytest
 from anyio import fail_after
 
@@ -24,6 +25,8 @@ class HandWritten(ThreadingHTTPServer):
         self.calls = 0
         self.refuse: int | None = None
         self.hang_up: int | None = None
+        self.odd: tuple[int, dict[str, str], bytes] | None = None
+        self.slow = Event()
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -51,6 +54,10 @@ class Answers(BaseHTTPRequestHandler):
             self._answer(message, result, session)
         elif self.headers["mcp-session-id"] not in self.server.sessions:
             self._send(404, b"{}", type="application/json")
+        elif self.server.odd is not None and message["params"]["name"] == "write":
+            self.server.calls += 1
+            status, headers, body = self.server.odd
+            self._send(status, body, **headers)
         elif self.server.hang_up is not None:
             self.server.calls += 1
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
@@ -58,6 +65,8 @@ class Answers(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.server.calls += 1
+            if message["params"]["name"] == "slow":
+                self.server.slow.wait(20)
             self._answer(message, {"content": [{"type": "text", "text": "written"}]})
 
     def do_GET(self) -> None:
@@ -123,8 +132,9 @@ async def test_an_error_page_in_a_call_is_that_calls_error_only(web: HandWritten
     with fail_after(20):
         await server.connect()
         web.refuse = 502
-        with pytest.raises(ToolError, match=r"HTTP 502 Bad Gateway"):
+        with pytest.raises(ToolError, match=r"HTTP 502 Bad Gateway") as caught:
             await server.call(WRITE)
+        assert caught.value.outcome_unknown  # who answered is not the one who was called
         web.refuse = None
         assert (await server.call(WRITE)).value == "written"
         assert server.status.counters.starts == 1
@@ -172,3 +182,51 @@ async def test_a_server_that_was_away_is_connected_to_again(web: HandWritten) ->
         assert (await server.call(WRITE)).value == "written"
         await server.aclose()
         back.stop()
+
+
+JSON = {"type": "application/json"}
+ODD = {
+    "a page": (200, {"type": "text/html"}, b"<html>"),
+    "no JSON": (200, JSON, b"{nope"),
+    "nothing": (204, {}, b""),
+    "taken note": (202, {}, b""),
+    "a gateway that gave up": (504, {"type": "text/html"}, b"<html>"),
+    "what does not unpack": (200, {**JSON, "content-encoding": "gzip"}, b"no gzip"),
+    "an error that does not unpack": (500, {**JSON, "content-encoding": "gzip"}, b"no gzip"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+async def test_an_answer_that_says_nothing_leaves_open_what_a_write_did_and_costs_no_other_call(
+    web: HandWritten, odd: tuple[int, dict[str, str], bytes]
+) -> None:
+    server = downstream(web.url)
+    beside: list[object] = []
+
+    async def slow() -> None:
+        beside.append((await server.call(ToolCall(name="slow", arguments={}))).value)
+
+    with fail_after(20):
+        await server.connect()
+        web.odd = odd
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(slow)
+            with pytest.raises(ToolError) as caught:
+                await server.call(WRITE)
+            web.slow.set()
+        assert caught.value.outcome_unknown
+        assert "It is not known whether the call took effect." in caught.value.message
+        assert (beside, server.status.counters.starts) == (["written"], 1)
+        await server.aclose()
+
+
+async def test_what_the_server_itself_refuses_was_not_done(web: HandWritten) -> None:
+    server = downstream(web.url)
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "not today"}}
+    with fail_after(20):
+        await server.connect()
+        web.odd = (500, JSON, json.dumps(error).encode())
+        with pytest.raises(ToolError, match="not today") as caught:
+            await server.call(WRITE)
+        assert not caught.value.outcome_unknown
+        await server.aclose()

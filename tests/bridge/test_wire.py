@@ -3,6 +3,7 @@
 import pytest
 from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from planact_bridge.errors import UNREADABLE
 from planact_bridge.wire import read_messages
 
 
@@ -19,7 +20,8 @@ from planact_bridge.wire import read_messages
         (b'{"id":null,"error":{"code":-1,"message":"m","data":[2]}}',
          JSONRPCError(jsonrpc="2.0", id=None, error=ErrorData(code=-1, message="m", data=[2]))),
         (b'{"id":1,"result":["a"]}', JSONRPCError(
-            jsonrpc="2.0", id=1, error=ErrorData(code=-32603, message="the server's result is no object: ['a']"))),
+            jsonrpc="2.0", id=1,
+            error=ErrorData(code=-32603, message="the server's result is no object: ['a']", data=UNREADABLE))),
         (b'{"id":1,"result":{"a":"\xff"}}', JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ufffd"})),
         (b'{"id":1,"result":{"a":"\\ud83d!"}}', JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ufffd!"})),
     ],
@@ -49,6 +51,11 @@ def test_a_batch_is_its_messages() -> None:
         JSONRPCNotification,
         JSONRPCResponse,
     ]
+
+
+def test_what_is_none_among_the_messages_of_a_batch_is_passed_over() -> None:
+    [read] = read_messages(b'[5,{"id":1,"result":{}},{"id":true}]')
+    assert isinstance(read, JSONRPCResponse)
 
 
 @pytest.mark.parametrize("line", [b"hello", b"[1]", b"{}", b'{"id":true,"result":{}}', b"[" * 100_000, b"null"])

@@ -47,6 +47,12 @@ async def test_a_denied_server_is_not_asked_even_when_it_is_trusted() -> None:
         await read("memo://two", None, trust=("*",), deny=("two",))
 
 
+async def test_a_denial_says_that_it_is_one() -> None:
+    with pytest.raises(PlanFault, match="Reading resources of 'two' is denied: ") as caught:
+        await read("memo://two", "two", trust=("*",), deny=("two",))
+    assert caught.value.hint is None
+
+
 async def test_an_unknown_server_is_named() -> None:
     with pytest.raises(PlanFault, match="There is no server 'tow'"):
         await read("memo://two", "tow", trust=("*",))

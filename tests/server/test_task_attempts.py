@@ -1,9 +1,13 @@
 """A task: plans that fail are repaired from where the first one began, and what was done is not done again."""
 
+import gc
+import weakref
 from typing import Any
 
+import anyio
 import pytest
 
+from planact_server.database import StoreError
 from planact_server.planner import Ground, Planned
 from planact_server.sandbox import Limits, PlanError
 from planact_server.sandbox.host import PooledEngine
@@ -232,3 +236,70 @@ async def test_what_cannot_be_put_back_is_said(engine: PooledEngine) -> None:
         answer = await here.task("next(numbers)\nx = 2\n1/0", "(next(numbers), x)", session=session)
     assert answer["result"] == [1, 1]
     assert answer["warnings"] == ["What earlier attempts took from numbers stays taken: that cannot be put back."]
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+async def test_a_write_whose_result_cannot_be_taken_over_is_not_made_again(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
+        here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), nested(900))
+        answer = await here.task(
+            "order()", "order()", "try:\n    order()\nexcept ToolError as e:\n    said = e.message\nsaid"
+        )
+    assert len(here.shop.calls) == 1
+    assert [call["error"] for call in answer["calls"]] == [answer["result"]]
+    assert "It is not made again" in answer["result"]
+    assert "nested too deeply" in answer["attempts"][0]["errors"][0]["message"]
+
+
+async def test_a_run_that_has_ended_holds_nothing_of_its_session(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
+        answer = await here.ask(code="x = 1")
+        session = here.sessions.find(answer["session"])
+        contents = weakref.ref(session.contents)
+        await here.sessions.drop_worker(session)
+        here.sessions._sessions.clear()
+        del session
+        gc.collect()
+        assert here.runs.get(answer["run"], "me").answer is not None
+        assert contents() is None
+
+
+async def test_a_plan_that_is_cancelled_while_its_worker_is_started_is_not_run(
+    engine: PooledEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(engine) as here:
+        asked, start = anyio.Event(), here.sessions.worker
+
+        async def slowly(session: Any) -> Any:
+            asked.set()
+            await anyio.sleep(0.3)
+            return await start(session)
+
+        monkeypatch.setattr(here.sessions, "worker", slowly)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: here.ask(code="order(item='tea')"))
+            await asked.wait()
+            tasks.cancel_scope.cancel()
+        [run] = here.runs.recent("me")
+    assert (run.answer["status"], run.answer["calls"], here.called()) == ("cancelled", [], [])
+
+
+async def test_a_store_that_cannot_be_read_is_an_answer(engine: PooledEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def load_run(self, run: str) -> None:
+            raise StoreError("the disk is gone")
+
+        load_session = load_run
+
+    async with bench(engine) as here:
+        monkeypatch.setattr(here.sessions, "_store", Broken())
+        monkeypatch.setattr(here.runs, "_store", Broken())
+        for asked in ({"code": "1", "session": "s_x"}, {"run": "r_x"}):
+            assert "cannot be looked up: the disk is gone" in error(await here.ask(**asked))["message"]
+        monkeypatch.undo()

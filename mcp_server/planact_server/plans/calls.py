@@ -169,11 +169,16 @@ class PlanCalls:
             call.ended = time.perf_counter()
             if call.error is None:
                 call.error = CANCELLED
+        try:
+            if self._rights.learned is not None:
+                self._rights.learned.observe(tool, result.value)
+            value = self._contents.enclose(result)
+            self.log.returned(call, value)
+        except RecursionError:
+            # Made all the same: what it came to is what is not known.
+            call.error = f"{tool.full_name} has answered, and its result is nested too deeply to be taken over."
+            raise self._fault(call, call.error) from None
         call.unknown = False
-        if self._rights.learned is not None:
-            self._rights.learned.observe(tool, result.value)
-        value = self._contents.enclose(result)
-        self.log.returned(call, value)
         return value
 
     async def _ask_model(self, request: ToolRequest) -> JSONValue:

@@ -101,8 +101,10 @@ class PlanHelpers:
         allowed = [name for name, decision in decisions.items() if decision.verdict == "allow"]
         if not allowed and decisions:
             name, decision = next(iter(decisions.items()))
-            hint = f"To allow it, add to planact.toml:\n{decision.toml}" if decision.toml else None
-            reason = f"Reading resources of {name!r} needs your approval: {decision.reason}."
+            denied = decision.verdict == "deny"
+            hint = f"To allow it, add to planact.toml:\n{decision.toml}" if decision.toml and not denied else None
+            verb = "is denied" if denied else "needs your approval"
+            reason = f"Reading resources of {name!r} {verb}: {decision.reason}."
             raise PlanFault(reason, type="ToolError", server=name, hint=hint)
         try:
             return self._contents.enclose(await self._rights.toolbox.read_resource(uri, servers=allowed))

@@ -99,6 +99,7 @@ class PlanWork:
             questions=site.questions,
         )
         self._worker: Worker | None = None
+        self._is_stopped = False
         self._outcome = Outcome(
             status="cancelled", errors=(PlanError(type="CancelledError", message="The run was cancelled."),)
         )
@@ -111,7 +112,8 @@ class PlanWork:
         else:
             self._worker, self._recovered = await self._site.sessions.worker(self._site.session)
         try:
-            self._outcome = await self._worker.run(self._code, host=self._calls, limits=self._limits)
+            if not self._is_stopped:  # while its worker was still being started, or given its session back
+                self._outcome = await self._worker.run(self._code, host=self._calls, limits=self._limits)
         finally:
             if self._dry:
                 await self._start.go_back()
@@ -119,7 +121,8 @@ class PlanWork:
                 self._recovered = self._start.recovered
 
     async def interrupt(self) -> None:
-        """Stop the plan soon."""
+        """Stop the plan soon, or do not begin with it."""
+        self._is_stopped = True
         if self._worker is not None:
             await self._worker.interrupt()
 
