@@ -64,10 +64,16 @@ class _EntryError(Exception):
     """This entry cannot be used; the message says why."""
 
 
-def read_mcp_json(path: Path, *, environ: Mapping[str, str], workspace: Path | None = None) -> McpFile:
-    """Return the servers of a file and everything that is wrong with it. Never raises for what the file says."""
+def read_mcp_json(
+    path: Path, *, environ: Mapping[str, str], workspace: Path | None = None, content: bytes | None = None
+) -> McpFile:
+    """Return the servers of a file and everything that is wrong with it. Never raises for what the file says.
+
+    `content` is what the file holds, where that was read already.
+    """
     try:
-        value, twice = jsonc.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8") if content is None else content.decode()
+        value, twice = jsonc.parse(text)
     except OSError as error:
         return _unreadable(path, error.strerror or str(error))
     except UnicodeDecodeError:

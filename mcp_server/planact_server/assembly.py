@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from planact_bridge import Deadlines, Downstream, Eras, McpProblem, ServerFiles, ServerSpec, read_mcp_json
@@ -22,12 +21,14 @@ from planact_server.late_planner import LatePlanner
 from planact_server.learned import LearnedTypes
 from planact_server.plans.rights import PlanRights
 from planact_server.policy import Policy, matches
+from planact_server.regular_file import FileUnreadableError, read_regular_file
 from planact_server.store import Store, StoreError
 from planact_server.toolbox import Toolbox
 from planact_tools import Toolset, load_packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from planact_server.config import Config
     from planact_server.config.schema import PackSpec, SearchSettings
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from planact_server.sandbox import Limits
 
 logger = logging.getLogger(__name__)
+
+
+MOST_READ_BYTES = 1024 * 1024
+"""Of a file that is watched: a larger one is known by its size and age."""
 
 
 class BrokenFileError(Exception):
@@ -189,7 +194,14 @@ def pack_files(path: Path) -> list[Path]:
 def content_of(path: Path) -> str | None:
     """Return a fingerprint of a file, None where there is none that can be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        content = read_regular_file(path, most_bytes=MOST_READ_BYTES)
+        return None if content is None else hashlib.sha256(content).hexdigest()
+    except FileUnreadableError:
+        pass
+    try:
+        # Anybody's folder may bring a file of any size: it is watched, whether it is trusted or not.
+        found = path.stat()
+        return f"{found.st_size} bytes of {found.st_mtime_ns}" if path.is_file() else None
     except OSError:
         return None
 
@@ -199,7 +211,8 @@ def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec
     specs = {spec.name: spec for spec in given}
     problems: list[McpProblem] = []
     for path in config.mcp_files:
-        read = read_mcp_json(path, environ=os.environ, workspace=Path.cwd())
+        content = config.mcp_contents.get(path)
+        read = read_mcp_json(path, environ=os.environ, workspace=config.cwd.absolute(), content=content)
         specs.update({spec.name: spec for spec in read.servers})
         problems += read.problems
     lost = {each.server: each.message for each in problems if each.lost and each.server and each.server not in specs}

@@ -45,6 +45,11 @@ class Contents:
         self._sizes: dict[str, int] = {}
         """Of everything that is held, oldest first."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What all handles stand for together."""
+        return sum(self._sizes.values())
+
     def enclose(self, result: ToolResult) -> JSONValue:
         """Return the result's value with handles where content or long texts were."""
         return self._enclose(result.value, result.attachments)
@@ -106,7 +111,7 @@ class Contents:
 
     def _make_room(self, newest: str, size: int) -> None:
         self._sizes[newest] = size
-        excess = sum(self._sizes.values()) - self._most_bytes
+        excess = self.held_bytes - self._most_bytes
         for handle in list(self._sizes)[:-1]:
             if excess <= 0:
                 return

@@ -177,6 +177,7 @@ class Executor:
                 f"Session {session.handle!r} is busy with run {session.busy_with!r}."
                 f' Wait for it: {{"run": "{session.busy_with}"}}.'
             )
+        self._sessions.refuse_more()
         return session
 
     async def _carry_out(self, run: Run, session: Session, work: Work) -> None:

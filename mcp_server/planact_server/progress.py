@@ -15,6 +15,10 @@ PAUSE_SECONDS = 0.1
 leaves."""
 
 
+PATIENCE_SECONDS = 1.0
+"""A host that takes a notice no sooner is sent no more of this request's: the plan would wait with it."""
+
+
 class ProgressNotices:
     """The notices of one request."""
 
@@ -25,6 +29,7 @@ class ProgressNotices:
         self._room = float(BURST)
         self._counted = 0.0
         self._later: asyncio.Task[None] | None = None
+        self._is_deaf = False
 
     async def report(self, text: str, fraction: float | None) -> None:
         """Say how far a run is, now or soon."""
@@ -52,10 +57,14 @@ class ProgressNotices:
         await self._flush()
 
     async def _flush(self) -> None:
-        if self._waiting is None:
+        if self._waiting is None or self._is_deaf:
             return
         (text, fraction), self._waiting = self._waiting, None
         self._room -= 1
         # The protocol wants every value to be larger than the one before.
         self._reached = max(fraction or 0.0, self._reached + 1e-6)
-        await self._send(self._reached, 1.0 if fraction is not None else None, text)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._send(self._reached, 1.0 if fraction is not None else None, text)
+        except TimeoutError:
+            self._is_deaf = True

@@ -154,7 +154,7 @@ class Reloading:
     def _contents(self) -> _Contents:
         contents: _Contents = {str(path): content_of(path) for path in self._files()}
         try:
-            record = self._app.store.trusted_folder(str(Path.cwd().resolve()))
+            record = self._app.store.trusted_folder(str(self._app.config.cwd.resolve()))
         except StoreError:
             record = None
         return contents | {"trust": json.dumps(record and dict(record), sort_keys=True)}

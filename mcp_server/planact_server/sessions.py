@@ -32,6 +32,9 @@ MOST_RESTING = 64
 RESTING_BYTES = 256 * 2**20
 """Sessions without a worker that stay in memory, and their data together; the store has the others."""
 
+MOST_BUSY = 256
+"""Plans that run at the same time."""
+
 KEPT_BYTES = 32 * 2**20
 """What is kept of one session's variables, as large as they are in this process: a new worker can take that over
 within its memory. Those that were set longest ago go first."""
@@ -199,6 +202,9 @@ class Session:
         yield {}, {}
 
 
+_DESCRIPTION = {"$type", "repr"}
+
+
 def _held_bytes(value: JSONValue) -> int | None:
     """Return what a value takes in memory; None where a part of it was exported only as a description of itself."""
     size = 0
@@ -209,7 +215,7 @@ def _held_bytes(value: JSONValue) -> int | None:
         if isinstance(part, list):
             parts += part
         elif isinstance(part, dict):
-            if "$type" in part:
+            if part.keys() == _DESCRIPTION:  # and not data of somebody's that have a "$type" among their keys
                 return None
             parts += part
             parts += part.values()
@@ -222,6 +228,7 @@ class Sessions:
     def __init__(self, engine: Engine, *, store: SessionStore | None, idle_seconds: float, most_workers: int) -> None:
         self._engine = engine
         self._store = store
+        self._starting = 0
         self._idle_seconds = idle_seconds
         self._most_workers = most_workers
         self._sessions: dict[str, Session] = {}
@@ -232,6 +239,8 @@ class Sessions:
         return (self._engine.warning,) if self._engine.warning is not None else ()
 
     def create(self, client: str) -> Session:
+        """Begin a session. Raises SessionError while more plans run than may."""
+        self.refuse_more()
         session = Session(handle=f"s_{secrets.token_hex(16)}", client=client)
         self._add(session)
         return session
@@ -246,6 +255,12 @@ class Sessions:
             )
         return session
 
+    def refuse_more(self) -> None:
+        """Raise SessionError while as many plans run as may: each has a worker of its own."""
+        busy = sum(session.busy_with is not None for session in self._sessions.values())
+        if busy >= MOST_BUSY:
+            raise SessionError(f"{busy} plans are running, and no more may at once. Send this one again later.")
+
     def find(self, handle: str) -> Session | None:
         """Return a session that lives in this process."""
         return self._sessions.get(handle)
@@ -255,8 +270,12 @@ class Sessions:
         if session.worker is not None and session.worker.alive:
             return session.worker, None
         await self.drop_worker(session)  # it died between two plans
-        await self._make_room()
-        session.worker = await self._engine.worker()
+        self._starting += 1
+        try:
+            await self._make_room(self._starting)
+            session.worker = await self._engine.worker()
+        finally:
+            self._starting -= 1
         if not session.begun:
             session.begun = True
             return session.worker, None
@@ -264,8 +283,9 @@ class Sessions:
         return session.worker, session.put_back(lost)
 
     async def keep(self, session: Session) -> None:
-        """Write the session's data to the store."""
+        """A plan has ended: write the session's data to the store, and let go of workers that there are too many of."""
         if self._store is None:
+            await self._make_room(self._starting)
             return
         async with session.saving:
             session.stored = True  # unless the next plan ends meanwhile
@@ -274,6 +294,7 @@ class Sessions:
             except StoreError as error:  # a full disk: the session goes on in this process
                 session.stored = False
                 logger.warning("session %s is not kept: %s", session.handle, error)
+        await self._make_room(self._starting)
 
     async def drop_worker(self, session: Session) -> None:
         await self._drop_workers([session])
@@ -326,10 +347,11 @@ class Sessions:
         session.worker = await self._engine.worker()
         return session.worker
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, more: int) -> None:
+        """Take workers away from sessions that are idle, the least used first, where with `more` there are too many."""
         idle = sorted(self._idle(), key=lambda session: session.used)
         alive = sum(session.worker is not None for session in self._sessions.values())
-        await self._drop_workers(idle[: max(0, alive + 1 - self._most_workers)])
+        await self._drop_workers(idle[: max(0, alive + more - self._most_workers)])
 
     def _add(self, session: Session) -> None:
         """Hold a session; leave all but the latest without a worker to the store."""
@@ -337,7 +359,7 @@ class Sessions:
         resting.sort(key=lambda session: session.used, reverse=True)
         size = 0
         for number, other in enumerate(resting):
-            size += other.kept_bytes
+            size += other.kept_bytes + other.contents.held_bytes
             if number >= MOST_RESTING or size > RESTING_BYTES:
                 del self._sessions[other.handle]
         self._sessions[session.handle] = session

@@ -46,7 +46,7 @@ class TrustStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFiles:
-    """What a folder brings, read once: what is hashed is what is parsed."""
+    """What a folder brings. Its two files are read once: what is hashed is what is parsed; packs are read again."""
 
     folder: Path
     """Resolved: two ways to the same folder are one folder."""

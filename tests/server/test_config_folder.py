@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from planact_server.assembly import configured_servers
 from planact_server.config import Config, ConfigError, PackSpec, PolicySettings, SandboxSettings, load_config
 from planact_server.policy import Policy, ToolFacts
 from planact_server.store import FILE_NAME, Store
@@ -263,3 +264,11 @@ def test_a_store_that_cannot_be_opened_means_no_trust_and_a_notice(place: Place)
     config = place.load()
     assert config.packs == ()
     assert ["newer Planact" in notice for notice in config.notices] == [True, False]
+
+
+def test_the_servers_are_those_that_were_trusted_whatever_the_file_says_later(place: Place) -> None:
+    servers = place.put('{"mcpServers": {"mine": {"command": "x"}}}', "mcp.json")
+    place.trust()
+    config = place.load()
+    servers.write_text('{"mcpServers": {"evil": {"command": "y"}}}')
+    assert [spec.name for spec in configured_servers(config)] == ["mine"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 
 from planact_server.progress import BURST, PAUSE_SECONDS, ProgressNotices
+
+if TYPE_CHECKING:
+    import pytest
 
 Sent = list[tuple[float, float | None, str]]
 
@@ -65,3 +70,21 @@ async def test_nothing_waits_where_nothing_was_said() -> None:
     await told.finish()
 
     assert sent == []
+
+
+async def test_a_host_that_does_not_listen_holds_a_plan_up_once_and_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("planact_server.progress.PATIENCE_SECONDS", 0.05)
+    tried: list[str] = []
+
+    async def send(_reached: float, _total: float | None, text: str) -> None:
+        tried.append(text)
+        await anyio.sleep_forever()
+
+    told = ProgressNotices(send)
+    with anyio.fail_after(10):
+        for number in range(5):
+            await told.report(str(number), None)
+        await told.finish()
+    assert tried == ["0"]

@@ -307,3 +307,36 @@ async def said(home: Home, text: str) -> None:
     with anyio.fail_after(30):
         while text not in (home.folder / "stderr.txt").read_text():
             await anyio.sleep(0.02)
+
+
+async def test_a_warning_about_a_file_keeps_nothing_from_being_taken_over(home: Home) -> None:
+    home.configure(TRUSTED, one=workshop())
+    async with following(home) as place:
+        entry = json.dumps(workshop())
+        (home.folder / "mcp.json").write_text(f'{{"mcpServers": {{"two": {entry}, "two": {entry}}}}}')
+        said = await place.look()
+        assert place.app.toolbox.names == ("two",)
+    assert any("appears twice" in text for text in said)
+
+
+async def test_the_configuration_is_followed_though_the_working_folder_has_gone(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home.configure(TRUSTED, one=workshop())
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    async with following(home) as place:
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        home.configure(TRUSTED, two=workshop())
+        await place.look()
+        assert place.app.toolbox.names == ("two",)
+        monkeypatch.undo()
+
+
+async def test_a_huge_file_of_a_folder_is_not_read(home: Home) -> None:
+    home.configure(TRUSTED)
+    with (home.work / "planact.toml").open("wb") as huge:
+        huge.truncate(2**40)
+    async with following(home) as place:
+        assert await place.look() == []

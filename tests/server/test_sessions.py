@@ -253,3 +253,52 @@ async def test_a_plan_that_ends_while_the_session_is_written_is_written_afterwar
     assert stored == (False, False)
     assert store.saved == [{"n": 1}, {"n": 2}]
     assert session.resting
+
+
+async def test_plans_that_begin_together_leave_no_more_workers_than_there_may_be() -> None:
+    async with opened(most=2) as sessions:
+        begun = [sessions.create("me") for _ in range(6)]
+        async with anyio.create_task_group() as tasks:
+            for session in begun:
+                tasks.start_soon(run, sessions, session, "n = 1")
+        for session in begun:
+            await sessions.keep(session)
+        assert sum(session.worker is not None for session in begun) == 2
+
+
+async def test_no_more_plans_run_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_server.sessions.MOST_BUSY", 1)
+    async with opened() as sessions:
+        first = sessions.create("me")
+        first.busy_with = "r_1"
+        with pytest.raises(SessionError, match="1 plans are running, and no more may at once"):
+            sessions.create("me")
+        first.busy_with = None
+        sessions.create("me")
+
+
+async def test_what_handles_stand_for_counts_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("planact_server.sessions.RESTING_BYTES", 1_000)
+    with Store.open(tmp_path) as store:
+        async with opened(store) as sessions:
+            handles = []
+            for _ in range(3):
+                session = sessions.create("me")
+                session.contents.enclose(
+                    ToolResult(
+                        value={"$attachment": 0}, attachments=(Attachment(kind="image", mime="i", data=b"x" * 600),)
+                    )
+                )
+                await sessions.keep(session)
+                handles.append(session.handle)
+            sessions.create("me")
+            assert [sessions.find(handle) is not None for handle in handles] == [False, False, True]
+
+
+async def test_data_with_a_key_of_ours_are_data() -> None:
+    async with opened() as sessions:
+        session = sessions.create("me")
+        await run(sessions, session, "x = {'$type': 'Company.Person', 'name': 'A'}\ny = object()")
+        await sessions.drop_worker(session)
+        outcome, recovered = await run(sessions, session, "x['name']")
+    assert (outcome.result, recovered) == ("A", Recovered(kept=("x",), lost=("y",)))

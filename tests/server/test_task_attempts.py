@@ -1,5 +1,6 @@
 """A task: plans that fail are repaired from where the first one began, and what was done is not done again."""
 
+import asyncio
 import gc
 import weakref
 from typing import Any
@@ -303,3 +304,39 @@ async def test_a_store_that_cannot_be_read_is_an_answer(engine: PooledEngine, mo
         for asked in ({"code": "1", "session": "s_x"}, {"run": "r_x"}):
             assert "cannot be looked up: the disk is gone" in error(await here.ask(**asked))["message"]
         monkeypatch.undo()
+
+
+async def test_a_planner_that_is_slow_to_stop_touches_nothing_any_more(
+    engine: PooledEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planact_server.plans.attempts.GIVE_UP_SECONDS", 0.05)
+    stopped = anyio.Event()
+
+    async def linger(ground: Ground) -> None:
+        await ground.attempt("x = 1")
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            await asyncio.sleep(0.3)
+            try:
+                await ground.attempt("x = 666")
+            finally:
+                stopped.set()
+
+    async with bench(engine) as here:
+        answer = await here.task(linger, timeout_seconds=1)
+        with anyio.fail_after(10):
+            await stopped.wait()
+        later = await here.ask(code="x", session=answer["session"])
+    assert (later["status"], later["result"]) == ("ok", 1)
+
+
+async def test_a_call_that_was_cut_off_before_it_was_made_says_so(engine: PooledEngine) -> None:
+    async def deaf(text: str, _: float | None) -> None:
+        if text.startswith("calling"):
+            await anyio.sleep_forever()
+
+    async with bench(engine) as here:
+        answer = await here.ask(code="order(item='tea')", timeout_seconds=1, listener=deaf)
+    assert (answer["status"], here.called()) == ("timeout", [])
+    assert [call["error"] for call in answer["calls"]] == ["The call was cancelled."]

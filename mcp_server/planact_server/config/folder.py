@@ -44,6 +44,9 @@ class FolderSettings:
     servers: Path | None = None
     """Its mcp.json, when the folder is trusted."""
 
+    servers_content: bytes = b""
+    """What that file held when it was compared with what was trusted."""
+
     also_ask: tuple[str, ...] = ()
     also_deny: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -74,12 +77,12 @@ def _why_untrusted(files: FolderFiles, record: Mapping[str, str] | None) -> str 
 
 
 def _everything(files: FolderFiles) -> FolderSettings:
-    servers = files.folder / SERVERS_NAME if files.servers is not None else None
+    servers, content = files.folder / SERVERS_NAME if files.servers is not None else None, files.servers or b""
     if files.settings is None:
-        return FolderSettings(servers=servers)
+        return FolderSettings(servers=servers, servers_content=content)
     layer, refused = _without_own_decisions(read_toml(files.settings, files.folder / SETTINGS_NAME))
     notices = tuple(f"{layer.origin}: {what} is left out: only your own configuration may set it." for what in refused)
-    return FolderSettings(layer=layer, servers=servers, notices=notices)
+    return FolderSettings(layer=layer, servers=servers, servers_content=content, notices=notices)
 
 
 def _without_own_decisions(layer: Layer) -> tuple[Layer, tuple[str, ...]]:

@@ -72,6 +72,7 @@ def load_config(
     candidates = (own_folder / SERVERS_NAME, folder.servers, named.parent / SERVERS_NAME if named else None)
     return Config(
         state=state,
+        cwd=cwd,
         packs=tuple(merged.packs),
         policy=merged.section(PolicySettings, "policy", also_ask=folder.also_ask, also_deny=folder.also_deny),
         planner=merged.section(PlannerSettings, "planner"),
@@ -83,6 +84,7 @@ def load_config(
         search=merged.section(SearchSettings, "search"),
         servers=merged.section(ServerSettings, "servers"),
         mcp_files=_files(candidates),
+        mcp_contents={folder.servers.resolve(): folder.servers_content} if folder.servers is not None else {},
         files=_files(Path(layer.origin) for layer in (user, folder.layer, own) if layer is not None),
         watched=_candidates(own_folder, cwd, named),
         origins=MappingProxyType(merged.origins),

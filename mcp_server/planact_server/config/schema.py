@@ -7,6 +7,7 @@ the program sees.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr
@@ -16,7 +17,6 @@ from planact_server.trust import local_pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 def _checked_pattern(pattern: str) -> str:
@@ -292,6 +292,9 @@ class Config:
     state: Path
     """The folder for runs, sessions and caches. It need not exist yet."""
 
+    cwd: Path = field(default_factory=Path, compare=False)
+    """The folder that Planact works in, as it was when this was read: it may go away."""
+
     packs: tuple[PackSpec, ...] = ()
     policy: PolicySettings = field(default_factory=PolicySettings)
     planner: PlannerSettings = field(default_factory=PlannerSettings)
@@ -305,6 +308,9 @@ class Config:
 
     mcp_files: tuple[Path, ...] = ()
     """The mcp.json files in force, later ones winning where they name the same server."""
+
+    mcp_contents: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
+    """What of them was read already, as it was when trust was looked at."""
 
     files: tuple[Path, ...] = ()
     """The planact.toml files in force, later ones winning."""

@@ -113,6 +113,7 @@ class Attempts:
 
     async def rehearse(self, plan: str) -> Trial:
         """Run a plan with every call answered by a stand-in; nothing of it stays."""
+        self._refuse_when_given_up()
         calls = PlanCalls(
             self._site.rights,
             self._site.session.contents,
@@ -132,6 +133,7 @@ class Attempts:
 
     async def attempt(self, plan: str) -> Trial:
         """Run a plan in earnest, from the session as it was before the first attempt."""
+        self._refuse_when_given_up()
         growing = GrowingPlan(plan, self._planner, self._spending)
         self._journal.begin_attempt()
         calls = PlanCalls(
@@ -268,6 +270,11 @@ class Attempts:
         """Wait for the planner no longer."""
         if not self._given_up.done():
             self._given_up.set_result(None)
+
+    def _refuse_when_given_up(self) -> None:
+        # A planner that is slow to stop; its session may be somebody else's by now.
+        if self._given_up.done():
+            raise asyncio.CancelledError
 
     def _seconds_left(self) -> float:
         return max(LEAST_SECONDS, self._deadline - asyncio.get_running_loop().time())

@@ -6,6 +6,7 @@ hostile: known tool, valid arguments, policy, then the toolset, then the record,
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -149,7 +150,11 @@ class PlanCalls:
             return substitute.value
         if decision.verdict != "allow":
             raise self._held_back(call, tool, decision)
-        await self._report(f"calling {tool.full_name}", None)
+        try:
+            await self._report(f"calling {tool.full_name}", None)
+        except asyncio.CancelledError:
+            call.ended, call.error = time.perf_counter(), CANCELLED  # before it was made
+            raise
         return await self._carry_out(call, tool)
 
     async def _carry_out(self, call: LoggedCall, tool: CatalogTool) -> JSONValue:
