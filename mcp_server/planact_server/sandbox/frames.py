@@ -22,7 +22,7 @@ Worker → host
     {"type": "call", "id": int, "call": int, "server": str | null, "tool": str, "raw": bool,
                      "positional": [value], "keywords": {str: value}, "line": int | null,
                      "bound"?: [[int, [str]]]}             as in `bound`, of calls before this one
-    {"type": "leave", "call": int}                         nobody waits for this call any more; it is not answered
+    {"type": "leave", "calls": [int]}                      nobody waits for these calls any more; they get no answer
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
@@ -177,7 +177,7 @@ class Done:
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Leave:
     type: Literal["leave"]
-    call: Count
+    calls: Annotated[list[Count], Field(max_length=100_000)]
 
 
 Question: TypeAlias = Resolve | Call | Ask

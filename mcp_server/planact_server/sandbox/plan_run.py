@@ -107,7 +107,7 @@ class PlanRun:
             case Bound():
                 self._bind(frame.call, frame.names)
             case Leave():
-                self._leave(frame.call)
+                self._leave(frame.calls)
             case Resolve() | Call() | Ask():
                 self._take(frame, size)
             case Done():
@@ -256,11 +256,12 @@ class PlanRun:
         self._waiting_bytes -= size
         self._connection.resume()
 
-    def _leave(self, call: int) -> None:
-        if call > self._calls:
-            raise FrameError(f"The worker left call {call}; it has made {self._calls}.")
-        if (task := self._open_calls.get(call)) is not None:
-            task.cancel()
+    def _leave(self, calls: Sequence[int]) -> None:
+        for call in calls:
+            if call > self._calls:
+                raise FrameError(f"The worker left call {call}; it has made {self._calls}.")
+            if (task := self._open_calls.get(call)) is not None:
+                task.cancel()
 
     async def _answer_frame(self, frame: Question, refusal: LimitReached | PlanFault | None) -> bytes:
         try:

@@ -42,7 +42,7 @@ BREAKS = {
     "a call again": ("call(1)\ncall(1)", "sent call 1 where 2 was next"),
     "a binding of no call": ("send(type='bound', call=1, names=['x'])", "it has made 0"),
     "a call that binds itself": ("call(1, bound=[[1, ['x']]])", "it has made 0"),
-    "a call left that was never made": ("call(1)\nsend(type='leave', call=2)", "left call 2; it has made 1"),
+    "a call left that was never made": ("call(1)\nsend(type='leave', calls=[1, 2])", "left call 2; it has made 1"),
     "empty output": ("send(type='output', text='')", "malformed frame: output.text"),
     "a status of its own": ("done(status='running')", "malformed frame: done.status"),
 }

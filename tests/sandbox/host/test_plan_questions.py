@@ -260,8 +260,8 @@ async def test_a_call_that_the_plan_has_left_is_cancelled_and_its_turn_is_free(
     host.tool = first_ones_hang
     # The third waits for its turn, and never gets it; leaving again, or what has its answer, changes nothing.
     source = (
-        "for n in (1, 2, 3): call(n)\nask('progress')\nreceive()\nfor n in (3, 1, 1, 2): send(type='leave', call=n)\n"
-        "call(4)\nanswer = receive()\nsend(type='leave', call=4)\ndone(result=[answer['id'], answer['value']])"
+        "for n in (1, 2, 3): call(n)\nask('progress')\nreceive()\nsend(type='leave', calls=[3, 1, 1, 2])\n"
+        "call(4)\nanswer = receive()\nsend(type='leave', calls=[4])\ndone(result=[answer['id'], answer['value']])"
     )
     limits = Limits(seconds=5, calls=9, calls_in_flight=2)
     assert await result(raw_worker, source, host, limits) == [5, 4]

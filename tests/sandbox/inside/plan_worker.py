@@ -146,7 +146,7 @@ class PlanWorker:
                 case "bound":
                     run.bound.setdefault(frame["call"], []).extend(frame["names"])
                 case "leave":
-                    run.left.append(frame["call"])
+                    run.left += frame["calls"]
                 case "resolve":
                     run.resolved += frame["names"]
                     look_up = resolve or (lambda name: _resolve(name, tools or {}))

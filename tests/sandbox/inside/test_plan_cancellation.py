@@ -123,6 +123,144 @@ PLANS = {
             await asyncio.sleep(0.01)
             return whole.cancel(), await whole
     """,
+    "a gather that keeps errors, of what ends at once": """
+        async def main():
+            log = []
+            async def whole():
+                await asyncio.gather(asyncio.Future(), asyncio.Future(), return_exceptions=True)
+                log.append("went on")
+            try:
+                await asyncio.wait_for(whole(), 0.01)
+            except asyncio.TimeoutError:
+                log.append("too long")
+            task = asyncio.create_task(whole())
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+            nested = asyncio.gather(asyncio.gather(asyncio.Future(), return_exceptions=True), return_exceptions=True)
+            await asyncio.sleep(0)
+            nested.cancel()
+            try:
+                await nested
+            except asyncio.CancelledError:
+                log.append("nested")
+            return log, task.cancelled()
+    """,
+    "a task that cancels itself": """
+        async def main():
+            log = []
+            async def work():
+                asyncio.current_task().cancel()
+                log.append("on")
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    log.append("told")
+                    raise
+            task = asyncio.create_task(work())
+            await asyncio.wait([task], timeout=5)
+            return log, task.cancelled()
+    """,
+    "a body that is left before it is told": """
+        async def main():
+            log = []
+            async def fails():
+                raise ValueError("no")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    task = group.create_task(fails())
+                    await asyncio.wait([task])
+            except* ValueError:
+                log.append("group")
+            await asyncio.sleep(0)
+            return log
+    """,
+    "callbacks that fail, and a chain of them": """
+        async def main():
+            log = []
+            async def work():
+                return 1
+            task = asyncio.create_task(work())
+            task.add_done_callback(lambda _: [].pop())
+            task.add_done_callback(lambda done: log.append(done.result()))
+            log.append(await task)
+            await asyncio.sleep(0)
+            futures = [asyncio.Future() for _ in range(2_000)]
+            for one, after in zip(futures, futures[1:]):
+                one.add_done_callback(lambda _, after=after: after.cancel())
+            futures[0].cancel()
+            try:
+                await futures[-1]
+            except asyncio.CancelledError:
+                log.append("all")
+            return log
+    """,
+    "what is awaited as it completes, for so long": """
+        async def main():
+            log = []
+            async def work(seconds):
+                await asyncio.sleep(seconds)
+                return seconds
+            try:
+                for each in asyncio.as_completed([work(60), work(0)], timeout=0.05):
+                    log.append(await each)
+            except asyncio.TimeoutError:
+                log.append("too long")
+            return log
+    """,
+    "a group whose body fails beside its tasks": """
+        async def main():
+            async def fails():
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    raise ValueError("task")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fails())
+                    await asyncio.sleep(0)
+                    raise KeyError("body")
+            except ExceptionGroup as errors:
+                kinds = sorted(type(each).__name__ for each in errors.exceptions)
+            try:
+                group.create_task(asyncio.Future())
+            except RuntimeError:
+                return kinds, "ended"
+    """,
+    "odds and ends": """
+        async def main():
+            log = []
+            async def work():
+                log.append("run")
+            try:
+                await asyncio.wait_for(work(), 0)
+            except asyncio.TimeoutError:
+                log.append("no time")
+            coroutine = work()
+            log.append(await asyncio.gather(coroutine, coroutine))
+            cancelled, slow = asyncio.Future(), asyncio.Future()
+            cancelled.cancel()
+            done, _ = await asyncio.wait([cancelled, slow], timeout=0.02, return_when="FIRST_EXCEPTION")
+            log.append(len(done))
+            log.append(await asyncio.wait_for(fut=asyncio.sleep(0, 1), timeout=5))
+            return log
+    """,
+    "tasks that wake each other without end": """
+        async def main():
+            ping, pong, count = asyncio.Event(), asyncio.Event(), [0]
+            async def plays(mine, other):
+                while True:
+                    await mine.wait()
+                    mine.clear()
+                    count[0] += 1
+                    other.set()
+            tasks = [asyncio.create_task(plays(ping, pong)), asyncio.create_task(plays(pong, ping))]
+            ping.set()
+            await asyncio.sleep(0.02)
+            for task in tasks:
+                task.cancel()
+            return count[0] > 10
+    """,
     "what takes too long": """
         async def main():
             log = []
@@ -315,7 +453,7 @@ GIVEN_UP = {
 
 @pytest.mark.parametrize("source", GIVEN_UP.values(), ids=GIVEN_UP)
 def test_a_call_that_is_given_up_is_told_to_the_host(session: PlanWorker, source: str) -> None:
-    run = session.run(f"import asyncio\n{source}\n1", {"demo.slow": slow}, together=2)
+    run = session.run(f"import asyncio\n{source}\nawait asyncio.sleep(0.01)\n1", {"demo.slow": slow}, together=2)
 
     assert (run.status, run.done["errors"], run.result) == ("ok", [], 1)
     assert (len(run.calls), run.left) == (1, [1])

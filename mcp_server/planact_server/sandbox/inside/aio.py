@@ -57,18 +57,20 @@ class _Functions:
         self._loop = loop
         self._later = later
 
-    def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Future:
-        parts = [self._loop.start(awaitable) for awaitable in awaitables]
+    def gather(self, *coros_or_futures: Any, return_exceptions: bool = False) -> Future:
+        once = {id(each): each for each in coros_or_futures}
+        started = {number: self._loop.start(each) for number, each in once.items()}
+        parts = [started[id(each)] for each in coros_or_futures]
         return sealed.make(_Gathered, parts, keep_errors=return_exceptions)
 
-    def create_task(self, coroutine: Any, *, name: str | None = None, context: object = None) -> Future:
-        return self._loop.start(coroutine, name)
+    def create_task(self, coro: Any, *, name: str | None = None, context: object = None) -> Future:
+        return self._loop.start(coro, name)
 
-    def ensure_future(self, awaitable: Any, *, loop: object = None) -> Future:
-        return self._loop.start(awaitable)
+    def ensure_future(self, coro_or_future: Any, *, loop: object = None) -> Future:
+        return self._loop.start(coro_or_future)
 
-    def shield(self, awaitable: Any) -> Future:
-        inner, outer = self._loop.start(awaitable), Future()
+    def shield(self, arg: Any) -> Future:
+        inner, outer = self._loop.start(arg), Future()
         inner.when_done(lambda: _copy_outcome(inner, outer))
         return outer
 
@@ -79,12 +81,13 @@ class _Functions:
         await self._loop.after(delay)
         return result
 
-    async def wait_for(self, awaitable: Any, timeout: float | None) -> Any:
-        future = self._loop.start(awaitable)
+    async def wait_for(self, fut: Any, timeout: float | None) -> Any:
+        future = self._loop.start(fut)
         if timeout is None:
             return await future
         try:
-            await self._first(future, self._loop.after(timeout))
+            if timeout > 0:
+                await self._first(future, self._loop.after(timeout))
         except CancelledError:
             future.cancel()
             raise
@@ -99,9 +102,9 @@ class _Functions:
         return sealed.make(_Timeout, self._loop, delay)
 
     async def wait(
-        self, awaitables: Iterable[Any], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+        self, fs: Iterable[Any], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
     ) -> tuple[set[Future], set[Future]]:
-        futures = [self._loop.start(awaitable) for awaitable in awaitables]
+        futures = [self._loop.start(awaitable) for awaitable in fs]
         deadline = None if timeout is None else self._loop.after(timeout)
         while not _enough(futures, return_when) and not (deadline and deadline.done()):
             unfinished = [future for future in futures if not future.done()]
@@ -109,12 +112,15 @@ class _Functions:
         done = {future for future in futures if future.done()}
         return done, set(futures) - done
 
-    def as_completed(self, awaitables: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
-        waiting = [self._loop.start(awaitable) for awaitable in awaitables]
+    def as_completed(self, fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
+        waiting = [self._loop.start(awaitable) for awaitable in fs]
+        deadline = None if timeout is None else self._loop.after(timeout)
 
         async def next_one() -> Any:
             while not any(future.done() for future in waiting):  # another one may have taken what woke this one
-                await self._first(*waiting)
+                if deadline is not None and deadline.done():
+                    raise TimeoutError
+                await self._first(*waiting, *([deadline] if deadline else []))
             ready = next(future for future in waiting if future.done())
             waiting.remove(ready)
             return ready.result()
@@ -166,14 +172,16 @@ class _Gathered(Work, metaclass=Sealed):
         self._left = len(parts)
         self._given_up = False
         for part in parts:
-            part.add_done_callback(self._finished)
+            part.when_done(lambda part=part: self._finished(part))
         if not parts:
             self.set_result([])
 
     def cancel(self, msg: object = None) -> bool:
-        given_up = [part.cancel(msg) for part in self._parts]
-        self._given_up = any(given_up)
-        return self._given_up
+        if self.done():
+            return False
+        self._given_up = True  # some parts come to their end at once
+        given_up = [part.cancel(msg) for part in self._parts]  # each of them
+        return any(given_up)
 
     def _finished(self, part: Future) -> None:
         self._left -= 1
@@ -183,7 +191,8 @@ class _Gathered(Work, metaclass=Sealed):
         elif not self._left and self._given_up:
             self.set_exception(CancelledError())
         elif not self._left:
-            self.set_result([_error(done) or done.result() for done in self._parts])
+            outcomes = [(_error(done), done) for done in self._parts]
+            self.set_result([done.result() if error is None else error for error, done in outcomes])
 
 
 class _EventLoop(metaclass=Sealed):
@@ -221,6 +230,7 @@ class _Timeout(metaclass=Sealed):
 
     async def __aenter__(self) -> _Timeout:
         task = self._loop.current
+        self._task = task
         if self._delay is not None and task is not None:
             self._timer = self._loop.after(self._delay)
             self._timer.when_done(lambda: self._expire(task))
@@ -232,6 +242,8 @@ class _Timeout(metaclass=Sealed):
             if kind is CancelledError and self._expired:
                 raise TimeoutError(f"Took longer than {delay:g} s.")
             self._timer.cancel()
+            if self._expired and self._task is not None:
+                self._task.uncancel()  # the block was left before it could be told
 
     def _expire(self, task: Task) -> None:
         if self._delay is not None and not self._timer.cancelled():
@@ -258,6 +270,6 @@ def _enough(futures: list[Future], return_when: str) -> bool:
     done = [future for future in futures if future.done()]
     if return_when == "FIRST_COMPLETED" and done:
         return True
-    if return_when == "FIRST_EXCEPTION" and any(_error(future) is not None for future in done):
+    if return_when == "FIRST_EXCEPTION" and any(not each.cancelled() and each.exception() for each in done):
         return True
     return len(done) == len(futures)

@@ -90,12 +90,17 @@ class Channel:
         self._output_sent = 0.0
         self._output_left = 0
         self._frame_bytes = 0
+        self._left: list[int] = []
+        """Calls that were given up, as far as the host has not been told."""
+
+        callbacks.failed = lambda error: self.print(f"Exception in a callback: {type(error).__name__}: {error}")
         self.silent = False
         """Whether nothing may be asked or told: a plan's own code runs, and no plan."""
 
     def begin_plan(self, *, output_bytes: int, frame_bytes: int) -> None:
         self._calls = 0
         self._open.clear()
+        self._left.clear()
         self._faults.clear()
         self._output.clear()
         self._output_characters = 0
@@ -110,14 +115,12 @@ class Channel:
         return number, self._request({"type": "call", "call": number, **frame}, call=number, function=function)
 
     def leave(self, call: int) -> None:
-        """Tell the host that nobody waits for a call any more."""
+        """Nobody waits for a call any more. The host is told before the plan waits, or asks something else."""
         number = next((number for number, request in self._open.items() if request.call == call), None)
         if number is None:
             return
-        with self._interrupts:
-            del self._open[number]
-            self._wire.queue({"type": "leave", "call": call})
-            self._wire.flush()
+        del self._open[number]
+        self._left.append(call)
 
     def ask(self, helper: str, arguments: dict[str, Any]) -> Any:
         """Ask the host for help and wait for the answer."""
@@ -135,22 +138,27 @@ class Channel:
 
     def pump(self, seconds: float | None) -> None:
         """Take in one frame, or wait so long."""
+        if self._left:
+            # All that was given up together in one frame: no place that one leaves must be taken by another.
+            with self._interrupts:
+                self._tell_left()
+                self._wire.flush()
+            return
         if seconds is None and self._interrupts.is_held:
             with self._interrupts.clock_standing_still():
                 self._wire.wait(None)
         elif not self._wire.wait(seconds):
             return
         with self._interrupts:
-            callbacks.are_held = True
-            try:
-                self._receive()
-            finally:
-                callbacks.are_held = False
-        if callbacks.due:
-            callbacks.run()
+            self._receive()
 
     def expects_answers(self) -> bool:
-        return bool(self._open)
+        return bool(self._open or self._left)
+
+    def _tell_left(self) -> None:
+        if self._left:
+            self._wire.queue({"type": "leave", "calls": self._left})
+            self._left = []
 
     def fault(self, error: BaseException) -> Fault | None:
         """What is known about an exception that came out of a call."""
@@ -181,6 +189,7 @@ class Channel:
                 self._calls = call  # what was refused before here has taken no number: the host counts as well
             request = _Request(call, function)
             self._open[number] = request
+            self._tell_left()
             self._flush_output()
             self._wire.queue_encoded(body if call is None else self._with_bindings(body))
             self._wire.flush()

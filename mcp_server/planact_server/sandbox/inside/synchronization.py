@@ -9,7 +9,7 @@ import heapq
 from typing import Any
 
 from planact_server.sandbox.inside.sealed import Bound
-from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop
+from planact_server.sandbox.inside.trampoline import CancelledError, Future, Loop, Task
 
 
 class QueueEmpty(Exception):
@@ -25,14 +25,17 @@ def classes(loop: Loop) -> dict[str, Any]:
 
     class TaskGroup(metaclass=Bound):
         def __init__(self) -> None:
-            self._parent: Future | None = None
+            self._parent: Task | None = None
             self._tasks: list[Future] = []
             self._errors: list[Exception] = []
             self._is_left = False
             self._has_failed = False
+            self._has_cancelled_parent = False
 
-        def create_task(self, coroutine: Any, *, name: str | None = None, context: object = None) -> Future:
-            task = loop.start(coroutine, name)
+        def create_task(self, coro: Any, *, name: str | None = None, context: object = None) -> Future:
+            if self._is_left and all(task.done() for task in self._tasks):
+                raise RuntimeError("The TaskGroup has ended.")
+            task = loop.start(coro, name)
             self._tasks.append(task)
             task.when_done(lambda: self._ended(task))
             return task
@@ -43,6 +46,8 @@ def classes(loop: Loop) -> dict[str, Any]:
 
         async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
             self._is_left = True
+            if self._has_cancelled_parent and self._parent is not None:
+                self._parent.uncancel()  # where the body was left before it could be told
             # A parent that the group itself has cancelled ends with the errors of its tasks instead.
             is_cancelled = kind is not None and issubclass(kind, CancelledError) and not self._has_failed
             if kind is not None:
@@ -54,10 +59,12 @@ def classes(loop: Loop) -> dict[str, Any]:
                     except CancelledError:
                         is_cancelled = True
                         self._cancel()
-            if is_cancelled:
+            if isinstance(error, Exception):
+                self._errors.append(error)
+            if is_cancelled and not self._errors:
                 raise CancelledError
-            if self._errors and (kind is None or issubclass(kind, CancelledError)):
-                raise ExceptionGroup("unhandled errors in a TaskGroup", self._errors)
+            if self._errors and (kind is None or issubclass(kind, CancelledError | Exception)):
+                raise ExceptionGroup("unhandled errors in a TaskGroup", self._errors) from None
 
         def _ended(self, task: Future) -> None:
             error = None if task.cancelled() else task.exception()
@@ -68,7 +75,7 @@ def classes(loop: Loop) -> dict[str, Any]:
                 self._has_failed = True
                 self._cancel()
                 if not self._is_left and self._parent is not None:
-                    self._parent.cancel()
+                    self._has_cancelled_parent = self._parent.cancel()
 
         def _cancel(self) -> None:
             for task in self._tasks:

@@ -35,23 +35,21 @@ class Deadlock(RuntimeError):
 
 
 class Callbacks:
-    """A plan's own callbacks. While a frame is taken in nothing can stop a plan: then they wait until that is done."""
+    """A plan's own callbacks. They wait for their turn, as in CPython: whoever settles a future is not held up."""
 
     def __init__(self) -> None:
-        self.are_held = False
         self.due: collections.deque[tuple[Callable[[Any], object], Future]] = collections.deque()
-
-    def call(self, callback: Callable[[Any], object], future: Future) -> None:
-        if self.are_held:
-            self.due.append((callback, future))
-        else:
-            callback(future)
+        self.failed: Callable[[Exception], None] = lambda _: None
+        """Told of an exception that comes out of one; it belongs to nobody."""
 
     def run(self) -> None:
-        """Call those that have waited."""
+        """Call those that are due."""
         while self.due:
             callback, future = self.due.popleft()
-            callback(future)
+            try:
+                callback(future)
+            except Exception as error:  # noqa: BLE001 - a plan's own
+                self.failed(error)
 
 
 callbacks = Callbacks()
@@ -96,7 +94,7 @@ class Future(metaclass=Bound):
         self._settle(error=error() if isinstance(error, type) else error)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        self.when_done(lambda: callbacks.call(callback, self))
+        self.when_done(lambda: callbacks.due.append((callback, self)))
 
     def when_done(self, callback: Callable[[], object]) -> None:
         """Call back once this is done, at once if it is already."""
@@ -156,6 +154,10 @@ class Task(Work, metaclass=Sealed):
         self._cancel_requested = True
         return True
 
+    def uncancel(self) -> None:
+        """Take back a request to be cancelled that has not reached the task yet."""
+        self._cancel_requested = False
+
     def __repr__(self) -> str:
         return f"<Task {self._name} {'done' if self._done else 'pending'}>"
 
@@ -185,6 +187,9 @@ class Task(Work, metaclass=Sealed):
             return
         self._waiting_for = awaited
         awaited.when_done(lambda: self._wake(awaited))
+        if self._cancel_requested and not awaited.done():  # while it ran: its first await is the place to be told
+            self._cancel_requested = False
+            self.cancel()
 
     def _wake(self, awaited: Future) -> None:
         if self._waiting_for is awaited:
@@ -196,6 +201,9 @@ class Task(Work, metaclass=Sealed):
         with contextlib.suppress(Exception):  # the plan is over; a cleanup that fails has nobody to tell
             self._coroutine.close()
 
+
+_STEPS = 256
+"""After how many steps of tasks that do not wait the loop looks for answers."""
 
 _MANY_TASKS = 1_000
 """From how many on those that are done are let go of."""
@@ -230,9 +238,16 @@ class Loop:
     def run(self, awaitable: Any) -> Any:
         """Drive everything until this one is finished, and return its value."""
         future = self.start(awaitable)
+        steps = 0
         while not future.done():
+            if callbacks.due:
+                callbacks.run()
+                continue
             if self.ready:
                 self.ready.popleft().step()
+                steps += 1
+                if steps % _STEPS == 0:
+                    self._look()
                 continue
             try:
                 self._wait()
@@ -282,6 +297,15 @@ class Loop:
             self._pump(seconds)
         elif seconds:
             time.sleep(seconds)
+        self._ring()
+
+    def _look(self) -> None:
+        """Take in what has come, while tasks wake each other without end."""
+        if self._expects_frames():
+            self._pump(0.0)
+        self._ring()
+
+    def _ring(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2].set_result(None)
