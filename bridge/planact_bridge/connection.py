@@ -273,7 +273,7 @@ class Connection:
 
     async def _visit(self, wanted: Mapping[str, JSONObject], shown: set[str], person: Person) -> bool:
         """Have pages visited that have not been `shown` to the person. Says whether to ask the server again."""
-        with self._visits.awaited(wanted):
+        with self._visits.awaited(wanted) as visited:
             new: dict[str, JSONObject] = {
                 page: {"method": ELICITATION, "params": params} for page, params in wanted.items() if page not in shown
             }
@@ -281,7 +281,7 @@ class Connection:
             if not wanted or any(answer.get("action") != "accept" for answer in said.values()):
                 return False
             shown.update(new)
-            await self._visits.wait(wanted)
+            await visited()
         return True
 
     async def _answer(self, result: JSONObject, person: Person) -> JSONObject:

@@ -9,7 +9,7 @@ import anyio
 from mcp_types import URL_ELICITATION_REQUIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from planact_bridge.errors import RequestRefused
     from planact_tools import JSONObject, JSONValue
@@ -38,26 +38,30 @@ class Visits:
     """What a server has said of its pages."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, anyio.Event] = {}
+        self._waiting: list[dict[str, anyio.Event]] = []
+        """Of each call that waits: its pages."""
 
     @contextmanager
-    def awaited(self, pages: Iterable[str]) -> Generator[None]:
-        """Listen for what is said of these pages; it may come while the person is still being asked."""
-        new = [page for page in pages if page not in self._waiting]
-        self._waiting.update((page, anyio.Event()) for page in new)
+    def awaited(self, pages: Iterable[str]) -> Generator[Callable[[], Awaitable[None]]]:
+        """Listen for what is said of these pages; it may come while the person is still being asked.
+
+        Yields what waits until all of them were visited, or long enough.
+        """
+        events = {page: anyio.Event() for page in pages}
+        self._waiting.append(events)
+
+        async def wait() -> None:
+            with anyio.move_on_after(VISIT_SECONDS):
+                for event in events.values():
+                    await event.wait()
+
         try:
-            yield
+            yield wait
         finally:
-            for page in new:
-                del self._waiting[page]
+            self._waiting.remove(events)
 
     def completed(self, page: JSONValue) -> None:
-        """Note that it was visited."""
-        if isinstance(page, str) and page in self._waiting:
-            self._waiting[page].set()
-
-    async def wait(self, pages: Iterable[str]) -> None:
-        """Wait until all of them were visited, or long enough."""
-        with anyio.move_on_after(VISIT_SECONDS):
-            for page in pages:
-                await self._waiting[page].wait()
+        """Note that it was visited, for every call that wanted it."""
+        for events in self._waiting:
+            if isinstance(page, str) and page in events:
+                events[page].set()

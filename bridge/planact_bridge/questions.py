@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ELICITATION = "elicitation/create"
 _NAMES = {ELICITATION: "questions to the user", "sampling/createMessage": "sampling", "roots/list": "roots"}
 
+GIVEN_UP_SECONDS = 30.0
+"""How long a server may take to notice that a call was given up: until then it may ask for it."""
+
 OFFERED: JSONObject = {"elicitation": {"form": {}, "url": {}}}
 """What servers of the older era are told when they connect: who will call is not known by then."""
 
@@ -35,7 +38,7 @@ class Person(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """Equal for calls on behalf of the same person in the same matter."""
+        """Equal for calls on behalf of the same person."""
         ...
 
     @property
@@ -43,8 +46,11 @@ class Person(Protocol):
         """Return what may be asked, as the protocol's client capabilities."""
         ...
 
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:
-        """Return the result of one `elicitation/create`. Raises QuestionRefused."""
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
+        """Return the result of one `elicitation/create`. Raises QuestionRefused.
+
+        `alone`: it can only be about this call, and not about another one for the same person.
+        """
         ...
 
 
@@ -57,7 +63,7 @@ class _Nobody:
     def capabilities(self) -> JSONObject:
         return {}
 
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:  # noqa: ARG002 - the seam's
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:  # noqa: ARG002 - the seam's
         raise refused(ELICITATION)
 
 
@@ -114,6 +120,8 @@ class OpenCalls:
     def __init__(self) -> None:
         self._open: list[_OpenCall] = []
         self._questions: list[_OpenQuestion] = []
+        self._given_up: list[tuple[Person, float]] = []
+        """For whom a call was given up, and until when the server may still be asking for it."""
 
     @contextmanager
     def during(self, person: Person, deadline: anyio.CancelScope) -> Generator[None]:
@@ -122,6 +130,9 @@ class OpenCalls:
         self._open.append(call)
         try:
             yield
+        except BaseException:
+            self._given_up.append((person, anyio.current_time() + GIVEN_UP_SECONDS))
+            raise
         finally:
             self._open.remove(call)
             for question in self._questions:
@@ -136,19 +147,24 @@ class OpenCalls:
         """
         if method != ELICITATION:
             raise refused(method)
-        if len({call.person.key for call in self._open}) > 1:
-            raise QuestionRefused(
-                "Planact is calling this server for several plans at once, and the question does not say for which."
-            )
         asked = list(self._open)
         if not asked:
             raise refused(method)
+        now = anyio.current_time()
+        self._given_up = [(person, until) for person, until in self._given_up if until > now]
+        others = [person for person, _ in self._given_up]
+        if len({person.key for person in (*(call.person for call in asked), *others)}) > 1:
+            raise QuestionRefused(
+                "Planact is calling this server for several clients at once, and the question does not say for which."
+            )
+        # Whose question has no answer yet is hardly the one that asks again.
+        new = next((call for call in reversed(asked) if not call.holds), asked[-1])
         _hold(asked)
         with anyio.CancelScope() as scope:
             question = _OpenQuestion(set(asked), scope)
             self._questions.append(question)
             try:
-                return await asked[-1].person.ask(server, params)
+                return await new.person.ask(server, params, alone=len(asked) + len(others) == 1)
             finally:
                 self._questions.remove(question)
                 _release(asked)

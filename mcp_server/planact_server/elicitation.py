@@ -10,6 +10,7 @@ import mcp.types as types
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from planact_bridge import QuestionRefused
 from planact_server.questions import EXPIRY_SECONDS, NO_HOST, Begun, Host
@@ -45,6 +46,8 @@ class _AsksAtOnce:
                 result = await self._session.elicit_form(question.text, question.schema or {}, self._request_id)
         except MCPError as error:
             raise QuestionRefused(f"The host could not ask a person: {error.error.message}") from error
+        except ValidationError as error:
+            raise QuestionRefused("The host's answer cannot be read: it is no answer to a form.") from error
         return cast("JSONObject", result.model_dump(mode="json", include={"action", "content"}))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
@@ -17,9 +19,11 @@ import anyio
 from planact_bridge import QuestionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping
 
     from planact_tools import JSONObject, JSONValue
+
+logger = logging.getLogger(__name__)
 
 Mode: TypeAlias = Literal["form", "url"]
 
@@ -32,6 +36,16 @@ MOST_CHARS = 10_000
 
 ASKED_AGAIN_SECONDS = 300.0
 """How long a question stays with one request of a host: it may have lost it."""
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]|\N{ZERO WIDTH SPACE}"
+)
+"""What a person does not see, or what turns what they see around."""
+
+_ADDRESS = re.compile(
+    r"(?i:https?)://[^\s/?#@\\\x00-\x20\x7f-\x9f\u200b-\u202e]+(?:[/?#][^\s\x00-\x20\x7f-\x9f\u200b-\u202e]*)?"
+)
+"""With a host, and without a name and password before it."""
 
 _CHOICES = frozenset({"enum", "oneOf", "anyOf"})
 _NOT_PLAIN = frozenset({"properties", "items", "$ref", "allOf", "not"})
@@ -116,17 +130,22 @@ NO_HOST: Host = _NoHost()
 class Questions:
     """The questions of one run."""
 
-    def __init__(self, *, told: Callable[[], None]) -> None:
-        """`told` is called when there is a new one."""
+    def __init__(self, *, told: Callable[[], None], owner: Hashable = None) -> None:
+        """`told` is called when there is a new one. `owner`: whose run it is."""
+        self.owner = owner
         self.modes: frozenset[Mode] = frozenset()
         """What the run's host can ask."""
 
-        self.hold: Callable[[bool], Awaitable[None]] | None = None
-        """Stops the plan's clock, and lets it run again."""
+        self.hold: Callable[[Collection[int]], Awaitable[None]] | None = None
+        """Told which calls of the plan wait for an answer, whenever they are others."""
 
         self._told = told
         self._numbers = itertools.count(1)
         self._open: dict[str, tuple[Question, asyncio.Future[JSONObject]]] = {}
+        self._calls: dict[str, int] = {}
+        """By question: the call that waits."""
+
+        self._since: dict[str, float] = {}
         self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
         """By question: who asks it, and since when."""
 
@@ -134,6 +153,17 @@ class Questions:
     def open(self) -> tuple[Question, ...]:
         """Return those that have no answer yet."""
         return tuple(question for question, waiting in self._open.values() if not waiting.done())
+
+    @property
+    def since(self) -> float | None:
+        """Return when the oldest that is open was asked, on the loop's clock; None where none is."""
+        return next(iter(self._since[each.id] for each in self.open), None)
+
+    def refuse_all(self, why: str) -> None:
+        """Refuse what is open, in place of whoever might answer."""
+        for _, waiting in self._open.values():
+            if not waiting.done():
+                waiting.set_exception(QuestionRefused(why))
 
     @property
     def unasked(self) -> tuple[Question, ...]:
@@ -163,39 +193,49 @@ class Questions:
                 task.cancel()
                 del self._asking[question]
 
-    async def ask(self, server: str, function: str, params: JSONObject) -> JSONObject:
-        """Return the result of one `elicitation/create` of a server. Raises QuestionRefused."""
+    async def ask(self, server: str, function: str, params: JSONObject, *, call: int = 0) -> JSONObject:
+        """Return the result of one `elicitation/create` of a server, for a call. Raises QuestionRefused."""
         number = next(self._numbers)
         question = _read(params, id=f"q_{number}", server=server, function=function)
         if number > MOST_QUESTIONS:
             raise QuestionRefused(f"The plan's servers have asked {MOST_QUESTIONS} questions; that is enough.")
         if question.mode not in self.modes:
             raise QuestionRefused(_nobody_for(question.mode, self.modes))
-        waiting: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[JSONObject] = loop.create_future()
         self._open[question.id] = question, waiting
+        self._calls[question.id], self._since[question.id] = call, loop.time()
         try:
-            if len(self._open) == 1 and self.hold is not None:
-                await self.hold(True)
+            await self._tell_calls()
             self._told()
             async with asyncio.timeout(EXPIRY_SECONDS):
                 return _checked(question, await waiting)
         except TimeoutError:
             raise QuestionRefused("Nobody has answered for a day.") from None
         finally:
-            del self._open[question.id]
+            del self._open[question.id], self._calls[question.id], self._since[question.id]
             if (asking := self._asking.pop(question.id, None)) is not None:
                 asking[0].cancel()
-            if not self._open and self.hold is not None:
-                with anyio.CancelScope(shield=True):  # a call that is given up gives the plan its clock back
-                    await self.hold(False)
+            with anyio.CancelScope(shield=True):  # a call that is given up gives the plan its clock back
+                await self._tell_calls()
+
+    async def _tell_calls(self) -> None:
+        if self.hold is not None:
+            await self.hold(frozenset(self._calls.values()))
 
     async def _bring(self, question: Question, host: Host) -> None:
         try:
             self.answer(question.id, await host.ask(question))
         except QuestionRefused as refusal:
-            _, waiting = self._open.get(question.id, (None, None))
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(refusal)
+            self._refuse(question, refusal)
+        except Exception as error:
+            logger.exception("a host's answer to %s cannot be used", question.id)
+            self._refuse(question, QuestionRefused(f"The host's answer cannot be used: {type(error).__name__}."))
+
+    def _refuse(self, question: Question, refusal: QuestionRefused) -> None:
+        _, waiting = self._open.get(question.id, (None, None))
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +244,21 @@ class Asked:
 
     questions: Questions
     function: str
+    call: int
+    """Its number in the plan."""
 
     @property
     def key(self) -> Hashable:
-        return id(self.questions)
+        return self.questions.owner
 
     @property
     def capabilities(self) -> JSONObject:
         modes: JSONObject = {mode: {} for mode in sorted(self.questions.modes)}
         return {"elicitation": modes} if modes else {}
 
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:
-        return await self.questions.ask(server, self.function, params)
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
+        function = self.function if alone else f"{self.function} or another of its tools"
+        return await self.questions.ask(server, function, params, call=self.call)
 
 
 def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:
@@ -226,13 +269,18 @@ def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:
 
 def _read(params: JSONObject, *, id: str, server: str, function: str) -> Question:
     """Read a question as leniently as can be. Raises QuestionRefused for what no host could show."""
-    message = params.get("message")
-    if not isinstance(message, str) or len(message) > MOST_CHARS:
+    given = params.get("message")
+    if not isinstance(given, str) or len(given) > MOST_CHARS:
         raise QuestionRefused(f"A question is a text of at most {MOST_CHARS:,} characters.")
+    message = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", given)
+    if params.get("mode") not in (None, "form", "url"):
+        raise QuestionRefused("A question is a form or an address: its mode is 'form' or 'url'.")
     if params.get("mode") == "url":
         url = params.get("url")
-        if not isinstance(url, str) or not url.startswith(("https://", "http://")) or len(url) > MOST_CHARS:
-            raise QuestionRefused("A question in URL mode names an address that begins with https:// or http://.")
+        if not isinstance(url, str) or len(url) > MOST_CHARS or not _ADDRESS.fullmatch(url):
+            raise QuestionRefused(
+                "A question in URL mode names an address that begins with https:// or http:// and a host."
+            )
         return Question(id=id, server=server, function=function, mode="url", message=message, url=url)
     schema = _form(params.get("requestedSchema"))
     return Question(id=id, server=server, function=function, mode="form", message=message, schema=schema)
@@ -245,15 +293,33 @@ def _form(schema: JSONValue) -> JSONObject:
     properties = schema.get("properties", {}) if isinstance(schema, dict) else None
     if not isinstance(schema, dict) or not isinstance(properties, dict) or len(json.dumps(schema)) > MOST_CHARS:
         raise QuestionRefused(f"A form is an object schema of at most {MOST_CHARS:,} characters.")
+    if any(map(_HIDDEN.search, _texts(schema))):
+        raise QuestionRefused("The form holds characters that nobody can see.")
     fields: JSONObject = {}
     for name, value in properties.items():
         if (field := _field(value)) is None:
             raise QuestionRefused(f"A form has plain values only, and {name!r} is none: a text, a number, a choice.")
         fields[name] = field
     required = schema.get("required")
-    names = [name for name in required if name in properties] if isinstance(required, list) else []
+    listed = required if isinstance(required, list) else []
+    names = [name for name in listed if isinstance(name, str) and name in properties]
     needed: JSONObject = {"required": cast("list[JSONValue]", names)} if names else {}
     return {"type": "object", "properties": fields, **needed}
+
+
+def _texts(value: JSONValue) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            yield from value
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case _:
+            pass
 
 
 def _field(schema: JSONValue) -> JSONObject | None:
@@ -313,5 +379,6 @@ def _checked(question: Question, result: JSONObject) -> JSONObject:
 
     error = Checker(clean(question.schema)).first_error(given)
     if error is not None:
-        raise QuestionRefused(f"The answer does not fit the form: {error.message[:200]}.")
+        place = ".".join(map(str, error.path)) or "the form"
+        raise QuestionRefused(f"The answer does not fit the form: {place}: {error.message[:200]}.")
     return {"action": "accept", "content": given}

@@ -25,6 +25,9 @@ REMEMBERED = 200
 REMEMBERED_BYTES = 16 * 1024 * 1024
 """Finished runs kept in memory: how many, and what they may take together; the store keeps more."""
 
+MOST_WAITING = 50
+"""Runs that wait for a person's answer at the same time."""
+
 CANCEL_SECONDS = 5.0
 """How long a cancelled run may take to hand over its partial results before it is cut off."""
 
@@ -78,7 +81,7 @@ class Run:
     _waiting: set[asyncio.Future[None]] = field(default_factory=set["asyncio.Future[None]"])
 
     def __post_init__(self) -> None:
-        self.questions = Questions(told=self.tell)
+        self.questions = Questions(told=self.tell, owner=self.client)
 
     def tell(self) -> None:
         """Have everyone who waits for it look again."""
@@ -112,6 +115,7 @@ class Runs:
         run = Run(handle=f"r_{secrets.token_hex(16)}", session=session, client=client)
         self._runs[run.handle] = run
         self._forget_old()
+        self._refuse_old_questions()
         return run
 
     def start(self, run: Run, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -198,6 +202,13 @@ class Runs:
     def recent(self, client: str, *, limit: int = 20) -> list[Run]:
         """Return this client's newest runs, newest first."""
         return [run for run in reversed(self._runs.values()) if run.client == client][:limit]
+
+    def _refuse_old_questions(self) -> None:
+        """Each run that waits for a person keeps a worker, and who was asked may have gone for good."""
+        waiting = [(since, run) for run in self._runs.values() if (since := run.questions.since) is not None]
+        waiting.sort(key=lambda each: each[0], reverse=True)
+        for _, run in waiting[MOST_WAITING:]:
+            run.questions.refuse_all("Too many plans are waiting for an answer, and this one has waited longest.")
 
     def _forget_old(self) -> None:
         finished = [handle for handle, run in self._runs.items() if run.done.is_set()]

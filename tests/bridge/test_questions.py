@@ -30,7 +30,7 @@ class Asked:
     def capabilities(self) -> JSONObject:
         return {"elicitation": {"form": {}}}
 
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
         self.asked.append((server, params))
         self.reached.set()
         await self.answer.wait()
@@ -38,7 +38,7 @@ class Asked:
 
 
 class Absent(Asked):
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
         raise QuestionRefused(f"{server} asks in vain.")
 
 
@@ -84,7 +84,7 @@ async def test_a_question_is_refused_where_it_may_be_meant_for_two(connect) -> N
             tasks.start_soon(call, first)
             tasks.start_soon(call, second)
     assert first.asked == second.asked == []
-    assert [str(result) for result in results if "several plans at once" in str(result)]
+    assert [str(result) for result in results if "several clients at once" in str(result)]
 
 
 async def test_two_calls_of_one_plan_are_asked_as_one(connect) -> None:
@@ -136,10 +136,10 @@ async def test_what_is_asked_together_is_asked_at_once(connect) -> None:
 
 async def test_one_refusal_ends_what_is_asked_with_it(connect) -> None:
     class Half(Asked):
-        async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
             if params["message"] == "Sure?":
                 raise QuestionRefused("Not that.")
-            return await super().ask(server, params)
+            return await super().ask(server, params, alone=alone)
 
     person = Half()
     person.answer = anyio.Event()
@@ -152,7 +152,7 @@ async def test_a_call_that_is_given_up_takes_its_question_with_it(connect) -> No
     withdrawn = anyio.Event()
 
     class Slow(Asked):
-        async def ask(self, server: str, params: JSONObject) -> JSONObject:
+        async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
             self.reached.set()
             try:
                 await anyio.sleep_forever()
@@ -177,8 +177,8 @@ class Visitor(Asked):
     def capabilities(self) -> JSONObject:
         return {"elicitation": {"url": {}}}
 
-    async def ask(self, server: str, params: JSONObject) -> JSONObject:
-        await super().ask(server, params)
+    async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
+        await super().ask(server, params, alone=alone)
         return {"action": self.action}
 
 
@@ -218,3 +218,51 @@ async def test_a_page_that_nobody_wants_to_visit_fails_the_call_in_the_servers_w
 async def test_a_page_that_nobody_can_be_shown_fails_the_call(connect) -> None:
     with anyio.fail_after(20), pytest.raises(ToolError, match="does not offer questions to the user"):
         await connect("raw.py", "wants_a_visit_silently").call(CALL)
+
+
+async def test_a_question_that_may_be_about_two_calls_for_the_same_person_is_theirs(connect) -> None:
+    server: Downstream = connect("raw.py", "asks_second")
+    told: list[bool] = []
+
+    class Same(Asked):
+        async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:
+            told.append(alone)
+            return await super().ask(server, params, alone=alone)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(lambda: server.call(CALL, person=Same("me")))
+    assert told == [False]
+
+
+async def test_what_may_be_about_a_call_that_was_given_up_is_brought_to_nobody_else(connect) -> None:
+    server: Downstream = connect("raw.py", "asks_second")
+    first, second = Asked("one"), Asked("two")
+    with anyio.fail_after(20):
+        with anyio.move_on_after(0.3):
+            await server.call(CALL, person=first)
+        result = await server.call(CALL, person=second)
+    assert "several clients at once" in str(result.value)
+    assert first.asked == second.asked == []
+
+
+async def test_two_calls_that_want_the_same_page_visited_hear_of_it(connect) -> None:
+    """Whoever is asked first is not the one who is done first."""
+    server: Downstream = connect("raw.py", "wants_visits")
+    first, second = Visitor(), Visitor()
+    second.answer = anyio.Event()
+    values: list[object] = []
+
+    async def call(person: Visitor) -> None:
+        values.append((await server.call(CALL, person=person)).value)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, second)
+            await second.reached.wait()
+            tasks.start_soon(call, first)
+            while not values:
+                await anyio.sleep(0.01)
+            second.answer.set()
+    assert len(values) == 2

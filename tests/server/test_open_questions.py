@@ -11,8 +11,11 @@ import pytest
 from planact_bridge import QuestionRefused
 from planact_server import questions as module
 from planact_server.questions import MOST_QUESTIONS, Questions
+from planact_server.runs import Runs
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from planact_server.questions import Mode, Question
 
 ACCEPTED = {"action": "accept", "content": {}}
@@ -46,9 +49,10 @@ def clock() -> list[bool]:
 
 @pytest.fixture
 def open_questions(clock: list[bool]) -> Questions:
-    async def hold(still: bool) -> None:
+    async def hold(calls: Collection[int]) -> None:
         await asyncio.sleep(0)
-        clock.append(still)
+        if not clock or clock[-1] != bool(calls):
+            clock.append(bool(calls))
 
     questions = Questions(told=lambda: None)
     questions.modes = frozenset({"form"})
@@ -140,3 +144,72 @@ async def test_an_answer_to_what_is_not_asked_is_for_nobody(open_questions: Ques
     open_questions.answer("q_1", {"action": "decline"})
     open_questions.answer("q_1", ACCEPTED)
     assert await waiting == {"action": "decline"}
+
+
+async def test_an_answer_that_cannot_be_used_is_a_refusal(open_questions: Questions) -> None:
+    class Broken(Asking):
+        async def ask(self, question: Question) -> dict[str, Any]:
+            raise KeyError(question.id)
+
+    waiting = await asked(open_questions)
+    open_questions.bring_to(Broken())
+    with pytest.raises(QuestionRefused, match="The host's answer cannot be used: KeyError"):
+        await waiting
+
+
+async def test_those_that_have_waited_longest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_server.runs.MOST_WAITING", 2)
+    async with Runs(store=None) as runs:
+        waiting = []
+        for _ in range(4):
+            run = runs.create(session="s", client="c")
+            run.questions.modes = frozenset({"form"})
+            waiting.append(await asked(run.questions))
+            await asyncio.sleep(0.01)
+        runs.create(session="s", client="c")
+        for task in waiting[:2]:
+            with pytest.raises(QuestionRefused, match="this one has waited longest"):
+                await task
+        assert not any(task.done() for task in waiting[2:])
+        for task in waiting[2:]:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+ODD = {
+    "a list among the names": ({"requestedSchema": {"required": [["a"], {"x": 2}]}}, None),
+    "another mode": ({"mode": "video"}, "its mode is"),
+    "a hidden letter in the form": (
+        {"requestedSchema": {"properties": {"a\x1b": {"type": "string"}}}},
+        "nobody can see",
+    ),
+    "no host": ({"mode": "url", "url": "https://"}, "and a host"),
+    "a space": ({"mode": "url", "url": "https:// x"}, "and a host"),
+    "a name before the host": ({"mode": "url", "url": "https://user:pass@example.com"}, "and a host"),
+    "a letter that turns others around": ({"mode": "url", "url": "https://example.com/\u202eevil"}, "and a host"),
+    "capitals": ({"mode": "url", "url": "HTTPS://example.com"}, None),
+}
+
+
+@pytest.mark.parametrize(("params", "reason"), ODD.values(), ids=ODD)
+async def test_an_odd_question_is_refused_or_read(
+    open_questions: Questions, params: dict[str, Any], reason: str | None
+) -> None:
+    open_questions.modes = frozenset({"form", "url"})
+    asking = asyncio.create_task(open_questions.ask("s", "s.tool", {"message": "Sure?", **params}))
+    await asyncio.sleep(0.01)
+    if reason is None:
+        open_questions.answer("q_1", ACCEPTED)
+        assert (await asking)["action"] == "accept"
+    else:
+        with pytest.raises(QuestionRefused, match=reason):
+            await asking
+
+
+async def test_what_nobody_sees_in_a_message_is_shown_as_that(open_questions: Questions) -> None:
+    asking = asyncio.create_task(open_questions.ask("s", "s.tool", {"message": "a\x1b[2J\u202eb\nc"}))
+    await asyncio.sleep(0.01)
+    [question] = open_questions.open
+    assert question.message == "a\ufffd[2J\ufffdb\nc"
+    open_questions.answer("q_1", ACCEPTED)
+    await asking

@@ -340,3 +340,16 @@ async def test_a_call_that_was_cut_off_before_it_was_made_says_so(engine: Pooled
         answer = await here.ask(code="order(item='tea')", timeout_seconds=1, listener=deaf)
     assert (answer["status"], here.called()) == ("timeout", [])
     assert [call["error"] for call in answer["calls"]] == ["The call was cancelled."]
+
+
+async def test_a_write_that_is_given_up_is_said_to_be_unknown(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
+        here.shop.hold("order")
+        here.shop.hold("price")
+        code = "import asyncio\nfor call in (order, price):\n    try:\n        await asyncio.wait_for(call(item='tea'), 0.05)\n"
+        answer = await here.ask(code=f"{code}    except TimeoutError:\n        pass")
+    assert answer["status"] == "ok"
+    assert [(call["function"], call["error"]) for call in answer["calls"]] == [
+        ("order", "The call was cancelled. It is not known whether it took effect."),
+        ("price", "The call was cancelled."),
+    ]

@@ -22,7 +22,7 @@ from planact_server.plans.work import Ending, Site, status_of
 from planact_server.sandbox import Limits, Outcome, PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from planact_server.answer import Status
     from planact_server.catalog.catalog import Catalog
@@ -192,17 +192,17 @@ class Attempts:
         else:
             self._give_up()
 
-    async def hold(self, still: bool) -> None:
-        """Let the clock stand still, the plan's and the task's, or run again."""
+    async def hold(self, calls: Collection[int]) -> None:
+        """Say which calls of the plan wait for a person: meanwhile the task's clock stands still."""
         now = asyncio.get_running_loop().time()
-        if still:
-            self._still_since = now
+        if calls:
+            self._still_since = now if self._still_since is None else self._still_since
         elif self._still_since is not None:
             self._deadline += now - self._still_since
             self._still_since = None
             self._set_alarm()
         if self._running is not None:
-            await (self._running.worker.hold() if still else self._running.worker.go_on())
+            await self._running.worker.hold(calls)
 
     def so_far(self) -> Ending:
         """Return what is known while it goes on."""

@@ -23,6 +23,7 @@ Origin: TypeAlias = Literal["tool", "stand_in", "reused", "emulated"]
 """Who answered: the tool itself; a made-up value; the record of an earlier attempt; the planner's model."""
 
 CANCELLED = "The call was cancelled."
+OUTCOME_UNKNOWN = "It is not known whether it took effect."
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

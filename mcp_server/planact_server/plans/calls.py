@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from planact_server.catalog.patience import Patience
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import ContentError, Contents
-from planact_server.plans.call_log import CANCELLED, CallLog, LoggedCall
+from planact_server.plans.call_log import CANCELLED, OUTCOME_UNKNOWN, CallLog, LoggedCall
 from planact_server.plans.helpers import PlanHelpers
 from planact_server.plans.plan_catalog import PlanCatalog
 from planact_server.plans.resolving import resolve
@@ -155,14 +155,14 @@ class PlanCalls:
         except asyncio.CancelledError:
             call.ended, call.error = time.perf_counter(), CANCELLED  # before it was made
             raise
-        return await self._carry_out(call, tool)
+        return await self._carry_out(call, tool, decision)
 
-    async def _carry_out(self, call: LoggedCall, tool: CatalogTool) -> JSONValue:
+    async def _carry_out(self, call: LoggedCall, tool: CatalogTool, decision: Decision) -> JSONValue:
         # Until it has answered: whoever is cut off in between does not know.
         call.unknown = True
         try:
             disclosed = self._contents.disclose(call.arguments)
-            person = Asked(self._questions, tool.full_name) if self._questions is not None else None
+            person = Asked(self._questions, tool.full_name, call.number) if self._questions is not None else None
             result = await self._rights.toolbox.call(tool, disclosed, progress=self._report, person=person)
         except ContentError as error:
             call.error, call.unknown = str(error), False
@@ -173,7 +173,7 @@ class PlanCalls:
         finally:
             call.ended = time.perf_counter()
             if call.error is None:
-                call.error = CANCELLED
+                call.error = CANCELLED if decision.read_only else f"{CANCELLED} {OUTCOME_UNKNOWN}"
         try:
             if self._rights.learned is not None:
                 self._rights.learned.observe(tool, result.value)

@@ -13,7 +13,7 @@ from planact_server.plans.substitutes import StandIns
 from planact_server.sandbox import Limits, Outcome, PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from planact_server.answer import Attempt, CallRecord, Status
     from planact_server.planner import TaskPlanner
@@ -66,8 +66,8 @@ class Work(Protocol):
         """Stop soon, with what there is."""
         ...
 
-    async def hold(self, still: bool) -> None:
-        """Let the clock stand still, or run again: a person is being asked."""
+    async def hold(self, calls: Collection[int]) -> None:
+        """Say which of its calls wait for a person; their time is not the work's."""
         ...
 
     def so_far(self) -> Ending: ...
@@ -126,10 +126,10 @@ class PlanWork:
         if self._worker is not None:
             await self._worker.interrupt()
 
-    async def hold(self, still: bool) -> None:
-        """Let the plan's clock stand still, or run again."""
+    async def hold(self, calls: Collection[int]) -> None:
+        """Say which calls of the plan wait for a person."""
         if self._worker is not None:
-            await (self._worker.hold() if still else self._worker.go_on())
+            await self._worker.hold(calls)
 
     def so_far(self) -> Ending:
         """Return what is known while the plan runs."""

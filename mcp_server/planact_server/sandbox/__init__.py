@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 NO_DEFINITIONS: Mapping[str, str] = MappingProxyType({})
 
@@ -228,12 +228,11 @@ class Worker(Protocol):
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         ...
 
-    async def hold(self) -> None:
-        """Stop the clock of the running plan: its deadline moves on with every moment until `go_on`."""
-        ...
+    async def hold(self, calls: Collection[int]) -> None:
+        """Say which calls of the running plan wait for a person; none any more, if there are none.
 
-    async def go_on(self) -> None:
-        """Let the clock of the running plan run again."""
+        While the plan can do nothing but wait for them, its clock stands still.
+        """
         ...
 
     async def restore(

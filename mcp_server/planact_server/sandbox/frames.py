@@ -5,7 +5,7 @@ Host → worker
                     "output_bytes": int, "state_bytes": int, "source_bytes": int, "frame_bytes": int}
     {"type": "restore", "variables": {name: value}, "definitions": {name: source}}
     {"type": "checkpoint"} | {"type": "rollback"} | {"type": "forget"}
-    {"type": "hold"} | {"type": "go_on"}                   the plan's clock stands still in between
+    {"type": "hold", "calls": [int]}                       those that wait for a person: that time is not the plan's
     {"type": "answer", "id": int, "value": value}
     {"type": "answer", "id": int, "error": {"type", "message", "hint"?, "parameter"?,
                                             "server"?, "tool"?, "function"?, "arguments"?}}
@@ -41,7 +41,7 @@ and has no other keys than these. A worker that sends anything else is killed: a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -249,14 +249,9 @@ def forget() -> bytes:
     return _encode({"type": "forget"})
 
 
-def hold() -> bytes:
-    """Tell a worker to stop the clock of the plan that it runs."""
-    return _encode({"type": "hold"})
-
-
-def go_on() -> bytes:
-    """Tell a worker to let that clock run again."""
-    return _encode({"type": "go_on"})
+def hold(calls: Collection[int]) -> bytes:
+    """Tell a worker which calls of its plan wait for a person."""
+    return _encode({"type": "hold", "calls": list[JSONValue](sorted(calls))})
 
 
 def answer(id: int, value: JSONValue) -> bytes:

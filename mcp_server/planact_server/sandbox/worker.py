@@ -26,7 +26,7 @@ from planact_server.sandbox.plan_run import PlanRun
 from planact_server.sandbox.process import Exit, Loss, WorkerProcess, loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from planact_server.sandbox.connection import Connection
     from planact_tools import JSONValue
@@ -64,7 +64,9 @@ class JailedWorker:
         self._run: PlanRun | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._patience_left: float | None = None
-        """While the plan's clock stands still."""
+        """While a person is asked something."""
+
+        self._watch_held: CPUWatch | None = None
 
         self._last_id = 0
         self._killed: Loss | None = None
@@ -133,24 +135,28 @@ class JailedWorker:
         self._nudge(run)
         self._be_patient(run, GRACE_SECONDS if self._process.can_interrupt else 0.0)
 
-    async def hold(self) -> None:
-        """Stop the running plan's clock, until `go_on`."""
+    async def hold(self, calls: Collection[int]) -> None:
+        """Say which calls of the running plan wait for a person. Whether it can do something else, the worker knows."""
         run = self._run
-        if run is None or run.is_over or run.interrupted or self._patience is None:
+        if run is None or run.is_over or run.interrupted:
             return
-        self._patience_left = self._patience.when() - asyncio.get_running_loop().time()
-        self._patience.cancel()
-        self._patience = None
-        await self._connection.send(wire.hold())
+        if calls and self._patience is not None:
+            left = self._patience.when() - asyncio.get_running_loop().time()
+            self._patience.cancel()
+            self._patience, self._patience_left = None, left
+            # A worker that is deaf to its own clock is not waiting for anybody: it computes.
+            lost = _patience_lost(run)
+            self._watch_held = CPUWatch(self._clock, left, exceeded=lambda: self._kill(lost))
+        elif not calls and self._patience_left is not None:
+            left, self._patience_left = self._patience_left, None
+            self._stop_watching_held()
+            self._be_patient(run, left)
+        await self._connection.send(wire.hold(calls))
 
-    async def go_on(self) -> None:
-        """Let the running plan's clock run again."""
-        run, left = self._run, self._patience_left
-        self._patience_left = None
-        if run is None or run.is_over or run.interrupted or left is None:
-            return
-        self._be_patient(run, left)
-        await self._connection.send(wire.go_on())
+    def _stop_watching_held(self) -> None:
+        if self._watch_held is not None:
+            self._watch_held.cancel()
+            self._watch_held = None
 
     async def restore(
         self, variables: Mapping[str, JSONValue], definitions: Mapping[str, str] = NO_DEFINITIONS
@@ -250,6 +256,7 @@ class JailedWorker:
         if self._patience is not None:
             self._patience.cancel()
         self._patience = self._patience_left = None
+        self._stop_watching_held()
         self._last_id = run.last_id
         self._run = None
 

@@ -105,6 +105,8 @@ def call_tool(request):
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     if CASE.endswith("_stateless"):
         return ask_in_the_result(request["params"])
+    if CASE == "wants_visits":
+        return want_visits(request["id"])
     if CASE in ("wants_a_visit", "wants_a_visit_silently", "is_never_content"):
         return want_a_visit(request["id"])
     if CASE == "asks_and_forgets":
@@ -134,6 +136,20 @@ def ask(method):
     send({"jsonrpc": "2.0", "id": method, "method": method, "params": {}})
     reply = json.loads(sys.stdin.readline())
     return reply["error"]["message"] if "error" in reply else reply["result"] or "answered"
+
+
+def want_visits(id):
+    """The first two calls want the same page visited; it is once both have been refused."""
+    WAITING.append(id)
+    if len(WAITING) > 2:
+        return {"content": [{"type": "text", "text": "visited"}]}
+    page = {"mode": "url", "elicitationId": "p1", "url": "https://example.com/login", "message": "Log in."}
+    error = {"code": -32042, "message": "Log in first", "data": {"elicitations": [page]}}
+    send({"jsonrpc": "2.0", "id": id, "error": error})
+    if len(WAITING) == 2:
+        time.sleep(0.1)
+        send({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "p1"}})
+    return None
 
 
 def want_a_visit(id):

@@ -338,10 +338,10 @@ async def test_the_time_that_a_person_takes_is_not_the_plans(engine: PooledEngin
     worker = await engine.worker()
     limits = Limits(seconds=1)
 
-    async def asked(_: ToolRequest) -> str:
-        await worker.hold()
+    async def asked(request: ToolRequest) -> str:
+        await worker.hold([request.call])
         await anyio.sleep(1.5)
-        await worker.go_on()
+        await worker.hold([])
         return "yes"
 
     host.tool = asked
@@ -364,8 +364,8 @@ async def test_the_clock_of_a_plan_that_does_something_else_meanwhile_runs_on(
 ) -> None:
     worker = await engine.worker()
 
-    async def asked(_: ToolRequest) -> None:
-        await worker.hold()
+    async def asked(request: ToolRequest) -> None:
+        await worker.hold([request.call])
         await anyio.sleep_forever()
 
     host.tool = asked
@@ -375,12 +375,50 @@ async def test_the_clock_of_a_plan_that_does_something_else_meanwhile_runs_on(
     assert (outcome.status, worker.alive) == ("timeout", True)
 
 
+@pytest.mark.parametrize("engine", FORKED_OR_SPAWNED, indirect=True)
+async def test_a_plan_that_waits_for_others_too_has_its_own_clock(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+
+    async def asked(request: ToolRequest) -> None:
+        if request.call == 1:
+            await worker.hold([1])
+            await anyio.sleep_forever()
+        await anyio.sleep(0.1)
+
+    host.tool = asked
+    busy = "import asyncio\nt = asyncio.create_task(tool(value=1))\nfor n in range(100):\n    tool(value=n)"
+    with fail_after(30):
+        outcome = await worker.run(busy, host=host, limits=Limits(seconds=1))
+    assert (outcome.status, worker.alive) == ("timeout", True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells the host what a worker has computed")
+@pytest.mark.parametrize("engine", FORKED_OR_SPAWNED, indirect=True)
+async def test_a_plan_that_computes_deaf_to_its_clock_while_a_person_is_asked_is_killed(
+    engine: PooledEngine, host: ScriptedHost, short_grace: None
+) -> None:
+    worker = await engine.worker()
+
+    async def asked(_: ToolRequest) -> None:
+        await worker.hold([1])
+        await anyio.sleep_forever()
+
+    host.tool = asked
+    deaf = (
+        "import asyncio, itertools\nt = asyncio.create_task(tool(value=1))\nawait asyncio.sleep(0.1)\n"
+        "-1 in itertools.count()"
+    )
+    with fail_after(30):
+        outcome = await worker.run(deaf, host=host, limits=Limits(seconds=1, cpu_seconds=20))
+    assert (outcome.status, worker.alive) == ("timeout", False)
+
+
 async def test_a_plan_whose_clock_stands_still_can_be_cancelled(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
     reached = asyncio.Event()
 
-    async def asked(_: ToolRequest) -> None:
-        await worker.hold()
+    async def asked(request: ToolRequest) -> None:
+        await worker.hold([request.call])
         reached.set()
         await anyio.sleep_forever()
 
@@ -391,5 +429,5 @@ async def test_a_plan_whose_clock_stands_still_can_be_cancelled(engine: PooledEn
         await worker.interrupt()
         outcome = await running
         assert (outcome.status, outcome.variables, worker.alive) == ("cancelled", {"x": 1}, True)
-        await worker.go_on()
+        await worker.hold([])
         assert await variables(worker, "y = 2", host) == {"y": 2}

@@ -90,6 +90,9 @@ class Channel:
         self._output_sent = 0.0
         self._output_left = 0
         self._frame_bytes = 0
+        self._with_people: frozenset[int | None] = frozenset()
+        """Calls that wait for a person."""
+
         self._left: list[int] = []
         """Calls that were given up, as far as the host has not been told."""
 
@@ -101,6 +104,7 @@ class Channel:
         self._calls = 0
         self._open.clear()
         self._left.clear()
+        self._with_people = frozenset()
         self._faults.clear()
         self._output.clear()
         self._output_characters = 0
@@ -144,7 +148,7 @@ class Channel:
                 self._tell_left()
                 self._wire.flush()
             return
-        if seconds is None and self._interrupts.is_held:
+        if seconds is None and self._waits_for_people():
             with self._interrupts.clock_standing_still():
                 self._wire.wait(None)
         elif not self._wire.wait(seconds):
@@ -154,6 +158,11 @@ class Channel:
 
     def expects_answers(self) -> bool:
         return bool(self._open or self._left)
+
+    def _waits_for_people(self) -> bool:
+        """Say whether nothing but people can wake the plan: their time is not its own."""
+        waiting = self._with_people
+        return bool(waiting) and all(request.call in waiting for request in self._open.values())
 
     def _tell_left(self) -> None:
         if self._left:
@@ -213,9 +222,7 @@ class Channel:
     def _receive(self) -> None:
         frame = self._wire.receive(self.from_wire)
         if frame.get("type") == "hold":
-            self._interrupts.is_held = True
-        elif frame.get("type") == "go_on":
-            self._interrupts.is_held = False
+            self._with_people = frozenset(cast("list[int]", frame["calls"]))
         request = self._open.pop(frame.get("id", 0), None) if frame.get("type") == "answer" else None
         if request is None:
             return  # an answer to an earlier plan's leftovers

@@ -42,9 +42,6 @@ class Interrupts:
         """Whether the process has used up its CPU time: the kernel ends it a moment later."""
 
         self._cpu_message = ""
-        self.is_held = False
-        """Whether a person is being asked something: the time that a plan can do nothing but wait is not its own."""
-
         self._running = False
         self._shields = 0
         self._waiting = False
@@ -64,7 +61,6 @@ class Interrupts:
         """A plan starts. `give_up` reports the plan's end and does not return."""
         self.status = None
         self.message = f"The plan ran longer than {seconds:g} s."
-        self.is_held = False
         self._shields = self._raised = 0
         self._waiting = False
         self._give_up = give_up

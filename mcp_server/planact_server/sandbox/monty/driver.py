@@ -142,9 +142,7 @@ class Driver:
         if frame["type"] == "answer":
             self._host.answer(frame)
         elif frame["type"] == "hold":
-            self._worker.hold()
-        elif frame["type"] == "go_on":
-            self._worker.go_on()
+            self._worker.hold(frame["calls"])
         else:
             self._doing = asyncio.create_task(self._do(frame))
 

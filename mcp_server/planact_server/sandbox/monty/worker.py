@@ -26,7 +26,7 @@ from planact_server.sandbox.monty.variables import State, Variables
 from planact_server.sandbox.process import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from planact_server.sandbox.monty.outline import Outline
     from planact_server.sandbox.monty.process import MontyProcess
@@ -116,18 +116,20 @@ class MontyWorker:
         """Stop the running plan soon; its `run` returns an Outcome with status `cancelled` and partial results."""
         self._stop("cancelled", "The plan was cancelled.")
 
-    def hold(self) -> None:
-        """Stop the running plan's clock, until `go_on`."""
+    def hold(self, calls: Collection[int]) -> None:
+        """Stop the running plan's clock while calls of it wait for a person."""
+        if calls:
+            self._stop_clock()
+            return
+        left, self._seconds_left = self._seconds_left, None
+        if left is not None:
+            self._start_clock(left)
+
+    def _stop_clock(self) -> None:
         if self._clock is not None:
             self._seconds_left = max(0.0, self._clock.when() - asyncio.get_running_loop().time())
             self._clock.cancel()
             self._clock = None
-
-    def go_on(self) -> None:
-        """Let the running plan's clock run again."""
-        left, self._seconds_left = self._seconds_left, None
-        if left is not None:
-            self._start_clock(left)
 
     def _start_clock(self, seconds: float) -> None:
         self._clock = asyncio.get_running_loop().call_later(seconds, self._stop, "timeout", self._too_long)
@@ -227,7 +229,7 @@ class MontyWorker:
             error = PlanError(type="LimitReached", message=str(reached))
             return Outcome(status="limit", errors=(error,), functions=self._variables.state.functions)
         finally:
-            self.hold()
+            self._stop_clock()
             self._seconds_left = None
 
     async def _outcome(self, run: PlanFeed, outline: Outline, limits: Limits) -> Outcome:
