@@ -41,10 +41,10 @@ MAX_LINE_BYTES = 512 * 1024 * 1024
 MAX_WAITING_MESSAGES = 256
 """Past this the server is no longer read from until we have caught up."""
 
-EXIT_SECONDS = 1.0
+EXIT_SECONDS = 0.7
 """How long a server gets to leave after its input closed, and again after SIGTERM.
 
-Hosts give us four seconds in all before they kill us, and then nobody is left to end a server that hangs.
+Hosts give us two seconds or four before they end us, and then nobody is left to end a server that hangs.
 """
 
 OUTPUT_GRACE_SECONDS = 0.5

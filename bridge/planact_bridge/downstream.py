@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 MAX_READINGS = 3
 """How often a list is read that changes while it is read."""
 
+DOUBTFUL_SECONDS = 20.0
+"""A call that is given up after longer than this makes one wonder whether the server is there."""
+
 NOTICE_PAUSE_SECONDS = 1.0
 """Shortest time between two notices to listeners."""
 
@@ -225,8 +228,14 @@ class Downstream:
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         connection = await self._standing.connection()
+        began = asyncio.get_running_loop().time()
         try:
             done = await work(connection)
+        except asyncio.CancelledError:
+            # A plan's own deadline is often the first to come.
+            if asyncio.get_running_loop().time() - began > DOUBTFUL_SECONDS:
+                self._standing.doubt(connection)
+            raise
         except ConnectionLost as error:
             if self._standing.closed:
                 raise ConnectionLost(f"Server {self.name!r} was closed during the call.") from error

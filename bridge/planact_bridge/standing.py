@@ -96,6 +96,8 @@ class StandingConnection:
         A server that keeps failing is left alone for a while: that is an error at once, which says for how long.
         """
         self._look()
+        if self._was_lost and self._owned is not None:
+            self._owned.count_failure()  # before the wait that it causes
         while self._was_lost and 0 < self._backoff.seconds <= PATIENT_SECONDS:
             await asyncio.sleep(self._backoff.seconds)
             self._look()
@@ -119,7 +121,7 @@ class StandingConnection:
         self._backoff.forget()
 
     def doubt(self, connection: Connection) -> None:
-        """A call ran out of time: find out, in the background, whether the server is there at all."""
+        """A call ran out of time, or was given up after a long one: find out, in the background, whether the server is there at all."""
         owned = self._owned
         proving = self._proving is not None and not self._proving.done()
         if owned is not None and owned.opened is connection and not (proving or self._closed):

@@ -112,3 +112,35 @@ async def test_a_server_that_is_only_slow_with_one_call_is_kept(connect, tmp_pat
                 await server.call(OK)
         await server._standing._proving
     assert (server.status.state, server.status.counters.starts) == ("ready", 1)
+
+
+async def test_a_call_that_comes_right_after_a_server_has_died_waits_a_moment(connect, tmp_path: Path) -> None:
+    server = connect("raw.py", "dies_in_call", tmp_path / "notes")
+    await server.definitions()
+    with fail_after(20):
+        with pytest.raises(ToolError, match="was lost"):
+            await server.call(ToolCall(name="twice", arguments={}))
+        assert (await server.call(ToolCall(name="twice", arguments={}))).value == "ok"
+    assert server.status.counters.starts == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+async def test_a_call_that_is_given_up_after_long_makes_one_wonder_whether_the_server_is_there(
+    connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A plan's deadline is often the first to come."""
+    monkeypatch.setattr("planact_bridge.downstream.DOUBTFUL_SECONDS", 0.1)
+    monkeypatch.setattr("planact_bridge.standing.PROOF_SECONDS", 0.3)
+    server = connect("raw.py", "tells_its_process", tmp_path / "pid")
+    await server.definitions()
+    pid = server.status.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with fail_after(20):
+        with anyio.move_on_after(0.3):
+            await server.call(OK)
+        while server.status.state == "ready":
+            await anyio.sleep(0.01)
+        assert (await server.call(OK)).value == "ok"
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

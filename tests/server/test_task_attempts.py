@@ -346,8 +346,11 @@ async def test_a_write_that_is_given_up_is_said_to_be_unknown(engine: PooledEngi
     async with bench(engine) as here:
         here.shop.hold("order")
         here.shop.hold("price")
-        code = "import asyncio\nfor call in (order, price):\n    try:\n        await asyncio.wait_for(call(item='tea'), 0.05)\n"
-        answer = await here.ask(code=f"{code}    except TimeoutError:\n        pass")
+        code = (
+            "import asyncio\nfor call in (order, price):\n    try:\n"
+            "        await asyncio.wait_for(call(item='tea'), 0.05)\n    except TimeoutError:\n        pass"
+        )
+        answer = await here.ask(code=code)
     assert answer["status"] == "ok"
     assert [(call["function"], call["error"]) for call in answer["calls"]] == [
         ("order", "The call was cancelled. It is not known whether it took effect."),

@@ -35,6 +35,7 @@ TOOLS = {
     "dies_in_call": [
         {**GOOD, "name": "read", "annotations": {"readOnlyHint": True}},
         {**GOOD, "name": "write"},
+        {**GOOD, "name": "twice", "annotations": {"readOnlyHint": True}},
     ],
 }
 
@@ -80,7 +81,7 @@ def call_tool(request):
     name = request["params"]["name"]
     if CASE == "dies_in_call" and name != "ok":
         note(name)
-        if NOTES.read_text().split().count(name) == 1:
+        if NOTES.read_text().split().count(name) <= (2 if name == "twice" else 1):
             sys.stderr.write("out of cheese\n")
             sys.stderr.flush()
             os._exit(9)
