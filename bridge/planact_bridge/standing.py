@@ -121,7 +121,7 @@ class StandingConnection:
         self._backoff.forget()
 
     def doubt(self, connection: Connection) -> None:
-        """A call ran out of time, or was given up after a long one: find out, in the background, whether the server is there at all."""
+        """A call ran out of time, or was given up after long: find out, in the background, whether anybody is there."""
         owned = self._owned
         proving = self._proving is not None and not self._proving.done()
         if owned is not None and owned.opened is connection and not (proving or self._closed):

@@ -201,7 +201,7 @@ def content_of(path: Path) -> str | None:
     try:
         # Anybody's folder may bring a file of any size: it is watched, whether it is trusted or not.
         found = path.stat()
-        return f"{found.st_size} bytes of {found.st_mtime_ns}" if path.is_file() else None
+        return f"{found.st_size} bytes of {found.st_mtime_ns}"
     except OSError:
         return None
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from planact_server.assembly import BrokenFileError, content_of, pack_files
 from planact_server.config import Config, ConfigError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from planact_server.generation import Generation
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 START_SECONDS = 1.0
 """After so long the watching begins: a start has better things to do. What changed before then is noticed as well."""
@@ -41,6 +44,9 @@ LOOK_MILLISECONDS = 10_000
 
 AT_START = frozenset({"engine", "allow_weaker", "memory_mb", "warm_workers", "idle_seconds", "pool_idle_seconds"})
 """Keys of `[sandbox]` that workers are started with."""
+
+LOAD_SECONDS = 30.0
+"""For a changed configuration to be put together."""
 
 _Contents: TypeAlias = "dict[str, str | None]"
 
@@ -124,9 +130,12 @@ class Reloading:
         """Put what the files say now in force. Return what is wrong with them, if something is."""
         try:
             config = await asyncio.to_thread(self._read)
-            fresh = self._app.assemble(config)
+            # Packs are imported for it, and that is anybody's code.
+            fresh = await _beside(lambda: self._app.assemble(config))
         except (ConfigError, BrokenFileError) as error:
             return str(error)
+        except TimeoutError:
+            return f"Loading the packs of the configuration took longer than {LOAD_SECONDS:g} s."
         before = self._app.generations.current
         await fresh.open()
         await self._app.generations.replace(fresh)
@@ -175,6 +184,33 @@ class Reloading:
             if pack.path is not None and pack.path.is_dir():
                 folders.add(pack.path)
         return sorted(folders)
+
+
+async def _beside(work: Callable[[], T]) -> T:
+    """Do `work` in a thread. Raises TimeoutError: then it goes on there, and holds up nobody, not even our end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            if error is None:
+                done.set_result(cast("T", value))
+            else:
+                done.set_exception(error)
+
+    def run() -> None:
+        value: T | None = None
+        error: BaseException | None = None
+        try:
+            value = work()
+        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+            error = raised
+        with suppress(RuntimeError):  # we may have ended meanwhile
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=run, daemon=True, name="loading").start()
+    async with asyncio.timeout(LOAD_SECONDS):
+        return await done
 
 
 def differences(before: Generation, after: Generation) -> list[str]:

@@ -174,7 +174,7 @@ async def test_a_server_that_comes_back_is_asked_for_its_tools_again(connect, tm
     told = anyio.Event()
 
     async def hear() -> None:
-        assert [tool.name for tool in await server.definitions()] == ["read", "write"]
+        assert [tool.name for tool in await server.definitions()] == ["read", "write", "twice"]
         told.set()
 
     server.on_changed(hear)

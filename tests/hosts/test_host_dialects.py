@@ -112,6 +112,23 @@ def test_the_links_of_cursor_and_vscode_hold_the_entry() -> None:
     assert json.loads(unquote(rest)) == {"name": "planact", **entry}
 
 
+NO_TEXTS = {
+    "goose": "extensions:\n  mine: {type: stdio, cmd: x, args: [], enabled: true, envs: {PORT: 5, ON: true, S: t}}\n",
+    "codex-cli": '[mcp_servers.mine]\ncommand = "x"\nenv = { PORT = 5, ON = true, S = "t" }\n',
+    "opencode": '{"mcp": {"mine": {"type": "local", "command": ["x"],'
+    ' "environment": {"PORT": 5, "ON": true, "S": "t"}}}}',
+}
+
+
+@pytest.mark.parametrize(("host", "text"), NO_TEXTS.items())
+def test_a_value_that_is_no_text_is_written_as_one(tmp_path: Path, host: str, text: str) -> None:
+    somebody = Somebody(tmp_path, "linux", host)
+    somebody.path.parent.mkdir(parents=True, exist_ok=True)
+    somebody.path.write_text(text)
+    [found] = importing(somebody.place, somebody.mcp_json, somebody.machine).imports
+    assert (found.fate, found.entry["env"]) == ("added", {"PORT": "5", "ON": "true", "S": "t"})
+
+
 def test_what_planact_cannot_do_stays_in_the_host_with_the_reason(tmp_path: Path) -> None:
     found = imported(
         Somebody(tmp_path, "linux", "vscode"),

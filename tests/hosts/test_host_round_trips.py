@@ -159,6 +159,30 @@ def test_undoing_an_adoption_restores_the_very_bytes_on_both_sides(somebody: Som
     assert somebody.journal.records() == []
 
 
+def test_taking_planact_out_after_an_adoption_gives_the_host_its_servers_back(somebody: Somebody) -> None:
+    somebody.has_golden_file()
+    before = somebody.path.read_bytes()
+    apply(importing(somebody.place, somebody.mcp_json, somebody.machine, adopt=adopting).change, somebody.journal)
+
+    change = uninstalling(somebody.place, somebody.journal)
+    apply(change, somebody.journal)
+
+    assert somebody.path.read_bytes() == before
+    assert change.notices[0].startswith("Its own servers are in it again: ")
+    assert somebody.mcp_json.exists()  # Planact keeps them, too
+
+
+def test_taking_planact_out_gives_the_servers_back_whatever_else_has_changed(somebody: Somebody) -> None:
+    somebody.has_golden_file()
+    servers = read(somebody.place).servers
+    apply(installing(somebody.place, LAUNCH), somebody.journal)
+    apply(importing(somebody.place, somebody.mcp_json, somebody.machine, adopt=adopting).change, somebody.journal)
+
+    apply(uninstalling(somebody.place, somebody.journal), somebody.journal)
+
+    assert read(somebody.place).servers == servers
+
+
 def test_looking_shows_the_other_servers(somebody: Somebody) -> None:
     somebody.has_golden_file()
 

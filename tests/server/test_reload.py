@@ -340,3 +340,33 @@ async def test_a_huge_file_of_a_folder_is_not_read(home: Home) -> None:
         huge.truncate(2**40)
     async with following(home) as place:
         assert await place.look() == []
+
+
+async def test_a_pack_that_is_slow_to_load_holds_up_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_server.reload.LOAD_SECONDS", 0.3)
+    home.configure(f'packs = ["{home.folder / "slow.py"}"]\n{TRUSTED}')
+    (home.folder / "slow.py").write_text(PACK)
+    async with following(home) as place:
+        gate = home.folder / "gate"
+        slow = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
+        (home.folder / "slow.py").write_text(slow + PACK)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(place.look)
+            await anyio.sleep(0.1)
+            assert await place.value("slow.version()") == 1
+        assert "took longer than 0.3 s" in place.said[0]
+        gate.touch()
+        (home.folder / "slow.py").write_text(slow + PACK.replace("return 1", "return 2"))
+        await place.look()
+        assert await place.value("slow.version()") == 2
+
+
+async def test_a_file_that_could_not_be_read_and_is_gone_is_gone(home: Home) -> None:
+    settings = home.work / "planact.toml"
+    home.configure(TRUSTED)
+    async with following(home) as place:
+        seen = place.reloading._contents()
+        settings.mkdir()
+        unreadable = place.reloading._contents()
+        settings.rmdir()
+        assert unreadable != seen == place.reloading._contents()

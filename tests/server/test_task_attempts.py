@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import weakref
 from typing import Any
 
@@ -356,3 +357,10 @@ async def test_a_write_that_is_given_up_is_said_to_be_unknown(engine: PooledEngi
         ("order", "The call was cancelled. It is not known whether it took effect."),
         ("price", "The call was cancelled."),
     ]
+
+
+async def test_what_is_no_number_is_one_to_python_and_a_text_in_the_answer(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
+        here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), [math.nan, math.inf])
+        answer = await here.ask(code="x = order()\nx[0] != x[0] and x[1] > 1e308")
+    assert (answer["status"], answer["result"], answer["variables"]) == ("ok", True, {"x": ["nan", "inf"]})

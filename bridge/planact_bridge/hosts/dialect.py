@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -98,9 +99,14 @@ def rest_of(raw: JSONObject, taken: frozenset[str]) -> tuple[str, ...]:
 
 
 def texts_of(raw: JSONObject, key: str) -> dict[str, str]:
-    """Return an object of texts; what is something else is left out."""
+    """Return an object of texts. Raises NotAdoptable for what is no text; numbers and switches are written as one."""
     value = raw.get(key)
-    return {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+    texts: dict[str, str] = {}
+    for name, each in value.items() if isinstance(value, dict) else ():
+        if not isinstance(each, str | int | float):
+            raise NotAdoptable(f"its {key}[{name!r}] is no text")
+        texts[name] = each if isinstance(each, str) else json.dumps(each)
+    return texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

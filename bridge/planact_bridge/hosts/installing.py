@@ -15,7 +15,7 @@ from planact_bridge.hosts.references import NotAdoptable, NotAServer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from planact_bridge.hosts.changes import Record
+    from planact_bridge.hosts.changes import EditRecord, Record
     from planact_bridge.hosts.dialect import Launch
     from planact_bridge.hosts.host import Place
     from planact_bridge.hosts.machine import Machine
@@ -118,13 +118,16 @@ def installing(place: Place, launch: Launch) -> Change:
 def uninstalling(place: Place, journal: Journal) -> Change:
     """Return the change that takes Planact out. Raises HostError.
 
-    A file that is as `install` left it becomes what it was before, byte for byte.
+    A file that is as `install` left it, or an import that replaced its servers, becomes what it was before, byte for
+    byte. In another one the servers that an import took are put back.
     """
     now = read(place)
     if ENTRY not in now.servers:
         return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=())
     missing: tuple[Keys, ...] = ()
     record = journal.last(place.host.name, place.path)
+    if record is not None and record.action == "import":
+        return _giving_back(now, record)
     before = None if record is None or record.action != "install" else _value_before(place, record)
     if record is not None and before is not None:
         missing = emptied(before, now.keys)
@@ -134,6 +137,33 @@ def uninstalling(place: Place, journal: Journal) -> Change:
             return undoing(record)
     edit = now.edited({ENTRY: None}, drop_empty=missing)
     return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=(edit,))
+
+
+def _giving_back(now: Read, record: Record) -> Change:
+    """Return the change that takes Planact out and puts back what an import replaced by it."""
+    place, edited = now.place, _edit_of(record, now.place)
+    content, value = _bytes_before(edited), _value_before(now.place, record)
+    old = servers_in(value, now.keys) if value is not None else {}
+    taken = {name: raw for name in edited.names if name not in now.servers and isinstance(raw := old.get(name), dict)}
+    if edited.after == files.digest(now.content) and taken and ENTRY not in old:
+        edit = Edit(
+            path=place.path,
+            before=now.content,
+            after=content,
+            syntax=place.dialect.syntax,
+            keys=now.keys,
+            names=edited.names,
+        )
+    else:
+        edit = now.edited({**taken, ENTRY: None})
+    back = f"Its own servers are in it again: {', '.join(taken)}." if taken else None
+    return Change(
+        action="uninstall",
+        host=place.host.name,
+        scope=place.scope,
+        edits=(edit,),
+        notices=(back,) if back is not None else (),
+    )
 
 
 def merged(before: JSONValue, entry: JSONObject) -> JSONObject:
@@ -180,11 +210,19 @@ def _is_server(place: Place, raw: JSONValue, machine: Machine) -> bool:
 
 def _value_before(place: Place, record: Record) -> JSONValue:
     """Return what a file said before a change; None where nobody knows any more."""
-    edited = next(each for each in record.edits if each.path == str(place.path))
+    edited = _edit_of(record, place)
     try:
-        content = files.read(Path(edited.backup)) if edited.backup else None
+        content = _bytes_before(edited)
         if files.digest(content) != edited.before:
             return None
         return place.dialect.syntax.parse(files.decode(place.path, content or b""))
     except (HostError, SyntaxProblem):
         return None
+
+
+def _edit_of(record: Record, place: Place) -> EditRecord:
+    return next(each for each in record.edits if each.path == str(place.path))
+
+
+def _bytes_before(edited: EditRecord) -> bytes | None:
+    return files.read(Path(edited.backup)) if edited.backup else None

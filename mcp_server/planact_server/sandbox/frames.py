@@ -305,7 +305,8 @@ def _resolution(entry: Resolution) -> JSONValue:
             return {"kind": "missing", "hint": entry.hint}
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# What is no number comes from tools, and is one to Python on the other side; a worker's own frames may not hold it.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _encode(frame: Mapping[str, JSONValue]) -> bytes:
