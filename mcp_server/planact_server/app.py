@@ -106,19 +106,21 @@ class App:
     def server_reports(self) -> list[JSONObject]:
         """Return how every server stands, for `planact servers` and `planact doctor`."""
         undecided = {server.server for server in self.undecided()}
-        return [
+        reports: list[JSONObject] = [
             {
                 "name": state.name,
                 "state": state.state,
                 "tools": state.tools,
                 "error": state.error,
-                "trusted": state.name not in undecided and state.error is None,
+                # Of one that has not answered there is nothing yet to be trusted.
+                "trusted": state.name not in undecided and state.state in ("ready", "cached"),
                 "identity": self.toolbox.toolset(state.name).identity,
                 "skipped": list(_skipped(self.toolbox.toolset(state.name))),
                 "health": _health(self.toolbox.toolset(state.name)),
             }
             for state in self.toolbox.states()
         ]
+        return reports + [_unusable(name, reason) for name, reason in self.rights.unusable.items()]
 
 
 @asynccontextmanager
@@ -171,6 +173,11 @@ async def open_server(config: Config, spec: ServerSpec) -> AsyncGenerator[Downst
             yield server
         finally:
             await server.aclose()
+
+
+def _unusable(name: str, reason: str) -> JSONObject:
+    nothing: JSONObject = {"identity": None, "skipped": [], "health": None}
+    return {"name": name, "state": "unusable", "tools": 0, "error": reason, "trusted": False, **nothing}
 
 
 def _skipped(toolset: Toolset) -> Iterable[str]:

@@ -141,6 +141,11 @@ def configured_servers(config: Config) -> tuple[ServerSpec, ...]:
     return tuple(_specs(config, ())[0])
 
 
+def unusable_servers(config: Config) -> Mapping[str, str]:
+    """Return server → why its entry in an mcp.json cannot be used."""
+    return _specs(config, ())[1]
+
+
 def server_folder(config: Config) -> Path:
     """Return where logs of servers, logins and the like are kept."""
     return config.state / "servers"

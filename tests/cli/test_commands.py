@@ -197,6 +197,16 @@ async def test_doctor_says_how_each_server_stands_and_which_keys_are_set(home: H
     )
 
 
+async def test_doctor_says_what_it_can_where_the_configuration_cannot_be_read(home: Home) -> None:
+    (home.folder / "planact.toml").write_text("[polcy]\n")
+    code, out, _ = await home.run("doctor", "--json")
+    report = json.loads(out)
+    problems = [each for each in report["findings"] if each["level"] == "problem"]
+    assert (code, [each["subject"] for each in problems]) == (2, ["configuration"])
+    assert "policy" in problems[0]["text"]
+    assert {each["subject"] for each in report["findings"]} >= {"python", "for a host"}
+
+
 async def test_doctor_fails_when_a_server_is_broken(home: Home) -> None:
     home.configure("", lathe=workshop("--broken"))
     code, _, seen = await home.run("doctor")

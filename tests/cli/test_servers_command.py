@@ -57,9 +57,32 @@ def test_a_log_is_followed_into_the_file_that_takes_its_place(home: Home) -> Non
 
 
 async def test_a_server_without_a_log_is_said_to_have_none(home: Home) -> None:
-    code, _, said = await home.run("servers", "logs", "nothing")
-    assert code == 2
-    assert "Server 'nothing' has written nothing yet" in said
+    home.configure("", workshop=workshop(), unset={"command": "x", "env": {"A": "${NOPE_NOT_SET}"}})
+    for name, reason in (
+        ("workshop", "Server 'workshop' has written nothing yet"),
+        ("workshp", "There is no server 'workshp'. Did you mean 'workshop'?"),
+        ("unset", "the variable NOPE_NOT_SET is not set"),
+    ):
+        code, _, said = await home.run("servers", "logs", name)
+        assert (code, reason in said) == (2, True), said
+
+
+async def test_what_cannot_be_used_or_has_not_answered_is_not_called_trusted(home: Home) -> None:
+    silent = {"command": sys.executable, "args": ["-c", "import time; time.sleep(60)"]}
+    home.configure(
+        '[servers]\nstart_timeout_seconds = 1\n[policy]\ntrust = ["workshop"]\n',
+        workshop=workshop(),
+        silent=silent,
+        unset={"command": "x", "env": {"A": "${NOPE_NOT_SET}"}},
+    )
+    _, out, _ = await home.run("servers", "--json")
+    stands = {each["name"]: each for each in json.loads(out)}
+    assert {name: each["trusted"] for name, each in stands.items()} == {
+        "workshop": True,
+        "silent": False,
+        "unset": False,
+    }
+    assert (stands["unset"]["state"], "NOPE_NOT_SET" in stands["unset"]["error"]) == ("unusable", True)
 
 
 async def test_a_restart_says_whether_the_server_starts(home: Home) -> None:

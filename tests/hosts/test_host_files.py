@@ -258,3 +258,12 @@ def test_a_journal_in_an_impossible_place_leaves_the_host_as_it_was(cursor: Some
         install(cursor)
 
     assert cursor.path.read_bytes() == before
+
+
+def test_installing_again_keeps_the_options_that_a_user_has_added(cursor: Somebody) -> None:
+    install(cursor)
+    text = cursor.path.read_text().replace('"serve"', '"serve", "--config", "/x.toml"')
+    assert "/x.toml" in text
+    cursor.path.write_text(text)
+    install(cursor)
+    assert read(cursor.place).servers["planact"]["args"] == ["serve", "--config", "/x.toml"]  # type: ignore[index]

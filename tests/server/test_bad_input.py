@@ -1,6 +1,7 @@
 """Bad input: each gets a clear message that names the thing, and the server lives on."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -191,6 +192,15 @@ async def test_a_missing_variable_in_mcp_json_costs_only_its_server(home: Home) 
     assert answer["status"] == "refused"
     assert "Server 'cloud'" in answer["errors"][0]["hint"]
     assert "the variable CLOUD_KEY is not set" in answer["errors"][0]["hint"]
+
+
+async def test_a_server_whose_entry_is_broken_is_not_waited_for(home: Home) -> None:
+    silent = {"command": sys.executable, "args": ["-c", "import time; time.sleep(60)"]}
+    home.configure(silent=silent, cloud={"url": "${CLOUD_URL}"})
+    async with home.serve() as client:
+        with anyio.fail_after(15):
+            answer = await act(client, "cloud.fetch()")
+    assert "the variable CLOUD_URL is not set" in answer["errors"][0]["hint"]
 
 
 @pytest.mark.parametrize("command", [["servers"], ["run", "--code", "-"]])

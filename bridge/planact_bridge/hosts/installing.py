@@ -173,6 +173,10 @@ def merged(before: JSONValue, entry: JSONObject) -> JSONObject:
     off: JSONObject = {"enabled": False, "disabled": True}
     kept = {key: value for key, value in before.items() if off.get(key) != value and key != "name"}
     result = {**kept, **entry}
+    for key in ("args", "command"):
+        old, new = before.get(key), entry.get(key)
+        if isinstance(old, list) and isinstance(new, list) and old[: len(new)] == new:
+            result[key] = old  # with options of the user's own behind ours
     for key in ("env", "envs", "environment"):
         if isinstance(before.get(key), dict):
             result[key] = {**cast("JSONObject", before[key]), **cast("JSONObject", entry.get(key, {}))}

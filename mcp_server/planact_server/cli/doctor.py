@@ -19,6 +19,7 @@ from planact_server.cli.place import as_usable, host_entry
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
+    UsageError,
     console,
     examples,
     log_to_stderr,
@@ -42,16 +43,23 @@ def register(app: typer.Typer) -> None:
 def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> int:
     """Check installation, configuration, servers and planner.
 
-    Says what is in force, what is broken, and what to do about it. Exit code 1 when something is broken.
+    Says what is in force, what is broken, and what to do about it. Exit code 1 when something is broken, 2 when it is
+    the configuration itself.
     """
     log_to_stderr(verbose=False)
-    settings = read_config(config, quietly=True)
-    findings, report = with_app(settings, _examine)
+    report: JSONObject = {"python": platform.python_version()}
+    try:
+        findings, more = with_app(read_config(config, quietly=True), _examine)
+    except UsageError as error:
+        findings, more = _without_configuration(error), None
+    report |= more or {}
     if as_json:
         report["findings"] = [_as_json(finding) for finding in findings]
         print_json(report)
     else:
         _print(findings)
+    if more is None:
+        return 2
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
@@ -62,7 +70,6 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
     jail = examine_isolation(layers, engine=app.engine.name, weaker=app.engine.warning is not None)
     findings = [*_machine(), *_configuration(app), *jail, *_servers(app), *planner, *examine_hosts()]
     report: JSONObject = {
-        "python": platform.python_version(),
         "platform": platform.platform(),
         "files": [str(path) for path in (*app.config.files, *app.config.mcp_files)],
         "origins": dict(app.config.origins),
@@ -75,6 +82,13 @@ async def _examine(app: App) -> tuple[list[Finding], JSONObject]:
         "undecided": [server.server for server in app.undecided()],
     }
     return findings, report
+
+
+def _without_configuration(error: UsageError) -> list[Finding]:
+    """Return what can be said where the configuration cannot be read."""
+    advice = "Mend it; what depends on it (servers, packs, policy, planner) was not looked at."
+    broken = Finding(level="problem", subject="configuration", text=str(error), advice=advice)
+    return [*_machine(), broken, *examine_hosts()]
 
 
 def _machine() -> list[Finding]:
@@ -125,11 +139,13 @@ def _servers(app: App) -> list[Finding]:
     found: list[Finding] = []
     for report in app.server_reports():
         name, error = str(report["name"]), report["error"]
+        if report["state"] == "unusable":
+            continue  # what is wrong with its file says so already
         if report["state"] in ("pending", "cached"):
             seconds = app.config.servers.start_timeout_seconds
             error = f"It has not answered within {seconds:g} s ([servers] start_timeout_seconds)."
         if error:
-            found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(name)))
+            found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(report)))
         else:
             found.append(Finding(level="ok", subject=f"server {name}", text=_in_order(report)))
         skipped = report.get("skipped")
@@ -155,8 +171,12 @@ def _in_order(report: JSONObject) -> str:
     return f"{tools}{release}, revision {health['protocol']} ({health['era']}){took}"
 
 
-def _fix(name: str) -> str:
-    return f"`planact servers logs {name}` has what it said. Mend its entry in mcp.json, or take {name!r} out of there."
+def _fix(report: JSONObject) -> str:
+    name = report["name"]
+    # Only what was started here writes on a standard error that we keep.
+    started = not str(report["identity"]).startswith(("http://", "https://"))
+    logs = f"`planact servers logs {name}` has what it said. " if started else ""
+    return f"{logs}Mend its entry in mcp.json, or take {name!r} out of there."
 
 
 def _as_json(finding: Finding) -> JSONObject:

@@ -20,11 +20,13 @@ NameArgument = Annotated[str, typer.Argument(help="The server's name in mcp.json
 
 def spec_of(settings: Config, name: str) -> ServerSpec:
     """Return the entry of a server. Raises UsageError for one that is in no mcp.json."""
-    from planact_server.assembly import configured_servers
+    from planact_server.assembly import configured_servers, unusable_servers
 
     specs = {spec.name: spec for spec in configured_servers(settings)}
     if name in specs:
         return specs[name]
+    if reason := unusable_servers(settings).get(name):
+        raise UsageError(reason)
     close = get_close_matches(name, specs, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(sorted(specs)) or 'none'}."
     raise UsageError(f"There is no server {name!r}.{hint}")

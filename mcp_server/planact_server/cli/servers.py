@@ -93,7 +93,10 @@ def logs(
     """
     from planact_bridge.log_file import last_lines
 
-    path = files_of(read_config(config), name).log
+    settings = read_config(config)
+    path = files_of(settings, name).log
+    if not path.exists():
+        spec_of(settings, name)  # it may be gone from the configuration and have a log all the same
     # Before anything is shown: what comes from here on is not missed, whatever happens to the file.
     following = _opened(path, at_end=True) if follow else None
     try:

@@ -41,6 +41,7 @@ class PlanCatalog:
     async def await_owners_of(self, names: Iterable[str]) -> None:
         """Wait for the servers that those of the names may belong to that nobody has yet."""
         heads = {name.partition(".")[0] for name in names if not self._knows(name)}
+        heads -= self._rights.unusable.keys()  # whose entry is broken: nobody will answer
         if not heads:
             return
         servers = [self.current.servers[head].raw_name for head in heads if head in self.current.servers]
