@@ -364,3 +364,17 @@ async def test_what_is_no_number_is_one_to_python_and_a_text_in_the_answer(engin
         here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), [math.nan, math.inf])
         answer = await here.ask(code="x = order()\nx[0] != x[0] and x[1] > 1e308")
     assert (answer["status"], answer["result"], answer["variables"]) == ("ok", True, {"x": ["nan", "inf"]})
+
+
+async def test_calls_that_are_given_up_before_their_turn_are_recorded_and_not_made(engine: PooledEngine) -> None:
+    code = (
+        "import asyncio\ng = asyncio.gather(*[order(item=str(n)) for n in range(5)])\nawait asyncio.sleep(0.2)\n"
+        "g.cancel()\nawait asyncio.sleep(0.1)"
+    )
+    async with bench(engine, limits=Limits(calls_in_flight=2)) as here:
+        here.shop.hold("order")
+        answer = await here.ask(code=code)
+    assert [call.arguments["item"] for call in here.shop.calls] == ["0", "1"]
+    assert [(call["arguments"]["item"], call["error"].startswith("The plan gave")) for call in answer["calls"]] == [
+        (str(n), n > 1) for n in range(5)
+    ]

@@ -152,6 +152,7 @@ class Attempts:
         outcome = Outcome(status="cancelled", errors=(_stopped_error("cancelled"),))
         try:
             outcome = await worker.run(plan, host=calls, limits=replace(self._limits, seconds=self._seconds_left()))
+            calls.note_unmade(outcome.unmade)
         finally:
             # Also when we are cut off: what was written stays written.
             self._running = None

@@ -23,6 +23,7 @@ Origin: TypeAlias = Literal["tool", "stand_in", "reused", "emulated"]
 """Who answered: the tool itself; a made-up value; the record of an earlier attempt; the planner's model."""
 
 CANCELLED = "The call was cancelled."
+NOT_MADE = "The plan gave the call up before it was made."
 OUTCOME_UNKNOWN = "It is not known whether it took effect."
 
 

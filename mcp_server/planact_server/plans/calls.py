@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planact_server.catalog.patience import Patience
 from planact_server.catalog.validation import ArgumentsError, bind
 from planact_server.content import ContentError, Contents
-from planact_server.plans.call_log import CANCELLED, OUTCOME_UNKNOWN, CallLog, LoggedCall
+from planact_server.plans.call_log import CANCELLED, NOT_MADE, OUTCOME_UNKNOWN, CallLog, LoggedCall
 from planact_server.plans.helpers import PlanHelpers
 from planact_server.plans.plan_catalog import PlanCatalog
 from planact_server.plans.resolving import resolve
@@ -94,16 +95,7 @@ class PlanCalls:
             return await self._ask_model(request)
         tool = await self._names.find(request)
         decision = self._rights.policy.decide(facts_of(self._rights, tool))
-        call = LoggedCall(
-            number=request.call,
-            function=tool.function,
-            server=tool.server,
-            arguments=self._bind(tool, request),
-            tool=tool,
-            decision=decision,
-            line=request.line,
-            started=time.perf_counter(),
-        )
+        call = self._logged(request, tool, decision)
         self.log.add(call)
         return await self._answer(call, tool, decision)
 
@@ -128,6 +120,29 @@ class PlanCalls:
                 return await self._growing.expand(arguments)
             case _:
                 raise PlanFault(f"There is no helper {helper!r}.", type="NameError")
+
+    def note_unmade(self, requests: Sequence[ToolRequest]) -> None:
+        """Record calls that the plan gave up before they were made."""
+        for request in requests:
+            tool = self._names.known(request)
+            if tool is None:
+                continue
+            with suppress(PlanFault):  # a call that could not have been made is none
+                call = self._logged(request, tool, self._rights.policy.decide(facts_of(self._rights, tool)))
+                call.ended, call.error = call.started, NOT_MADE
+                self.log.add(call)
+
+    def _logged(self, request: ToolRequest, tool: CatalogTool, decision: Decision) -> LoggedCall:
+        return LoggedCall(
+            number=request.call,
+            function=tool.function,
+            server=tool.server,
+            arguments=self._bind(tool, request),
+            tool=tool,
+            decision=decision,
+            line=request.line,
+            started=time.perf_counter(),
+        )
 
     def records(self, bindings: Mapping[int, tuple[str, ...]]) -> tuple[CallRecord, ...]:
         """Return what was called, in program order."""

@@ -63,6 +63,16 @@ class PlanCatalog:
             raise PlanFault(f"There is no tool {name!r}.", type="NameError", function=name, hint=self.hint(name))
         return found
 
+    def known(self, request: ToolRequest) -> CatalogTool | None:
+        """Return the tool that a call names, if its server has answered already."""
+        try:
+            if request.raw:
+                return self.current.by_raw(request.tool, request.server, suggest=False)
+        except (ToolNotFoundError, AmbiguousToolError):
+            return None
+        found = self.current.resolve(f"{request.server}.{request.tool}" if request.server else request.tool)
+        return found if isinstance(found, CatalogTool) else None
+
     def hint(self, name: str) -> str:
         """Return what may help where nothing has this name."""
         if reason := self._why_without_tools(name.partition(".")[0]):

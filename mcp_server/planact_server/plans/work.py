@@ -114,6 +114,7 @@ class PlanWork:
         try:
             if not self._is_stopped:  # while its worker was still being started, or given its session back
                 self._outcome = await self._worker.run(self._code, host=self._calls, limits=self._limits)
+                self._calls.note_unmade(self._outcome.unmade)
         finally:
             if self._dry:
                 await self._start.go_back()

@@ -192,6 +192,9 @@ class Outcome:
     bindings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     """Call number → names its result was bound to, as observed."""
 
+    unmade: tuple[ToolRequest, ...] = ()
+    """Calls that were given up before they had their turn."""
+
     truncated: Mapping[str, int] = field(default_factory=dict[str, int])
     """Variables (or `result`) that were too large to export whole → their size in bytes or items."""
 

@@ -85,6 +85,8 @@ class PlanRun:
         self._tasks = tasks
         self._open: set[asyncio.Task[None]] = set()
         self._open_calls: dict[int, asyncio.Task[None]] = {}
+        self._begun: set[int] = set()
+        self._unmade: list[ToolRequest] = []
         self._dropped = False
         self._done: Done | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -147,7 +149,7 @@ class PlanRun:
     def so_far(self) -> Outcome:
         """Return what is known while the plan goes on."""
         bindings = {call: tuple(names) for call, names in self._bindings.items()}
-        return Outcome(status="ok", output="".join(self._output), bindings=bindings)
+        return Outcome(status="ok", output="".join(self._output), bindings=bindings, unmade=tuple(self._unmade))
 
     def outcome(self, lost: Loss | None) -> Outcome:
         """Return what the plan left. `lost` says why the worker is gone, when it is."""
@@ -252,6 +254,9 @@ class PlanRun:
         self._open.discard(task)
         if isinstance(frame, Call):
             del self._open_calls[frame.call]
+            if task.cancelled() and frame.call not in self._begun:
+                self._unmade.append(_request(frame))
+            self._begun.discard(frame.call)
         self._waiting -= 1
         self._waiting_bytes -= size
         self._connection.resume()
@@ -282,16 +287,8 @@ class PlanRun:
     async def _ask_host(self, frame: Question) -> JSONValue:
         match frame:
             case Call():
-                request = ToolRequest(
-                    call=frame.call,
-                    server=frame.server,
-                    tool=frame.tool,
-                    raw=frame.raw,
-                    positional=frame.positional,
-                    keywords=frame.keywords,
-                    line=frame.line,
-                )
-                return await self._host.call(request)
+                self._begun.add(frame.call)
+                return await self._host.call(_request(frame))
             case Ask():
                 return await self._host.ask(frame.helper, frame.arguments)
             case Resolve():
@@ -318,6 +315,18 @@ class PlanRun:
                 function=fault.function,
             ),
         )
+
+
+def _request(frame: Call) -> ToolRequest:
+    return ToolRequest(
+        call=frame.call,
+        server=frame.server,
+        tool=frame.tool,
+        raw=frame.raw,
+        positional=frame.positional,
+        keywords=frame.keywords,
+        line=frame.line,
+    )
 
 
 def _asked(frame: Question) -> str | None:

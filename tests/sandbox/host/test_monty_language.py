@@ -42,6 +42,7 @@ NO_MODULE = (
 FAILS = {
     "a tool given to map": ("list(map(tool, [1]))", "NotImplementedError"),
     "asyncio.create_task": ("import asyncio\nasyncio.create_task(tool(1))", "AttributeError"),
+    "asyncio.wait_for": ("import asyncio\nawait asyncio.wait_for(tool(1), 5)", "AttributeError"),
     "gather(return_exceptions=True)": ("import asyncio\nawait asyncio.gather(tool(1), return_exceptions=True)", None),
     "str.format_map": ("'{a}'.format_map({'a': 1})", "AttributeError"),
     "functools.wraps": ("import functools\nfunctools.wraps", "AttributeError"),
