@@ -7,6 +7,7 @@ how a plan looks, which servers there are, how to find tools; then as many signa
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from planact_server.catalog.signatures import signature
@@ -42,6 +43,11 @@ _LONGEST_WORD = 40
 
 def describe_tool(catalog: Catalog, *, trusted: Collection[str] = ()) -> str:
     """Return the description of `run_python_actions`. `trusted` are servers (Python spelling) that may use prose."""
+    return _described(catalog, frozenset(trusted))
+
+
+@lru_cache(maxsize=1)  # every client asks for the same one, and a thousand signatures take a tenth of a second
+def _described(catalog: Catalog, trusted: frozenset[str]) -> str:
     parts = [_HEAD, _servers(catalog)]
     signatures = _signatures(catalog, trusted=trusted, room=MOST_CHARS - sum(len(part) + 2 for part in parts))
     return "\n\n".join([*parts, *signatures])
