@@ -116,6 +116,8 @@ def read_request(arguments: Mapping[str, Any] | None) -> PlanRequest:
         raise _explain(error) from None
     given = {name: value for name, value in read if value is not None}
     _check_choice(given)
+    if "code" in given:
+        given["code"] = given["code"].removeprefix("\ufeff")  # what some editors begin a file with
     return PlanRequest(**given)
 
 

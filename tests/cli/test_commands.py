@@ -97,6 +97,7 @@ async def test_exit_codes_of_run(home: Home, plan: str, exit_code: int) -> None:
         (["tools", "show"], "NAME"),
         (["tools", "--json", "search", "x"], "`--json` belongs behind"),
         (["tools", "show", "pair_some"], "pair_sum"),
+        (["tools", "show", "workshop"], "is a server; name one of its tools: workshop."),
         (["--config", "x"], "config"),
     ],
 )

@@ -41,3 +41,7 @@ def test_the_schema_is_flat_and_describes_every_property() -> None:
     properties = INPUT_SCHEMA["properties"]
     assert isinstance(properties, dict)
     assert all(isinstance(each, dict) and each["description"] for each in properties.values())
+
+
+def test_a_mark_that_editors_put_before_a_file_is_no_part_of_a_plan() -> None:
+    assert read_request({"code": "\ufeff1 + 1"}).code == "1 + 1"

@@ -78,11 +78,14 @@ def show(
     as_json: JSONOption = False,
 ) -> None:
     """Show one tool in full: signature, description, notes."""
-    from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.catalog import CatalogServer, CatalogTool
     from planact_server.catalog.signatures import describe
 
     known = _known(config)
     tool = known.catalog.resolve(name)
+    if isinstance(tool, CatalogServer):
+        some = ", ".join(f"{tool.name}.{each}" for each in [*tool.tools][:5])
+        raise UsageError(f"{name!r} is a server; name one of its tools: {some or 'it has none yet'}.")
     if not isinstance(tool, CatalogTool):
         closest = known.catalog.closest(name)
         raise UsageError(f"There is no tool {name!r}." + (f" Did you mean {closest!r}?" if closest else ""))
