@@ -253,7 +253,7 @@ class PlanRun:
     def _answered(self, frame: Question, size: int, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
         if isinstance(frame, Call):
-            del self._open_calls[frame.call]
+            self._open_calls.pop(frame.call, None)
             if task.cancelled() and frame.call not in self._begun:
                 self._unmade.append(_request(frame))
             self._begun.discard(frame.call)
