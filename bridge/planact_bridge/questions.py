@@ -130,8 +130,9 @@ class OpenCalls:
         self._open.append(call)
         try:
             yield
-        except BaseException:
-            self._given_up.append((person, anyio.current_time() + GIVEN_UP_SECONDS))
+        except anyio.get_cancelled_exc_class():
+            now = anyio.current_time()
+            self._given_up = [*self._still_given_up(now), (person, now + GIVEN_UP_SECONDS)]
             raise
         finally:
             self._open.remove(call)
@@ -150,9 +151,7 @@ class OpenCalls:
         asked = list(self._open)
         if not asked:
             raise refused(method)
-        now = anyio.current_time()
-        self._given_up = [(person, until) for person, until in self._given_up if until > now]
-        others = [person for person, _ in self._given_up]
+        others = [person for person, _ in self._still_given_up(anyio.current_time())]
         if len({person.key for person in (*(call.person for call in asked), *others)}) > 1:
             raise QuestionRefused(
                 "Planact is calling this server for several clients at once, and the question does not say for which."
@@ -169,6 +168,9 @@ class OpenCalls:
                 self._questions.remove(question)
                 _release(asked)
         raise QuestionRefused("The call in which it was asked is over.")
+
+    def _still_given_up(self, now: float) -> list[tuple[Person, float]]:
+        return [(person, until) for person, until in self._given_up if until > now]
 
 
 def _hold(calls: list[_OpenCall]) -> None:

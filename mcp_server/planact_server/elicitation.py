@@ -33,8 +33,11 @@ class _AsksAtOnce:
 
     in_turns = False
 
-    def __init__(self, session: ServerSession, request_id: types.RequestId | None, modes: frozenset[Mode]) -> None:
+    def __init__(
+        self, session: ServerSession, request_id: types.RequestId | None, modes: frozenset[Mode], owner: str | None
+    ) -> None:
         self.modes = modes
+        self.owner = owner
         self._session = session
         self._request_id = request_id
 
@@ -56,14 +59,18 @@ class _AsksInTurns:
     """A host of the newer era: its request ends with the questions, and comes again with the answers."""
 
     modes: frozenset[Mode]
+    owner: str | None
     in_turns = True
 
     async def ask(self, question: Question) -> JSONObject:
         raise QuestionRefused(f"{question.id} is asked in the answer.")
 
 
-def host_of(context: ServerRequestContext[dict[str, Any]], *, rounds: int) -> Host:
-    """Return who can bring questions to a person; `rounds` are those that the request has had."""
+def host_of(context: ServerRequestContext[dict[str, Any]], *, rounds: int, owner: str | None) -> Host:
+    """Return who can bring questions to a person; `rounds` are those that the request has had.
+
+    `owner`: who that is, where one client can be told from another.
+    """
     offered = context.session.client_capabilities
     elicits = offered.elicitation if offered is not None else None
     if elicits is None:
@@ -73,8 +80,8 @@ def host_of(context: ServerRequestContext[dict[str, Any]], *, rounds: int) -> Ho
     if elicits.form is not None or not modes:
         modes.add("form")
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        return _AsksInTurns(frozenset(modes)) if rounds < MOST_ROUNDS else NO_HOST
-    return _AsksAtOnce(context.session, context.request_id, frozenset(modes))
+        return _AsksInTurns(frozenset(modes), owner) if rounds < MOST_ROUNDS else NO_HOST
+    return _AsksAtOnce(context.session, context.request_id, frozenset(modes), owner)
 
 
 def begun(params: types.CallToolRequestParams) -> Begun | None:

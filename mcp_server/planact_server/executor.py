@@ -145,6 +145,8 @@ class Executor:
         run = self._runs.create(session=session.handle, client=client)
         session.busy_with = run.handle
         run.questions.modes = host.modes
+        if host.owner is not None:
+            run.questions.owner = host.owner
         generation = self._generations.take()
         task = self._runs.start(run, self._carry_out(run, session, self._work(run, session, request, generation)))
         task.add_done_callback(lambda _: self._generations.give_back(generation))

@@ -102,6 +102,11 @@ class Host(Protocol):
     """Whoever sent a request, as far as they can bring a question to a person."""
 
     @property
+    def owner(self) -> Hashable | None:
+        """Return who is asked there: equal for the same person. None where they cannot be told from others."""
+        ...
+
+    @property
     def modes(self) -> frozenset[Mode]:
         """Return what they can ask; nothing for one that cannot."""
         ...
@@ -117,6 +122,7 @@ class Host(Protocol):
 
 
 class _NoHost:
+    owner = None
     modes: frozenset[Mode] = frozenset()
     in_turns = False
 
@@ -130,9 +136,11 @@ NO_HOST: Host = _NoHost()
 class Questions:
     """The questions of one run."""
 
-    def __init__(self, *, told: Callable[[], None], owner: Hashable = None) -> None:
-        """`told` is called when there is a new one. `owner`: whose run it is."""
-        self.owner = owner
+    def __init__(self, *, told: Callable[[], None]) -> None:
+        """`told` is called when there is a new one."""
+        self.owner: Hashable = id(self)
+        """Whose run it is."""
+
         self.modes: frozenset[Mode] = frozenset()
         """What the run's host can ask."""
 

@@ -81,7 +81,7 @@ class Run:
     _waiting: set[asyncio.Future[None]] = field(default_factory=set["asyncio.Future[None]"])
 
     def __post_init__(self) -> None:
-        self.questions = Questions(told=self.tell, owner=self.client)
+        self.questions = Questions(told=self.tell)
 
     def tell(self) -> None:
         """Have everyone who waits for it look again."""

@@ -159,7 +159,9 @@ class PlanactServer:
                 request,
                 client=client_of(context),
                 listener=notices.report,
-                host=elicitation.host_of(context, rounds=rounds),
+                host=elicitation.host_of(
+                    context, rounds=rounds, owner=client_of(context) if _is_told_apart(context) else None
+                ),
                 begun=begun,
             )
             await notices.finish()

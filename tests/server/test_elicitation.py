@@ -298,6 +298,27 @@ async def test_an_open_question_does_not_extend_the_wait_and_a_late_answer_count
     assert times == ["What is your name?"]
 
 
+async def test_a_form_that_nobody_answers_keeps_no_later_one_of_the_same_person(inquiring: Home) -> None:
+    speak(inquiring, "older")
+    async with inquiring.serve(elicitation_callback=Person()) as client:
+        left = await client.session.call_tool("run_python_actions", {"code": "greet()"}, allow_input_required=True)
+        assert isinstance(left, InputRequiredResult)
+        answer = await act(client, "greet()['who']['content']")
+    assert (answer["status"], answer["result"]) == ("ok", {"name": "Ada"})
+
+
+async def test_where_clients_cannot_be_told_apart_nobody_is_asked_what_may_be_anothers(inquiring: Home) -> None:
+    speak(inquiring, "older")
+    async with serving(inquiring) as address, Client(address, elicitation_callback=Person()) as one:
+        left = await one.session.call_tool("run_python_actions", {"code": "greet()"}, allow_input_required=True)
+        assert isinstance(left, InputRequiredResult)
+        other = Person()
+        async with Client(address, elicitation_callback=other) as two:
+            answer = await act(two, "greet()")
+    assert "several clients at once" in answer["errors"][0]["message"]
+    assert other.asked == []
+
+
 async def test_a_host_of_the_newer_era_may_leave_and_another_request_asks_again(inquiring: Home) -> None:
     person = Person()
     async with inquiring.serve(elicitation_callback=person) as client:
