@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from planact_server.plain_json import levels_of
+
 if TYPE_CHECKING:
     from planact_tools import Attachment, JSONObject, JSONValue, ToolResult
 
@@ -52,6 +54,8 @@ class Contents:
 
     def enclose(self, result: ToolResult) -> JSONValue:
         """Return the result's value with handles where content or long texts were."""
+        if not result.attachments and not any(map(_has_long_text, levels_of(result.value))):
+            return result.value
         return self._enclose(result.value, result.attachments)
 
     def disclose(self, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
@@ -150,6 +154,10 @@ class _Disclosing:
                 f"The contents that the arguments name have more than {DISCLOSED_CHARS:,} characters."
                 " Pass each once, and less at a time."
             )
+
+
+def _has_long_text(level: list[object]) -> bool:
+    return str in set(map(type, level)) and any(len(each) > LARGE_TEXT_CHARS for each in level if isinstance(each, str))
 
 
 def holds_handle(value: JSONValue) -> bool:

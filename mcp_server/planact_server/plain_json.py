@@ -102,17 +102,33 @@ def _batches(value: Nested) -> Iterator[Nested]:
 
 def size_of(value: JSONValue) -> int:
     """Return about how many characters the JSON text of `value` has, without making it."""
-    match value:
-        case str():
-            return len(value) + 2
-        case list():
-            return 2 + sum(size_of(item) + 2 for item in value)
-        case dict():
-            return 2 + sum(len(key) + size_of(item) + 6 for key, item in value.items())
-        case int() if not isinstance(value, bool):
-            return 1 + value.bit_length() // 3
-        case _:
-            return 8
+    size = 0
+    for level in levels_of(value):
+        kinds = set(map(type, level))
+        size += 2 * len(level)
+        if str in kinds:
+            texts = [each for each in level if isinstance(each, str)]
+            size += 2 * len(texts) + sum(map(len, texts))
+        if int in kinds:
+            bits = [each.bit_length() for each in level if type(each) is int]
+            size += len(bits) + sum(bits) // 3
+        if dict in kinds:
+            tables = cast("list[dict[str, object]]", [each for each in level if isinstance(each, dict)])
+            size += sum(4 * len(each) + sum(map(len, each)) for each in tables)
+        if kinds - {str, int, dict, list}:
+            size += 6 * sum(not isinstance(each, str | int | dict | list) for each in level)
+    return size
+
+
+def levels_of(value: object) -> Iterator[list[object]]:
+    """Yield the value, then what is in it, then what is in that: deep ones need no stack, and wide ones little time."""
+    level: list[object] = [value]
+    while level:
+        yield level
+        if not any(issubclass(kind, _NESTING) for kind in set(map(type, level))):
+            return
+        nested = cast("list[Nested]", [each for each in level if isinstance(each, _NESTING)])
+        level = list(chain.from_iterable(each.values() if isinstance(each, dict) else each for each in nested))
 
 
 def plain(value: object, *, levels: int = MOST_LEVELS) -> JSONValue:

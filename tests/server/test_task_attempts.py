@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from planact_server.content import LARGE_TEXT_CHARS
 from planact_server.database import StoreError
 from planact_server.planner import Ground, Planned
 from planact_server.sandbox import Limits, PlanError
@@ -249,7 +250,8 @@ def nested(levels: int) -> Any:
 
 async def test_a_write_whose_result_cannot_be_taken_over_is_not_made_again(engine: PooledEngine) -> None:
     async with bench(engine) as here:
-        here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), nested(900))
+        deep = [nested(900), "x" * (LARGE_TEXT_CHARS + 1)]
+        here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), deep)
         answer = await here.task(
             "order()", "order()", "try:\n    order()\nexcept ToolError as e:\n    said = e.message\nsaid"
         )
@@ -378,3 +380,13 @@ async def test_calls_that_are_given_up_before_their_turn_are_recorded_and_not_ma
     assert [(call["arguments"]["item"], call["error"].startswith("The plan gave")) for call in answer["calls"]] == [
         (str(n), n > 1) for n in range(5)
     ]
+
+
+@pytest.mark.parametrize("levels", [90, 900])
+async def test_a_result_of_many_levels_is_one_to_a_plan(engine: PooledEngine, levels: int) -> None:
+    """What a host could not parse is shown shortened; the plan has it whole."""
+    code = "x, depth = order(), 0\nwhile isinstance(x, list):\n    x, depth = x[0], depth + 1\ndepth"
+    async with bench(engine) as here:
+        here.shop.add(ToolDefinition(name="order", input_schema={"type": "object"}), nested(levels))
+        answer = await here.ask(code=code)
+    assert (answer["status"], answer["result"], answer["errors"]) == ("ok", levels, [])
