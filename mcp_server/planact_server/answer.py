@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from planact_server.sandbox import Outcome, PlanError
+from planact_server.sandbox import SILENT_DOUBT, Outcome, PlanError
 from planact_server.shrink import LEAST_CHARS, shrink, value_at
 from planact_tools import JSONObject, JSONValue
 
@@ -32,6 +32,8 @@ __all__ = [
 Status: TypeAlias = Literal[
     "ok", "error", "refused", "timeout", "limit", "running", "approval_required", "denied", "cancelled"
 ]
+
+DOUBT_CHARS = 1_000
 
 _MARKS = ("stand_in", "reused", "emulated")
 _WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
@@ -125,7 +127,7 @@ def build_answer(
     if left.truncated:
         # The worker could not hand these over whole, so there is nowhere to read them.
         answer["truncated"] = [{"path": _exported(name), "size": size} for name, size in left.truncated.items()]
-    if warnings:
+    if warnings := (*warnings, *_doubts(left, status)):
         answer["warnings"] = list[JSONValue](warnings)
     if recovered is not None:
         answer["recovered"] = recovered
@@ -173,6 +175,17 @@ def _errors(errors: Iterable[PlanError]) -> list[JSONValue]:
     return [
         {field.name: value for field in fields(error) if (value := getattr(error, field.name)) is not None}
         for error in errors
+    ]
+
+
+def _doubts(left: Outcome, status: Status) -> list[str]:
+    """Return what looked wrong with a plan, but for what its run has settled: what raised nothing, and what did."""
+    told = {error.line for error in left.errors}
+    open_ones = [each for each in left.doubts if each.line not in told]
+    return [
+        f"Line {each.line}: {each.message} {each.hint or ''}".rstrip()[:DOUBT_CHARS]
+        for each in open_ones
+        if status != "ok" or each.type == SILENT_DOUBT
     ]
 
 

@@ -125,6 +125,16 @@ async def test_a_failed_plan_is_repaired_with_its_error_and_what_it_had_reached(
     ]
 
 
+async def test_what_would_go_wrong_next_is_told_with_the_error(ground: RealGround) -> None:
+    _, backend = await carry_out(ground, fenced(f"{BOOK}\n[][5]\nbooked['titel']"), fenced("list_appointments()"))
+
+    _, _, second, *_ = backend.requests[1].messages[-1].content.splitlines()
+    assert second.startswith(
+        "Also doubtful, at line 3: booked['titel']: there is no key 'titel' in what make_appointment says"
+    )
+    assert "Did you mean 'title'?" in second
+
+
 async def test_a_plan_that_was_refused_is_repaired_too(ground: RealGround) -> None:
     planned, backend = await carry_out(ground, fenced("make_apointment(day=1)"), fenced(BOOK))
 

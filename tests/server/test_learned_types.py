@@ -67,6 +67,35 @@ async def test_a_dry_run_answers_as_the_tool_has_done(home: Home) -> None:
     assert [call["stand_in"] for call in known["calls"]] == [True]
 
 
+async def test_a_plan_is_held_against_what_its_tools_have_returned(home: Home) -> None:
+    with_ledger(home)
+    async with home.serve() as client:
+        before = await act(client, "[row.get('notes') for row in entries()]")
+        silent = await act(client, "[row.get('notes') for row in entries()]")
+        failed = await act(client, "rows = entries()\nrows[0]['amout']\nrows[1]['nott']\nrows['id']")
+        wrong = await act(client, "if entries()[0]['id']:\n    entries()[0]['amout']")
+        dry = await act(client, "for row in entries():\n    row.get('amout')", mode="dry_run")
+    assert (before["status"], before.get("warnings")) == ("ok", None)
+    told = "there is no key 'notes' in what entries has returned so far (1 result). Did you mean 'note'?"
+    assert silent["status"] == "ok"
+    assert silent["warnings"] == [f"Line 1: row.get('notes'): {told} Its keys: 'id', 'amount', 'note'."]
+    # The first is told by the error; what would have been wrong next is repaired in the same go.
+    assert (failed["status"], failed["errors"][0]["line"]) == ("error", 2)
+    assert [warning.partition(": ")[0] for warning in failed["warnings"]] == ["Line 3", "Line 4"]
+    # What the run has settled is not said.
+    assert (wrong["status"], wrong.get("warnings")) == ("ok", None)
+    assert (dry["status"], len(dry["warnings"])) == ("ok", 1)
+
+
+async def test_what_looks_wrong_is_said_where_a_call_needs_approval(home: Home) -> None:
+    with_ledger(home, '[policy]\ntrust = ["ledger"]\n')
+    async with home.serve() as client:
+        await act(client, "entries()")
+        answer = await act(client, "book(amount=2.0)\nentries()[0]['amout']")
+    assert (answer["status"], answer["errors"][0]["line"]) == ("denied", 1)
+    assert [warning[:29] for warning in answer["warnings"]] == ["Line 2: entries()[0]['amout']"]
+
+
 def a_tool(**facts: Any) -> CatalogTool:
     return Catalog.build({"s": [ToolDefinition(name="t", **facts)]}).servers["s"].tools["t"]
 

@@ -41,6 +41,7 @@ def shown(value: JSONValue, chars: int) -> str:
 def complaint(errors: Sequence[PlanError], detail: Detail, *, trial: Trial | None = None) -> str:
     """Return the message that asks for a better plan. Without a trial nothing was run."""
     lines = [part for error in errors for part in _error(error)] or ["The plan failed."]
+    lines += _doubts(errors, trial)
     if trial is None or trial.outcome.status == "refused":
         lines.append("Nothing of it was run.")
     else:
@@ -56,6 +57,14 @@ def _error(error: PlanError) -> Iterator[str]:
         yield f"    {error.code_line.strip()}"
     if error.hint:
         yield f"Hint: {error.hint}"
+
+
+def _doubts(errors: Sequence[PlanError], trial: Trial | None) -> Iterator[str]:
+    """Say what would go wrong next: else every attempt finds one more of them."""
+    told = {error.line for error in errors}
+    for doubt in trial.outcome.doubts if trial is not None else ():
+        if doubt.line not in told:
+            yield f"Also doubtful, at line {doubt.line}: {doubt.message} {doubt.hint or ''}".rstrip()
 
 
 def _reached(trial: Trial, detail: Detail) -> Iterator[str]:

@@ -237,7 +237,7 @@ class PlanCalls:
         return self._growing is not None and self._growing.leaves_open(name)
 
     def _resolution(self, name: str) -> Resolution:
-        if (found := resolve(self.catalog, name)) is not None:
+        if (found := resolve(self.catalog, name, self._rights.returns)) is not None:
             return found
         return ResolvedPlaceholder() if self._is_open(name) else Unresolved(hint=self._names.hint(name))
 

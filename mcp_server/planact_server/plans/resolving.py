@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planact_server.catalog.catalog import CatalogServer, CatalogTool
-from planact_server.sandbox import ResolvedServer, ResolvedTool
+from planact_server.catalog.expectations import expectation
+from planact_server.catalog.ranking import nothing_learned
+from planact_server.sandbox import ResolvedServer, ResolvedTool, Returns
 
 if TYPE_CHECKING:
     from planact_server.catalog.catalog import Catalog
+    from planact_server.catalog.ranking import Returns as Known
+    from planact_server.catalog.signatures import Learned
 
 
-def resolve(catalog: Catalog, name: str) -> ResolvedTool | ResolvedServer | None:
+def resolve(catalog: Catalog, name: str, learned: Known = nothing_learned) -> ResolvedTool | ResolvedServer | None:
     """Return what a name stands for, None where nothing has it."""
     match catalog.resolve(name):
         case CatalogTool() as tool:
@@ -21,8 +25,14 @@ def resolve(catalog: Catalog, name: str) -> ResolvedTool | ResolvedServer | None
                 parameters=tuple(parameter.name for parameter in tool.parameters),
                 aliases=tuple(each.raw for each in tool.parameters if each.raw != each.name),
                 open_keywords=tool.open_keywords,
+                returns=_returns(tool, learned(tool)),
             )
         case CatalogServer() as server:
             return ResolvedServer(server=server.name)
         case None:
             return None
+
+
+def _returns(tool: CatalogTool, learned: Learned | None) -> Returns | None:
+    known = expectation(tool, learned)
+    return None if known is None else Returns(shape=known.shape, results=known.results)

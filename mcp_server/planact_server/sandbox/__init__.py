@@ -16,6 +16,9 @@ from planact_tools import JSONObject, JSONValue
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+SILENT_DOUBT = "Doubt"
+"""The type of a doubt about what would raise nothing: `x.get("misspelled")` is None."""
+
 NO_DEFINITIONS: Mapping[str, str] = MappingProxyType({})
 
 OutcomeStatus: TypeAlias = Literal["ok", "error", "refused", "timeout", "limit", "cancelled"]
@@ -44,6 +47,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Returns:
+    """What the results of a tool look like, as far as somebody knows."""
+
+    shape: JSONValue
+    """As `planact_server.catalog.expectations` has it."""
+
+    results: int
+    """How many results it was learned from; 0 where the server says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedTool:
     """A tool that a plan may call by this name. `parameters` are Python spellings, in schema order."""
 
@@ -57,6 +71,8 @@ class ResolvedTool:
 
     open_keywords: bool = False
     """True where the schema admits properties that it does not list."""
+
+    returns: Returns | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +204,12 @@ class Outcome:
 
     definitions: Mapping[str, str] | None = None
     """Name → source, in the order of their definition, of all code that another worker could have; None: as before."""
+
+    doubts: tuple[PlanError, ...] = ()
+    """What looked wrong with how the plan reads results, before it ran.
+
+    The type of each is the exception that it would be, or `SILENT_DOUBT`.
+    """
 
     bindings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     """Call number → names its result was bound to, as observed."""

@@ -15,6 +15,7 @@ MOST_CHARS = 1_000
 """Length of any name."""
 
 MOST_ERRORS = 1_000
+MOST_DOUBTS = 10
 
 DEFINITIONS = 1_000
 DEFINITION_CHARS = 256 * 1024
@@ -104,4 +105,5 @@ Sizes: TypeAlias = Annotated[dict[str, int], PlainValidator(_sizes)]
 Sources: TypeAlias = Annotated[dict[str, str], PlainValidator(_sources)]
 Places: TypeAlias = Annotated[list[Place], FailFast(), Field(max_length=DEFINITIONS)]
 Errors: TypeAlias = Annotated[list[PlanError], FailFast(), Field(max_length=MOST_ERRORS)]
+Doubtful: TypeAlias = Annotated[list[PlanError], FailFast(), Field(max_length=MOST_DOUBTS)]
 Layers: TypeAlias = Annotated[dict[str, Flag | str], Field(max_length=100)]

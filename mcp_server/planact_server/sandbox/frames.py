@@ -17,13 +17,15 @@ Worker → host
     {"type": "checkpointed", "taken": bool, "unsettled": [str]}
     {"type": "rolled_back", "done": bool} | {"type": "forgotten"}
     {"type": "resolve", "id": int, "names": [str]}         answered with {name: Resolution}, where
-        Resolution = {"kind": "tool", "server", "tool", "parameters": [str], "aliases": [str], "open_keywords": bool}
+        Resolution = {"kind": "tool", "server", "tool", "parameters": [str], "aliases": [str], "open_keywords": bool,
+                      "returns"?: {"shape", "results": int}}
                    | {"kind": "server", "server"} | {"kind": "placeholder"} | {"kind": "missing", "hint": str}
     {"type": "call", "id": int, "call": int, "server": str | null, "tool": str, "raw": bool,
                      "positional": [value], "keywords": {str: value}, "line": int | null,
                      "bound"?: [[int, [str]]]}             as in `bound`, of calls before this one
     {"type": "leave", "calls": [int]}                      nobody waits for these calls any more; they get no answer
     {"type": "ask", "id": int, "helper": str, "arguments": {str: value}}
+    {"type": "doubts", "doubts": [error]}                  what looks wrong with the plan, before it runs
     {"type": "output", "text": str}                        what was printed since the last one
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
     {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated",
@@ -56,11 +58,13 @@ from planact_server.sandbox import (
     ResolvedPlaceholder,
     ResolvedServer,
     ResolvedTool,
+    Returns,
     Unresolved,
 )
 from planact_server.sandbox.frame_fields import (
     Bindings,
     Count,
+    Doubtful,
     Errors,
     Flag,
     Layers,
@@ -152,6 +156,12 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
+class Doubts:
+    type: Literal["doubts"]
+    doubts: Doubtful
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CLOSED)
 class Bound:
     type: Literal["bound"]
     call: Count
@@ -184,7 +194,19 @@ Question: TypeAlias = Resolve | Call | Ask
 """What the worker waits for an answer to."""
 
 WorkerFrame: TypeAlias = (
-    Ready | Restored | Checkpointed | RolledBack | Forgotten | Resolve | Call | Leave | Ask | Output | Bound | Done
+    Ready
+    | Restored
+    | Checkpointed
+    | RolledBack
+    | Forgotten
+    | Resolve
+    | Call
+    | Leave
+    | Ask
+    | Doubts
+    | Output
+    | Bound
+    | Done
 )
 
 _WORKER_FRAME: TypeAdapter[WorkerFrame] = TypeAdapter(Annotated[WorkerFrame, Field(discriminator="type")])
@@ -296,6 +318,7 @@ def _resolution(entry: Resolution) -> JSONValue:
                 "parameters": list(entry.parameters),
                 "aliases": list(entry.aliases),
                 "open_keywords": entry.open_keywords,
+                **_returns(entry.returns),
             }
         case ResolvedServer():
             return {"kind": "server", "server": entry.server}
@@ -303,6 +326,10 @@ def _resolution(entry: Resolution) -> JSONValue:
             return {"kind": "placeholder"}
         case Unresolved():
             return {"kind": "missing", "hint": entry.hint}
+
+
+def _returns(entry: Returns | None) -> dict[str, JSONValue]:
+    return {} if entry is None else {"returns": {"shape": entry.shape, "results": entry.results}}
 
 
 # What is no number comes from tools, and is one to Python on the other side; a worker's own frames may not hold it.

@@ -24,8 +24,9 @@ from planact_server.sandbox import (
     Unresolved,
 )
 from planact_server.sandbox import frames as wire
+from planact_server.sandbox.frame_fields import MOST_DOUBTS
 from planact_server.sandbox.frame_json import FrameError
-from planact_server.sandbox.frames import Ask, Bound, Call, Done, Leave, Output, Question, Resolve, WorkerFrame
+from planact_server.sandbox.frames import Ask, Bound, Call, Done, Doubts, Leave, Output, Question, Resolve, WorkerFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +91,7 @@ class PlanRun:
         self._dropped = False
         self._done: Done | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._doubts: list[PlanError] = []
         self._output: list[str] = []
         self._output_bytes = 0
         self._bindings: dict[int, dict[str, None]] = {}
@@ -104,6 +106,8 @@ class PlanRun:
         """Take one frame. Raises FrameError when the worker has to be killed."""
         self._charge(size)
         match frame:
+            case Doubts():
+                self._doubts += frame.doubts[: MOST_DOUBTS - len(self._doubts)]
             case Output():
                 self._print(frame.text)
             case Bound():
@@ -149,7 +153,13 @@ class PlanRun:
     def so_far(self) -> Outcome:
         """Return what is known while the plan goes on."""
         bindings = {call: tuple(names) for call, names in self._bindings.items()}
-        return Outcome(status="ok", output="".join(self._output), bindings=bindings, unmade=tuple(self._unmade))
+        return Outcome(
+            status="ok",
+            output="".join(self._output),
+            doubts=tuple(self._doubts),
+            bindings=bindings,
+            unmade=tuple(self._unmade),
+        )
 
     def outcome(self, lost: Loss | None) -> Outcome:
         """Return what the plan left. `lost` says why the worker is gone, when it is."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planact_server.sandbox import Limits, Resolution, ResolvedTool, ToolRequest
+from planact_server.sandbox import Limits, Resolution, ResolvedTool, Returns, ToolRequest
 from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sandbox.spawn_source import SpawnSource
 from planact_tools import JSONValue
@@ -31,11 +31,18 @@ class ScriptedHost:
     """A PlanHost that knows every name but x and y; `tool` answers the calls, and everything asked is kept."""
 
     tool: Tool = _echo
+    returns: Returns | None = None
+    """What every tool is said to return."""
+
     requests: list[ToolRequest] = field(default_factory=list)
     asked: list[tuple[str, Mapping[str, JSONValue]]] = field(default_factory=list)
 
     async def resolve(self, names: Sequence[str]) -> Mapping[str, Resolution]:
-        return {name: ResolvedTool(server="s", tool=name, parameters=("value",)) for name in names if name not in "xy"}
+        return {
+            name: ResolvedTool(server="s", tool=name, parameters=("value",), returns=self.returns)
+            for name in names
+            if name not in "xy"
+        }
 
     async def call(self, request: ToolRequest) -> JSONValue:
         self.requests.append(request)

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 from anyio import create_task_group, fail_after
 
-from planact_server.sandbox import EngineError, Limits, Outcome
+from planact_server.sandbox import SILENT_DOUBT, EngineError, Limits, Outcome, PlanError, Returns
 from planact_server.sandbox.host import PooledEngine, open_engine
 from sandbox.host.leftovers import descriptors, held, nothing_more_than
 
@@ -72,6 +72,31 @@ async def test_variables_of_an_earlier_worker_are_put_back(engine: PooledEngine,
 async def test_a_tool_call_goes_to_the_host_and_back(engine: PooledEngine, host: ScriptedHost) -> None:
     worker = await engine.worker()
     assert await variables(worker, "x = tool(value=1)", host) == {"x": [1]}
+
+
+async def test_what_looks_wrong_is_known_before_the_plan_calls_anything(
+    engine: PooledEngine, host: ScriptedHost
+) -> None:
+    host.returns = Returns(shape=["dict", {"total": "int"}], results=3)
+    worker = await engine.worker()
+    early: list[tuple[PlanError, ...]] = []
+
+    async def look(_: ToolRequest) -> JSONValue:
+        early.append(worker.so_far().doubts)
+        return {"total": 1}
+
+    host.tool = look
+    with fail_after(20):
+        outcome = await worker.run("x = tool(value=1)\nx.get('totl')", host=host, limits=LIMITS)
+        again = await worker.run("x = tool(value=1)", host=host, limits=LIMITS)
+    (doubt,) = outcome.doubts
+    assert (outcome.status, doubt.type, doubt.line) == ("ok", SILENT_DOUBT, 2)
+    assert (doubt.message, doubt.hint) == (
+        "x.get('totl'): there is no key 'totl' in what tool has returned so far (3 results).",
+        "Did you mean 'total'? Its keys: 'total'.",
+    )
+    assert early == [(doubt,), ()]
+    assert again.doubts == ()
 
 
 async def test_two_workers_share_nothing(engine: PooledEngine, host: ScriptedHost) -> None:

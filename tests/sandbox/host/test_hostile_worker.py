@@ -44,8 +44,22 @@ BREAKS = {
     "a call that binds itself": ("call(1, bound=[[1, ['x']]])", "it has made 0"),
     "a call left that was never made": ("call(1)\nsend(type='leave', calls=[1, 2])", "left call 2; it has made 1"),
     "empty output": ("send(type='output', text='')", "malformed frame: output.text"),
+    "doubts without end": (
+        "send(type='doubts', doubts=[{'type': 'E', 'message': 'm'}] * 11)",
+        "malformed frame: doubts",
+    ),
+    "a doubt that says nothing": ("send(type='doubts', doubts=[{'type': 'E'}])", "malformed frame: doubts.doubts.0"),
     "a status of its own": ("done(status='running')", "malformed frame: done.status"),
 }
+
+
+async def test_a_worker_that_doubts_again_and_again_is_heard_up_to_a_bound(
+    raw_worker: JailedWorker, host: ScriptedHost
+) -> None:
+    source = "for _ in range(50):\n    send(type='doubts', doubts=[{'type': 'E', 'message': 'm'}] * 7)\ndone()"
+    with fail_after(20):
+        outcome = await raw_worker.run(source, host=host, limits=LIMITS)
+    assert (outcome.status, len(outcome.doubts)) == ("ok", 10)
 
 
 @pytest.mark.parametrize(("source", "reason"), BREAKS.values(), ids=BREAKS)

@@ -11,8 +11,11 @@ from planact_server.sandbox.inside.trampoline import Future, callbacks
 from planact_server.sandbox.inside.wire import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planact_server.sandbox.inside.interrupts import Interrupts
     from planact_server.sandbox.inside.observe import Observer
+    from planact_server.sandbox.inside.source import Problem
     from planact_server.sandbox.inside.wire import Frame, Wire
 
 _FLUSH_CHARACTERS = 8192
@@ -291,6 +294,11 @@ class Channel:
             self._output_left -= size
             self._add(text)
         return len(text)
+
+    def doubt(self, problems: Sequence[Problem]) -> None:
+        """Put in line, before the next frame, what looks wrong with the plan."""
+        if problems:
+            self._wire.queue({"type": "doubts", "doubts": [each.as_json() for each in problems]})
 
     def flush(self) -> None:
         """Put output and bindings in line before the next frame. Also what `sys.stdout.flush()` calls."""

@@ -18,6 +18,7 @@ from planact_server.sandbox.inside import (
     bindings,
     checks,
     definitions,
+    expected,
     export,
     failures,
     memory,
@@ -237,6 +238,7 @@ class Session:
         ]
         if problems:
             raise Refused(*problems)
+        self.channel.doubt(expected.doubts(names, resolved, text, known))
         for name, resolution in resolved.items():
             if "." not in name:
                 self._offer(name, resolution, resolved, depth)

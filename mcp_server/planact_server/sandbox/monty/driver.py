@@ -28,6 +28,7 @@ from planact_server.sandbox import (
     ResolvedPlaceholder,
     ResolvedServer,
     ResolvedTool,
+    Returns,
     ToolRequest,
     Unresolved,
 )
@@ -222,6 +223,7 @@ def _resolution(found: dict[str, Any]) -> Resolution:
                 parameters=tuple(found["parameters"]),
                 aliases=tuple(found["aliases"]),
                 open_keywords=found["open_keywords"],
+                returns=Returns(**found["returns"]) if "returns" in found else None,
             )
         case {"kind": "server", "server": server}:
             return ResolvedServer(server=server)

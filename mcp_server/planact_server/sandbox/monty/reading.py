@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from planact_server.sandbox import Resolution, ResolvedPlaceholder, ResolvedServer, ResolvedTool, Unresolved
-from planact_server.sandbox.inside import checks, scopes, source, trees
+from planact_server.sandbox.inside import checks, expected, scopes, source, trees
 from planact_server.sandbox.inside.source import Refused, Text
 from planact_server.sandbox.monty import facts, language
 from planact_server.sandbox.monty.outline import Outline
@@ -15,15 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from planact_server.sandbox import PlanHost
+    from planact_server.sandbox.inside.source import Problem
 
 _PYTHON = frozenset(dir(builtins)) - language.BUILTINS
 _NO_BUILTIN = Unresolved(hint="It is one of Python's builtins that the engine 'monty' does not have.")
 
 
-async def read(
-    plan: str, filename: str, *, host: PlanHost, session: Collection[str], max_bytes: int
-) -> tuple[Outline, dict[str, Resolution]]:
-    """Return what is to be known of a plan, and what the host has for its names. Raises Refused."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is to be known of a plan."""
+
+    outline: Outline
+    resolved: Mapping[str, Resolution]
+    """What the host has for its names."""
+
+    doubts: Sequence[Problem]
+
+
+async def read(plan: str, filename: str, *, host: PlanHost, session: Collection[str], max_bytes: int) -> Reading:
+    """Read a plan, and ask the host about its names. Raises Refused."""
     # Monty counts bytes of what it is given, Python lines however they end.
     text = Text(plan.replace("\r\n", "\n").replace("\r", "\n"), filename)
     tree = source.parse(text, max_bytes=max_bytes)
@@ -38,7 +49,11 @@ async def read(
     ]
     if problems:
         raise Refused(*problems)
-    return Outline(text.source, filename, facts.describe(tree, names, text)), found
+    return Reading(
+        outline=Outline(text.source, filename, facts.describe(tree, names, text)),
+        resolved=found,
+        doubts=expected.doubts(names, spelled, text, known),
+    )
 
 
 async def _resolve(names: Sequence[str], host: PlanHost) -> dict[str, Resolution]:
@@ -50,8 +65,14 @@ async def _resolve(names: Sequence[str], host: PlanHost) -> dict[str, Resolution
 def _spelled_out(entry: Resolution) -> dict[str, Any]:
     match entry:
         case ResolvedTool():
-            parameters, aliases = list(entry.parameters), list(entry.aliases)
-            return {"kind": "tool", "parameters": parameters, "aliases": aliases, "open_keywords": entry.open_keywords}
+            known = entry.returns
+            return {
+                "kind": "tool",
+                "parameters": list(entry.parameters),
+                "aliases": list(entry.aliases),
+                "open_keywords": entry.open_keywords,
+                "returns": None if known is None else {"shape": known.shape, "results": known.results},
+            }
         case ResolvedServer():
             return {"kind": "server"}
         case ResolvedPlaceholder():

@@ -201,26 +201,28 @@ class MontyWorker:
         self._too_long = f"The plan ran longer than {limits.seconds:g} s."
         self._start_clock(limits.seconds)
         try:
-            outline, resolved = await reading.read(
+            plan = await reading.read(
                 source,
                 f"<python-input-{self._variables.state.feeds}>",
                 host=host,
                 session=self._variables.state.present,
                 max_bytes=limits.source_bytes,
             )
+            if plan.doubts:
+                told({"type": "doubts", "doubts": [each.as_json() for each in plan.doubts]})
             run = self._run = PlanFeed(
                 self._process.session,
-                outline,
+                plan.outline,
                 host=host,
                 limits=limits,
-                resolved=resolved,
+                resolved=plan.resolved,
                 earlier=self._variables.state.outlines,
                 servers=self._servers,
                 told=told,
                 stop=self._stop,
             )
             run.stopped = self._stopped  # maybe before it could begin
-            return await self._outcome(run, outline, limits)
+            return await self._outcome(run, plan.outline, limits)
         except Refused as refused:
             errors = tuple(PlanError(**problem.as_json()) for problem in refused.problems)
             status = "limit" if refused.status == "limit" else "refused"

@@ -1,0 +1,217 @@
+"""What is said before a plan runs about keys, attributes and indices that no result of a tool has had."""
+
+from __future__ import annotations
+
+import ast
+import json
+import textwrap
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planact_server.catalog.catalog import Catalog, CatalogTool
+from planact_server.catalog.expectations import MOST_NODES, expectation
+from planact_server.catalog.schemas import clean
+from planact_server.catalog.shapes import joined, shape_of
+from planact_server.catalog.signatures import Learned
+from planact_server.sandbox import SILENT_DOUBT
+from planact_server.sandbox.inside import expected, scopes
+from planact_server.sandbox.inside.source import Problem, Text
+from planact_tools import ToolDefinition
+
+COMMIT = {"title": "x", "author": {"name": "y"}, "size": 1, "tags": ["t"], "merged": None}
+PAGE = {"entries": [COMMIT], "total": 1, "next": "p2"}
+
+
+def a_tool(**facts: Any) -> CatalogTool:
+    return Catalog.build({"s": [ToolDefinition(name="t", **facts)]}).servers["s"].tools["t"]
+
+
+def told(tool: CatalogTool, *results: Any) -> dict[str, Any] | None:
+    """What a plan is told of a tool that has returned these."""
+    learned = None
+    if results:
+        shape = shape_of(results[0])
+        for result in results[1:]:
+            shape = joined(shape, shape_of(result))
+        learned = Learned(schema=clean(shape), results=len(results))
+    known = expectation(tool, learned)
+    return None if known is None else {"shape": known.shape, "results": known.results}
+
+
+TOOLS: dict[str, Any] = {
+    "commits": {"kind": "tool", "returns": told(a_tool(), [COMMIT], [COMMIT])},
+    "page": {"kind": "tool", "returns": told(a_tool(), PAGE)},
+    "git": {"kind": "server"},
+    "git.page": {"kind": "tool", "returns": told(a_tool(), PAGE)},
+    "count": {"kind": "tool", "returns": told(a_tool(), 3)},
+    "gone": {"kind": "tool", "returns": told(a_tool(), None)},
+    "unknown": {"kind": "tool"},
+}
+
+
+def doubts(plan: str, tools: dict[str, Any] = TOOLS) -> list[Problem]:
+    source = textwrap.dedent(plan)
+    return expected.doubts(scopes.analyse(ast.parse(source)), tools, Text(source, "<plan>"), {"print"})
+
+
+DOUBTFUL = {
+    "a key of a result": ("x = page()\nx['entrys']", "KeyError: x['entrys']"),
+    "a key of a call": ("page()['entrys']", "KeyError: page()['entrys']"),
+    "a server's tool": ("git.page()['entrys']", "KeyError: git.page()['entrys']"),
+    "a list read like a dict": ("x = commits()\nx['title']", "TypeError: x['title']"),
+    "an item": ("commits()[0]['name']", "KeyError: commits()[0]['name']"),
+    "a slice": ("commits()[:3][0]['name']", "KeyError: commits()[:3][0]['name']"),
+    "a loop": ("for c in commits():\n    print(c['name'])", "KeyError: c['name']"),
+    "a counted loop": ("for i, c in enumerate(commits()):\n    print(c['name'])", "KeyError: c['name']"),
+    "a comprehension": ("[c['name'] for c in commits()]", "KeyError: c['name']"),
+    "its condition": ("[c for c in commits() if c['name']]", "KeyError: c['name']"),
+    "what a comprehension kept": ("x = [c for c in commits() if c['size']]\nx[0]['name']", "KeyError: x[0]['name']"),
+    "sorting": ("sorted(commits(), key=lambda c: c['date'])", "KeyError: c['date']"),
+    "the largest": ("max(commits(), key=lambda c: c['size'])['name']", "KeyError: max(commits(), key=lambda c: c['siz"),
+    "map": ("list(map(lambda c: c['name'], commits()))", "KeyError: c['name']"),
+    "filter": ("list(filter(lambda c: c['name'], commits()))", "KeyError: c['name']"),
+    "a part of a part": ("commits()[0]['author']['mail']", "KeyError: commits()[0]['author']['mail']"),
+    "through get": ("page().get('entries', [])[0]['name']", "KeyError: page().get('entries', [])[0]['name']"),
+    "or nothing": ("x = page()['entries'] or []\nx[0]['name']", "KeyError: x[0]['name']"),
+    "awaited": ("(await page())['entrys']", "KeyError: (await page())['entrys']"),
+    "in a function": ("async def main():\n    x = await page()\n    return x['entrys']", "KeyError: x['entrys']"),
+    "of an outer name": ("x = page()\ndef f():\n    return x['entrys']", "KeyError: x['entrys']"),
+    "a walrus": ("if x := page():\n    x['entrys']", "KeyError: x['entrys']"),
+    "side by side": ("a, b = commits(), page()\nb['entrys']", "KeyError: b['entrys']"),
+    "gathered": ("a, b = await asyncio.gather(commits(), page())\nb['entrys']", "KeyError: b['entrys']"),
+    "gathered from a list": (
+        "x = await asyncio.gather(*[page(n) for n in range(3)])\nx[0]['entrys']",
+        "KeyError: x[0]['entrys']",
+    ),
+    "in parallel": ("a, b = parallel([lambda: commits(), lambda: page()])\nb['entrys']", "KeyError: b['entrys']"),
+    "an attribute": ("page().total", "AttributeError: page().total"),
+    "an attribute of no type": ("commits()[0].title", "AttributeError: commits()[0].title"),
+    "a method that lists lack": ("commits().items()", "AttributeError: commits().items"),
+    "a number read like a dict": ("count()['x']", "TypeError: count()['x']"),
+    "text read like a dict": ("commits()[0]['title']['x']", "TypeError: commits()[0]['title']['x']"),
+    "nothing read like a dict": ("gone()['id']", "TypeError: gone()['id']"),
+    "a dict read like a list": ("page()[0]", "KeyError: page()[0]"),
+    "silently": ("page().get('entrys')", "Doubt: page().get('entrys')"),
+}
+
+
+@pytest.mark.parametrize(("plan", "doubt"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_what_no_result_has_had_is_doubted(plan: str, doubt: str) -> None:
+    (found,) = doubts(plan)
+    assert f"{found.type}: {found.message}".startswith(doubt)
+
+
+NOT_DOUBTED = {
+    "keys that there are": "x = page()\nx['entries'][0]['author']['name'], x['total'], x.get('next')",
+    "methods": "page().items(), commits().index(1), commits()[0]['title'].upper(), count().bit_length()",
+    "large texts": "commits()[0]['title'].text()",
+    "an optional value": "commits()[0]['merged']",
+    "a tool of which nothing is known": "unknown()['x']",
+    "a name of the plan's own": "def page():\n    return {}\npage()['entrys']",
+    "a name bound twice": "x = page()\nx = {'entrys': 1}\nx['entrys']",
+    "a name bound in two ways": "x = page()\nfor x in [{'a': 1}]:\n    x['a']",
+    "a name that is added to": "x = commits()\nx += [{'new': 1}]\nx[0]['new']",
+    "a list that grows": "x = commits()\nx.append({'new': 1})\nx[-1]['new']",
+    "a key of its own": "x = page()\nx['mine'] = 1\nx['mine']",
+    "a key that it asks for": "x = page()\nif 'extra' in x:\n    x['extra']",
+    "a type that it asks for": "x = page()\nif isinstance(x, list):\n    x[0]",
+    "a failure that it expects": "try:\n    page()['entrys']\nexcept KeyError:\n    pass",
+    "a copy with more": "x = {**page(), 'new': 1}\nx['new']",
+    "a parameter": "def f(x):\n    return x['entrys']\nf(page())",
+    "another's parameter": "f = lambda page: page()['entrys']",
+    "a match": "x = page()\nmatch x:\n    case {'entrys': e}:\n        x['entrys']",
+    "a name that a function sets": "x = page()\ndef f():\n    global x\n    x = {'a': 1}\nf()\nx['a']",
+    "a name of a class": "class A:\n    x = page()\n    def f(self):\n        return x['entrys']\n",
+    "a name that depends on itself": "x = x['entrys'] if False else page()",
+    "a loop over a loop's name": "x = commits()\nx = [x['a'] for x in x]",
+    "some of several": "first, *rest = commits()\nrest[0]['name']",
+    "one of a choice": "x = page() if flag else {'entrys': 1}\nx['entrys']",
+    "a context": "with page() as x:\n    x['entrys']",
+    "two default values": "max(page(), {'entrys': 1})['entrys']",
+}
+
+
+@pytest.mark.parametrize("plan", NOT_DOUBTED.values(), ids=NOT_DOUBTED)
+def test_what_may_well_be_is_not_doubted(plan: str) -> None:
+    assert doubts(plan) == []
+
+
+def test_a_doubt_says_where_it_comes_from_and_what_there_is() -> None:
+    found = doubts("x = commits()\ny = x[0]['tittle']\nx['title']\nx[0].title")
+    assert [(each.line, each.column, each.message, each.hint) for each in found] == [
+        (
+            *(2, 5, "x[0]['tittle']: there is no key 'tittle' in what commits has returned so far (2 results)."),
+            "Did you mean 'title'? Its keys: 'title', 'author', 'size', 'tags', 'merged'.",
+        ),
+        (
+            *(3, 1, "x['title']: what commits has returned so far (2 results) is a list here."),
+            "Take one item, x[0], or go through all.",
+        ),
+        (
+            *(4, 1, "x[0].title: what commits has returned so far (2 results) is a dict here."),
+            "Write x[0]['title'].",
+        ),
+    ]
+
+
+def test_what_a_server_declares_is_no_less_doubted() -> None:
+    declared = a_tool(output_schema={"type": "object", "properties": {"result": {"$ref": "#/$defs/R"}}, "$defs": R})
+    tools = {"t": {"kind": "tool", "returns": told(declared)}}
+    (found,) = doubts("t()['nmae']", tools)
+    assert found.message == "t()['nmae']: there is no key 'nmae' in what t says that it returns."
+    assert doubts("t()['name'], t()['either']['x'], t()['free']['x'], t()['maybe']['x']", tools) == []
+
+
+R = {
+    "R": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "either": {"anyOf": [{"type": "object", "properties": {"y": {}}}, {"type": "array"}]},
+            "free": {"type": "object", "properties": {"y": {}}, "additionalProperties": True},
+            "maybe": {"enum": ["a", None]},
+        },
+    }
+}
+
+
+def test_the_first_ten_doubts_are_said_in_the_order_of_lines() -> None:
+    found = doubts("x = page()\n" + "\n".join(f"x['no{number}']" for number in range(50)))
+    assert [each.line for each in found] == list(range(2, 12))
+
+
+def test_silent_doubts_are_named_alike_on_both_sides() -> None:
+    assert expected.SILENT == SILENT_DOUBT
+
+
+def test_a_plan_is_told_no_more_of_a_tool_than_some_kilobytes() -> None:
+    wide = {f"a{number}x": {f"b{each}x": {"c": [1]} for each in range(50)} for number in range(50)}
+    returns = told(a_tool(), wide)
+    assert returns is not None
+    assert len(json.dumps(returns)) < 50 * MOST_NODES
+
+
+KEYS = st.sampled_from(["id", "name", "items", "kind"])
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=3), st.data())
+def test_what_a_result_has_had_is_never_doubted(results: list[Any], data: st.DataObject) -> None:
+    """Any way into any of the results may be gone by a plan, step by step through names or in one expression."""
+    value, lines, text = data.draw(st.sampled_from(results)), ["x0 = t()"], "t()"
+    while isinstance(value, list | dict) and value:
+        step = data.draw(st.sampled_from(list(value) if isinstance(value, dict) else list(range(len(value)))))
+        value = value[step]
+        lines.append(f"x{len(lines)} = x{len(lines) - 1}[{step!r}]")
+        text += f"[{step!r}]"
+    tools = {"t": {"kind": "tool", "returns": told(a_tool(), *results)}}
+    if tools["t"]["returns"] is None:
+        del tools["t"]["returns"]
+    assert doubts("\n".join([*lines, text]), tools) == []
