@@ -199,3 +199,27 @@ def test_options_that_a_pack_does_not_take_are_refused(tmp_path: Path) -> None:
         with pytest.raises(PackError) as caught:
             load_pack(spec, base=tmp_path, state=tmp_path, options={"rot": "x"})
         assert caught.value.message == message
+
+
+def test_a_pack_that_never_ends_loading_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planact_tools.loading.LOAD_SECONDS", 0.2)
+    write(tmp_path, "good.py", GOOD)
+    gate = tmp_path / "gate"
+    stuck = write(
+        tmp_path, "stuck.py", f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)"
+    )
+    try:
+        loaded = load_packs("./", base=tmp_path, state=tmp_path)
+    finally:
+        gate.touch()
+
+    assert [pack.name for pack in loaded.packs] == ["good"]
+    (problem,) = loaded.problems
+    assert str(problem).startswith(f"Pack file {str(stuck)!r} took longer than 0.2 s to load. Keep slow work out of")
+    assert sys.stdout is not sys.stderr
+
+
+def test_a_pack_that_runs_into_a_timeout_of_its_own_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "late.py", "raise TimeoutError('no answer')")
+    with pytest.raises(PackError, match=r"late\.py', line 1: TimeoutError: no answer"):
+        load_pack("./late.py", base=tmp_path, state=tmp_path)

@@ -22,10 +22,14 @@ from typing import Any, cast
 from planact_tools.pack import Pack
 from planact_tools.packs import shipped_packs
 from planact_tools.signature import ToolDefinitionError
+from planact_tools.threads import UnfinishedError, within
 from planact_tools.tool import Tool
 from planact_tools.toolset import JSONValue, ToolError
 
 logger = logging.getLogger(__name__)
+
+LOAD_SECONDS = 20.0
+"""How long what stands at the top of a pack file may take."""
 
 _MOST_BYTES = 16 * 1024 * 1024
 
@@ -151,12 +155,24 @@ def _run_file(path: Path) -> ModuleType:
     try:
         # Standard output may be the protocol: a pack that prints must not break it.
         with contextlib.redirect_stdout(sys.stderr):
-            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is the job
+            # In a thread, which may be left behind: one pack that never ends must not keep the others.
+            within(LOAD_SECONDS, lambda: _execute(source, path, module), name=f"loading {path.name}")
+    except UnfinishedError as error:
+        del sys.modules[module.__name__]
+        message = (
+            f"Pack file {str(path)!r} took longer than {LOAD_SECONDS:g} s to load. Keep slow work out of its top level:"
+            " do it in a function, or in the pack's `lifespan`."
+        )
+        raise PackError(message, file=path) from error
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         logger.debug("pack file %s failed", path, exc_info=True)
         raise _file_error(path, error) from error
     return module
+
+
+def _execute(source: bytes, path: Path, module: ModuleType) -> None:
+    exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is the job
 
 
 def _read(path: Path) -> bytes:
