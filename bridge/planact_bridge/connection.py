@@ -88,8 +88,8 @@ class Connection:
         self._link = link
         self._callbacks = callbacks
         self._dispatcher = JSONRPCDispatcher[TransportContext](link.read, link.write)
-        self._calls = OpenCalls()
         self._visits = pages.Visits()
+        self._calls = OpenCalls(sent=self._visits.sent)
         self._header_maps: Mapping[str, Mapping[tuple[str, ...], str]] = {}
         self.peer: Peer | None = None
         self.closed = anyio.Event()
@@ -277,6 +277,8 @@ class Connection:
             new: dict[str, JSONObject] = {
                 page: {"method": ELICITATION, "params": params} for page, params in wanted.items() if page not in shown
             }
+            for page in new:
+                self._visits.sent(wanted[page], person)
             said = await self._ask(new, person)
             if not wanted or any(answer.get("action") != "accept" for answer in said.values()):
                 return False
@@ -382,7 +384,7 @@ class Connection:
         if method == _LIST_CHANGED:
             await self._callbacks.tools_changed()
         elif method == pages.COMPLETE:
-            self._visits.completed((params or {}).get("elicitationId"))
+            await self._visits.completed((params or {}).get("elicitationId"))
 
 
 def _called(method: str, params: JSONObject) -> str:

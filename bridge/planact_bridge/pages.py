@@ -1,4 +1,4 @@
-"""Pages that a person has to visit before a server answers: its error in revision 2025-11-25 that says so."""
+"""Pages that a person has to visit in the older era: those of an error that wants it, and the word that it is done."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from planact_bridge.errors import RequestRefused
+    from planact_bridge.questions import Person
     from planact_tools import JSONObject, JSONValue
 
 COMPLETE = "notifications/elicitation/complete"
@@ -20,6 +21,8 @@ VISIT_SECONDS = 60.0
 """How long to wait for a server to say that its pages were visited, before it is simply asked again."""
 
 MOST_PAGES = 10
+MOST_SENT = 100
+"""Pages of which one connection remembers who was sent there."""
 
 
 def wanted(refusal: RequestRefused) -> dict[str, JSONObject]:
@@ -41,6 +44,8 @@ class Visits:
         self._waiting: list[dict[str, anyio.Event]] = []
         """Of each call that waits: its pages."""
 
+        self._sent: dict[str, Person] = {}
+
     @contextmanager
     def awaited(self, pages: Iterable[str]) -> Generator[Callable[[], Awaitable[None]]]:
         """Listen for what is said of these pages; it may come while the person is still being asked.
@@ -60,8 +65,20 @@ class Visits:
         finally:
             self._waiting.remove(events)
 
-    def completed(self, page: JSONValue) -> None:
-        """Note that it was visited, for every call that wanted it."""
+    def sent(self, question: JSONObject, person: Person) -> None:
+        """Remember who is asked to visit a page, if it is that what they are asked."""
+        page = question.get("elicitationId")
+        if question.get("mode") == "url" and isinstance(page, str):
+            while len(self._sent) >= MOST_SENT:
+                del self._sent[next(iter(self._sent))]
+            self._sent[page] = person
+
+    async def completed(self, page: JSONValue) -> None:
+        """Note that it was visited, for every call that wanted it, and tell who was sent there."""
+        if not isinstance(page, str):
+            return
         for events in self._waiting:
-            if isinstance(page, str) and page in events:
+            if page in events:
                 events[page].set()
+        if (person := self._sent.pop(page, None)) is not None:
+            await person.visited(page)

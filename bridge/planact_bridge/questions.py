@@ -10,7 +10,7 @@ import anyio
 from mcp_types import INVALID_REQUEST, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Mapping
+    from collections.abc import Callable, Generator, Hashable, Mapping
 
     from planact_tools import JSONObject
 
@@ -53,6 +53,10 @@ class Person(Protocol):
         """
         ...
 
+    async def visited(self, page: str) -> None:
+        """Hear that a page was visited to the end, by the id that the question in URL mode gave it."""
+        ...
+
 
 class _Nobody:
     """Nobody is there: every question is refused."""
@@ -65,6 +69,9 @@ class _Nobody:
 
     async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:  # noqa: ARG002 - the seam's
         raise refused(ELICITATION)
+
+    async def visited(self, page: str) -> None:
+        """Nobody was sent there."""
 
 
 NOBODY: Person = _Nobody()
@@ -117,7 +124,9 @@ class _OpenQuestion:
 class OpenCalls:
     """The calls that are under way on one connection: a question of the older era does not say which it is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sent: Callable[[JSONObject, Person], None]) -> None:
+        """`sent` is told of every question that somebody is about to be asked, and whom."""
+        self._sent = sent
         self._open: list[_OpenCall] = []
         self._questions: list[_OpenQuestion] = []
         self._given_up: list[tuple[Person, float]] = []
@@ -163,6 +172,7 @@ class OpenCalls:
             question = _OpenQuestion(set(asked), scope)
             self._questions.append(question)
             try:
+                self._sent(params, new.person)
                 return await new.person.ask(server, params, alone=len(asked) + len(others) == 1)
             finally:
                 self._questions.remove(question)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import mcp.types as types
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 8
 """How often one request may come back with questions; what is open after that is in its answer."""
 
+TOLD_SECONDS = 1.0
+"""How long a host may take to read that a page was visited: whoever tells it has more to do."""
+
 
 class _AsksAtOnce:
     """A host of the older era: it is asked while its request waits."""
@@ -44,7 +49,7 @@ class _AsksAtOnce:
     async def ask(self, question: Question) -> JSONObject:
         try:
             if question.url is not None:
-                result = await self._session.elicit_url(question.text, question.url, question.id, self._request_id)
+                result = await self._session.elicit_url(question.text, question.url, question.ticket, self._request_id)
             else:
                 result = await self._session.elicit_form(question.text, question.schema or {}, self._request_id)
         except MCPError as error:
@@ -52,6 +57,10 @@ class _AsksAtOnce:
         except ValidationError as error:
             raise QuestionRefused("The host's answer cannot be read: it is no answer to a form.") from error
         return cast("JSONObject", result.model_dump(mode="json", include={"action", "content"}))
+
+    async def completed(self, question: Question) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), anyio.move_on_after(TOLD_SECONDS):
+            await self._session.send_elicit_complete(question.ticket, self._request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,9 @@ class _AsksInTurns:
 
     async def ask(self, question: Question) -> JSONObject:
         raise QuestionRefused(f"{question.id} is asked in the answer.")
+
+    async def completed(self, question: Question) -> None:
+        """In this era the host learns of it by the answer to its request."""
 
 
 def host_of(context: ServerRequestContext[dict[str, Any]], *, rounds: int, owner: str | None) -> Host:

@@ -11,7 +11,8 @@ import itertools
 import json
 import logging
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
 import anyio
@@ -69,6 +70,12 @@ class Question:
     url: str | None = None
     """Where the person is to go, in URL mode."""
 
+    page: str | None = None
+    """What the server calls that page."""
+
+    ticket: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What the host is told it is called: no other question of this process has it."""
+
     @property
     def text(self) -> str:
         """What the person reads. It says who asks: a server could call itself anything in its message."""
@@ -120,6 +127,10 @@ class Host(Protocol):
         """Return the person's answer, as the protocol's result. Raises QuestionRefused."""
         ...
 
+    async def completed(self, question: Question) -> None:
+        """Hear that the page of a question was visited to the end."""
+        ...
+
 
 class _NoHost:
     owner = None
@@ -128,6 +139,9 @@ class _NoHost:
 
     async def ask(self, question: Question) -> JSONObject:
         raise QuestionRefused(f"Nobody is there to be asked by {question.server!r}.")
+
+    async def completed(self, question: Question) -> None:
+        """Nobody was sent there."""
 
 
 NO_HOST: Host = _NoHost()
@@ -156,6 +170,9 @@ class Questions:
         self._since: dict[str, float] = {}
         self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
         """By question: who asks it, and since when."""
+
+        self._pages: dict[str, tuple[Question, Host]] = {}
+        """By the server's name for it: a page, and who has sent the person there."""
 
     @property
     def open(self) -> tuple[Question, ...]:
@@ -201,6 +218,12 @@ class Questions:
                 task.cancel()
                 del self._asking[question]
 
+    async def visited(self, page: str) -> None:
+        """Tell the host that a page which it has sent a person to was visited to the end."""
+        question, host = self._pages.pop(page, (None, None))
+        if question is not None and host is not None:
+            await host.completed(question)
+
     async def ask(self, server: str, function: str, params: JSONObject, *, call: int = 0) -> JSONObject:
         """Return the result of one `elicitation/create` of a server, for a call. Raises QuestionRefused."""
         number = next(self._numbers)
@@ -232,6 +255,8 @@ class Questions:
             await self.hold(frozenset(self._calls.values()))
 
     async def _bring(self, question: Question, host: Host) -> None:
+        if question.page is not None:
+            self._pages[question.page] = question, host
         try:
             self.answer(question.id, await host.ask(question))
         except QuestionRefused as refusal:
@@ -268,6 +293,9 @@ class Asked:
         function = self.function if alone else f"{self.function} or another of its tools"
         return await self.questions.ask(server, function, params, call=self.call)
 
+    async def visited(self, page: str) -> None:
+        await self.questions.visited(page)
+
 
 def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:
     if modes:
@@ -289,7 +317,9 @@ def _read(params: JSONObject, *, id: str, server: str, function: str) -> Questio
             raise QuestionRefused(
                 "A question in URL mode names an address that begins with https:// or http:// and a host."
             )
-        return Question(id=id, server=server, function=function, mode="url", message=message, url=url)
+        page = params.get("elicitationId")
+        named = page if isinstance(page, str) and len(page) <= MOST_CHARS else None
+        return Question(id=id, server=server, function=function, mode="url", message=message, url=url, page=named)
     schema = _form(params.get("requestedSchema"))
     return Question(id=id, server=server, function=function, mode="form", message=message, schema=schema)
 
@@ -305,9 +335,9 @@ def _form(schema: JSONValue) -> JSONObject:
         raise QuestionRefused("The form holds characters that nobody can see.")
     fields: JSONObject = {}
     for name, value in properties.items():
-        if (field := _field(value)) is None:
+        if (plain := _field(value)) is None:
             raise QuestionRefused(f"A form has plain values only, and {name!r} is none: a text, a number, a choice.")
-        fields[name] = field
+        fields[name] = plain
     required = schema.get("required")
     listed = required if isinstance(required, list) else []
     names = [name for name in listed if isinstance(name, str) and name in properties]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from mcp import Client, MCPError
-from mcp.types import ElicitRequestURLParams, ElicitResult, InputRequiredResult
+from mcp.types import ElicitCompleteNotification, ElicitRequestURLParams, ElicitResult, InputRequiredResult
 
 from planact_server.assembly import configured_servers
 from planact_server.config import load_config
@@ -88,6 +89,34 @@ async def test_a_page_is_visited_by_the_hosts_person(inquiring: Home, mode: str,
     [question] = person.asked
     assert isinstance(question, ElicitRequestURLParams)
     assert question.url == "https://example.com/login?who=you"
+
+
+@pytest.mark.parametrize("over", ["stdio", "http"])
+async def test_a_host_hears_when_a_page_was_visited_to_the_end(inquiring: Home, over: str) -> None:
+    speak(inquiring, "older")
+    person, told, heard = Person(accept()), list[str](), anyio.Event()
+
+    async def hear(message: object) -> None:
+        if isinstance(message, ElicitCompleteNotification):
+            told.append(message.params.elicitation_id)
+            heard.set()
+
+    options: dict[str, Any] = {"mode": "legacy", "elicitation_callback": person, "message_handler": hear}
+    async with AsyncExitStack() as stack:
+        if over == "http":
+            client = await stack.enter_async_context(
+                Client(await stack.enter_async_context(serving(inquiring)), **options)
+            )
+        else:
+            client = await stack.enter_async_context(inquiring.serve(**options))
+        answers = [await act(client, "[log_in_to_the_end(), log_in_to_the_end()]") for _ in range(2)]
+        with anyio.fail_after(10):
+            await heard.wait()
+            await client.list_tools()
+    assert [answer["result"] for answer in answers] == [["accept", "accept"]] * 2
+    # Each question has a name of its own, whatever the server calls its pages, and each end is told once.
+    asked = [question.elicitation_id for question in person.asked]
+    assert (len(set(asked)), told) == (4, asked)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

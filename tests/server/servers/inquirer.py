@@ -63,6 +63,17 @@ async def log_in(context: Context) -> Any:
 
 
 @server.tool(annotations=READ, structured_output=False)
+async def log_in_to_the_end(context: Context) -> Any:
+    """Have a person visit a page, and hear when they are done there."""
+    url = ElicitRequestURLParams(message="Log in there.", url=LOGIN, elicitation_id="page 1")
+    answer = await context.session.send_request(ElicitRequest(params=url), ElicitResult)
+    await context.session.send_elicit_complete("page 1")
+    await context.session.send_elicit_complete("page 1")
+    await context.session.send_elicit_complete("no page")
+    return answer.action
+
+
+@server.tool(annotations=READ, structured_output=False)
 async def pry(context: Context) -> Any:
     """Ask for something that no form can hold."""
     return await asked(context, {"where": form("Where?", NESTED)})
