@@ -1,10 +1,9 @@
 """How well and how fast tools are found by what they do: python benchmarks/retrieval.py
 
-Recall of the tools that a request needs, on livemcpbench and on BFCL, reported apart, for the half that the ranker
-was first tuned on and for the other one, which has been seen since; and what a search of more than a thousand tools
-costs. Both beside a named baseline in the same run: BM25 (`bm25s`, k1 1.5, b 0.75) over the lower-case words of names
-and descriptions.
-The data lies in the folder `shared` beside the checkout.
+Recall of the tools that a request needs, reported apart for the everyday requests that the ranker was made with
+and for livemcpbench and BFCL, which it is judged by; and what a search of more than a thousand tools costs. Both
+beside a named baseline in the same run: BM25 (`bm25s`, k1 1.5, b 0.75) over the lower-case words of names and
+descriptions. The data lies in the folder `shared` beside the checkout.
 
 Times are processor time of this process: on a shared machine the clock measures the others.
 """
@@ -25,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 
 from catalog.recorded import livemcpbench, recorded_servers  # noqa: E402 - the tests' helpers are no package
-from catalog.retrieval import Half, bfcl_requests, live_requests, quality  # noqa: E402
+from catalog.retrieval import bfcl_requests, everyday_requests, live_requests, quality  # noqa: E402
 from planact_server.catalog.catalog import Catalog  # noqa: E402
 from planact_server.catalog.search import rank  # noqa: E402
 from planact_server.description import describe_tool  # noqa: E402
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from planact_server.catalog.catalog import CatalogTool
     from planact_tools import ToolDefinition
 
-HALVES: tuple[Half, ...] = ("development", "other", "all")
-
 
 def main() -> int:
     data = CHECKOUT.parent / "shared" / "data"
@@ -46,7 +43,7 @@ def main() -> int:
         print(f"No reference data beside the checkout ({data.name!r} in {data.parent.name!r}).", file=sys.stderr)
         return 2
     live = live_requests(data)
-    for collection in (live, bfcl_requests(data)):
+    for collection in (everyday_requests(data), live, bfcl_requests(data)):
         _report(collection)
     small = livemcpbench(data)
     _cost({**small, **recorded_servers(data), **{f"{name}-again": tools for name, tools in small.items()}}, live)
@@ -54,20 +51,20 @@ def main() -> int:
 
 
 def _report(collection: Collection) -> None:
-    needed = sum(len(request.tools) for request in collection.requests)
+    needed = sum(len(request.needed) for request in collection.requests)
     asked = len(collection.requests)
     print(f"{collection.name}: {len(collection.catalog)} tools, {asked} requests, {needed} tools needed")
-    print(f"  {'':32} {'recall@5':>9} {'@10':>6} {'@20':>6} {'MRR':>6}")
+    print(f"  {'':32} {'recall@5':>9} {'@10':>6} {'(95 of 100 samples)':>20} {'@20':>6} {'MRR':>6}")
     rankings: dict[str, Ranking] = {
         "BM25, names and descriptions": Baseline(list(collection.catalog)).rank,
         "Planact": lambda text: rank(collection.catalog, text, limit=len(collection.catalog)),
     }
     for name, ranking in rankings.items():
-        for half in HALVES:
-            found = quality(ranking, collection.part(half))
-            five, ten, twenty = found.recall.values()
-            row = f"{name}, {half} ({found.requests})" if half != "all" else f"{name}, all"
-            print(f"  {row:48} {five:9.3f} {ten:6.3f} {twenty:6.3f} {found.reciprocal_rank:6.3f}")
+        found = quality(ranking, collection)
+        five, ten, twenty = found.recall.values()
+        low, high = found.interval
+        samples = f"({low:.3f} to {high:.3f})"
+        print(f"  {name:32} {five:9.3f} {ten:6.3f} {samples:>20} {twenty:6.3f} {found.reciprocal_rank:6.3f}")
     print()
 
 

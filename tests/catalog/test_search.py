@@ -81,7 +81,7 @@ def test_other_forms_of_a_word_find_it() -> None:
 def test_another_word_for_the_same_finds_a_tool_after_the_word_itself() -> None:
     catalog = only(delete_page="", erase_page="", make_page="")
     assert names(catalog, "erase") == ["s.erase_page", "s.delete_page"]
-    assert names(catalog, "remove") == ["s.delete_page"]
+    assert names(catalog, "forget") == ["s.delete_page"]
 
 
 def test_a_word_finds_its_translation() -> None:
@@ -137,6 +137,18 @@ def test_tools_of_the_server_that_a_question_is_about_come_first() -> None:
 def test_what_gives_a_required_identifier_comes_along() -> None:
     shop = [taking("cancel", orderId={}, required=("orderId",)), taking("search_orders", text={}), taking("pay")]
     assert names(Catalog.build({"shop": shop}), "cancel my purchase") == ["shop.cancel", "shop.search_orders"]
+
+
+def test_what_is_only_needed_stays_behind_what_was_asked_for() -> None:
+    board = [
+        taking("create_issue", project_key={}, required=("project_key",)),
+        taking("list_project_issues", text={}),
+        taking("close"),
+    ]
+    assert names(Catalog.build({"board": board}), "issue") == [
+        "board.create_issue",
+        "board.list_project_issues",
+    ]
 
 
 def test_searching_says_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -48,7 +48,8 @@ def test_different_words_keep_different_stems() -> None:
 
 def test_related_words_find_each_other_and_no_third_one() -> None:
     assert related(stem("delete"))[stem("erase")] == related(stem("erase"))[stem("delete")]
-    assert stem("remove") not in related(stem("erase"))
+    assert stem("forget") in related(stem("delete"))
+    assert stem("forget") not in related(stem("erase"))
     assert dict(related("nonsense")) == {}
 
 
@@ -96,3 +97,23 @@ def test_a_text_of_many_sentences_has_few_parts() -> None:
 def test_saving_to_a_place_asks_for_something_that_writes_files(text: str, writes: bool) -> None:
     parts = [list(part.words) for part in read(text).parts]
     assert (list(tokens("write file")) in parts) is writes
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("a short Word handout, please make it", ["create word document", "add paragraph text document"]),
+        ("put it into ~/a/lease.docx", ["create word document", "add heading document"]),
+        ("prepare slides about whales", ["create presentation", "add slide presentation", "save presentation"]),
+        ("give me a spreadsheet of it", ["create workbook"]),
+        ("keep the list in todo.txt", ["write file"]),
+    ],
+)
+def test_who_wants_something_made_is_understood_to_need_its_steps(text: str, steps: list[str]) -> None:
+    parts = [list(part.words) for part in read(text).parts]
+    assert [step for step in steps if list(tokens(step)) not in parts] == []
+
+
+@pytest.mark.parametrize("text", ["read /srv/lease.docx", "how many slides has talk.pptx", "in other words"])
+def test_who_only_reads_makes_nothing(text: str) -> None:
+    assert read(text).parts == ()

@@ -27,8 +27,8 @@ NUMBER_WEIGHT = 0.4
 PART_WEIGHT = 0.2
 """How much what a part finds counts beside what the whole request finds."""
 
-WRITING_WEIGHT = 0.3
-"""The same for what writes a file, where a request names one to save something in."""
+MAKING_WEIGHT = 0.5
+"""The same for each step of making a file, where a request wants one."""
 
 _WORDS_OF_FORMATS = {
     "text file": "txt log",
@@ -51,11 +51,36 @@ _WORDS_OF_FORMATS = {
 }
 _FORMATS = {ending: words for words, endings in _WORDS_OF_FORMATS.items() for ending in endings.split()}
 
+_MAKING = re.compile(
+    r"\b(?:sav(?:e[sd]?|ing)|writ(?:es?|ten|ing)|stor(?:es?|ed|ing)|export(?:s|ed)?|put|output|keep|mak(?:es?|ing)|build"
+    r"|creat(?:es?|ing)|generat(?:es?|ing)|prepar(?:es?|ing)|produc(?:es?|ing)|compos(?:es?|ing)|compil(?:es?|ing)"
+    r"|collect|draw|draft|note|turn|lay|give)\b",
+    re.IGNORECASE,
+)
+_STEPS_OF_MAKING = (
+    (
+        re.compile(r"\.docx?\b|\bword (?:doc\w*|file|format|handout|memo|report|table)\b|\bin word\b", re.IGNORECASE),
+        ("create word document", "add heading document", "add paragraph text document"),
+    ),
+    (
+        re.compile(r"\.pptx?\b|\bpower ?point\b|\bslide ?(?:deck|show)\b|\bslides\b|\bpresentation\b", re.IGNORECASE),
+        ("create presentation", "add slide presentation", "save presentation"),
+    ),
+    (
+        re.compile(r"\.xlsx?\b|\bexcel\b|\bspreadsheet\b|\bworkbook\b", re.IGNORECASE),
+        ("create workbook", "write data excel worksheet"),
+    ),
+    (
+        re.compile(r"\.(?:md|markdown|txt|csv|json|xml|log|html?|py|jsx?|tsx?)\b", re.IGNORECASE),
+        ("write file",),
+    ),
+)
+"""What a request wants made, and what has to be done for it. That it is made somehow is not said in any other words."""
+
 _DATA = re.compile(r"[A-Za-z0-9+/=]{60,}")
 _ADDRESS = re.compile(r"https?://(?:www\.)?(\S{1,2000})|\bwww\.(\S{1,2000})")
 _PATH = re.compile(r"(?<![\w/:.])(?:~|\.{1,2}|[A-Za-z]:)?[/\\][\w.\-]+(?:[/\\][\w.\-]*)*")
 _FILE_NAME = re.compile(rf"\b[\w\-]{{1,100}}\.({'|'.join(_FORMATS)})\b", re.IGNORECASE)
-_SAVING = re.compile(r"\b(?:save[sd]?|saving|writ(?:e|ten|ing)|stored?|export|put|output)\b", re.IGNORECASE)
 _BREAK = re.compile(
     r"[.;!?\n]+(?:\s|$)|,\s*(?:and |then |but )?|\b(?:and|then|also|after that|finally|by|including|with)\b",
     re.IGNORECASE,
@@ -90,8 +115,9 @@ def read(text: str) -> Question:
     plain = _in_words(text)
     steps = [words for piece in _BREAK.split(plain) if len(words := _weighted(piece)) > 1]
     parts = [Part(words=words, weight=PART_WEIGHT) for words in steps[:MOST_PARTS]] if len(steps) > 1 else []
-    if _SAVING.search(text) and (_PATH.search(text) or _FILE_NAME.search(text)):
-        parts.append(Part(words=_weighted("write file"), weight=WRITING_WEIGHT))
+    if _MAKING.search(text):
+        implied = [step for wanted, steps in _STEPS_OF_MAKING if wanted.search(text) for step in steps]
+        parts += [Part(words=_weighted(step), weight=MAKING_WEIGHT) for step in implied]
     return Question(words=_weighted(plain), parts=tuple(parts))
 
 

@@ -1,4 +1,4 @@
-"""Which other words mean about the same: a small table of general English, written by hand."""
+"""Which other words mean about the same: a table of general English."""
 
 from __future__ import annotations
 

@@ -30,6 +30,9 @@ RESULT_SHARE = 0.4
 SUPPLIER_SHARE = 0.4
 """How much of a tool's score those get that give what it asks for."""
 
+BEHIND = 0.99
+"""As much of a tool's score as one that supplies it can come to have by that."""
+
 SUPPLIED = 10
 """How many of the best tools are given what they ask for."""
 
@@ -83,12 +86,14 @@ class _Search:
                 scores[position] += RESULT_SHARE * found / whole
 
     def _add_suppliers(self, scores: list[float]) -> None:
-        shares: dict[int, float] = {}
+        raised: dict[int, float] = {}
         for tool in _places(scores)[:SUPPLIED]:
             for supplier in self._suppliers[tool]:
-                shares[supplier] = max(shares.get(supplier, 0.0), SUPPLIER_SHARE * scores[tool])
-        for tool, share in shares.items():
-            scores[tool] += share
+                # Never above the tool that needs it: that one was asked for.
+                worth = min(scores[supplier] + SUPPLIER_SHARE * scores[tool], BEHIND * scores[tool])
+                raised[supplier] = max(raised.get(supplier, scores[supplier]), worth)
+        for tool, worth in raised.items():
+            scores[tool] = worth
 
 
 _ABOVE_ALL = 1_000.0
