@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from planact_server.sandbox import SILENT_DOUBT, Outcome, PlanError
+from planact_server.doubts import open_doubts
+from planact_server.sandbox import Outcome, PlanError
 from planact_server.shrink import LEAST_CHARS, shrink, value_at
 from planact_tools import JSONObject, JSONValue
 
@@ -33,7 +34,8 @@ Status: TypeAlias = Literal[
     "ok", "error", "refused", "timeout", "limit", "running", "approval_required", "denied", "cancelled"
 ]
 
-DOUBT_CHARS = 1_000
+DOUBT_CHARS = 500
+"""Of one warning about how a plan reads results."""
 
 _MARKS = ("stand_in", "reused", "emulated")
 _WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
@@ -127,7 +129,8 @@ def build_answer(
     if left.truncated:
         # The worker could not hand these over whole, so there is nowhere to read them.
         answer["truncated"] = [{"path": _exported(name), "size": size} for name, size in left.truncated.items()]
-    if warnings := (*warnings, *_doubts(left, status)):
+    doubts = (_doubt(each) for each in open_doubts(left, calls, status=status))
+    if warnings := (*warnings, *doubts):
         answer["warnings"] = list[JSONValue](warnings)
     if recovered is not None:
         answer["recovered"] = recovered
@@ -178,15 +181,9 @@ def _errors(errors: Iterable[PlanError]) -> list[JSONValue]:
     ]
 
 
-def _doubts(left: Outcome, status: Status) -> list[str]:
-    """Return what looked wrong with a plan, but for what its run has settled: what raised nothing, and what did."""
-    told = {error.line for error in left.errors}
-    open_ones = [each for each in left.doubts if each.line not in told]
-    return [
-        f"Line {each.line}: {each.message} {each.hint or ''}".rstrip()[:DOUBT_CHARS]
-        for each in open_ones
-        if status != "ok" or each.type == SILENT_DOUBT
-    ]
+def _doubt(doubt: PlanError) -> str:
+    text = f"Line {doubt.line}: {doubt.message} {doubt.hint or ''}".rstrip()
+    return text if len(text) <= DOUBT_CHARS else f"{text[:DOUBT_CHARS]}…"
 
 
 def _exported(name: str) -> str:

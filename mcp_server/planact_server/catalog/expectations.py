@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-from planact_server.catalog.checker import HANDLE_KEY
-from planact_server.catalog.members import branches, is_object, members
+from planact_server.catalog.members import branches
 from planact_server.catalog.signatures import unwrapped
 
 if TYPE_CHECKING:
@@ -17,19 +17,24 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 MOST_LEVELS = 5
+"""How deep a shape goes; what is below may be anything."""
+
 MOST_NODES = 200
-"""Of one tool. What lies beyond may be anything: every plan that calls the tool is told all of it."""
+"""Of one tool, its keys among them. What lies beyond may be anything: every plan that calls the tool is told all."""
 
-LONGEST_KEY = 64
+_FIELD = re.compile(r"[^\W\d][\w$@.-]{0,63}")
+"""What is no sentence: keys are shown to a model."""
 
-_WORDS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_WORDS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
+_OBJECT = frozenset({"type", "properties", "required", "additionalProperties", "title", "description", "examples"})
+"""All that the schema of an object may say to be understood here as it is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """The shape of a tool's results.
 
-    A shape is `None` for anything, a word (`str`, `int`, `float`, `bool`, `None`), `["list", shape of its items]`,
+    A shape is `None` for anything, a word (`str`, `int`, `float`, `bool`), `["list", shape of its items]`,
     `["dict", {key: shape}]`, `["dict", None]` for one whose keys nobody knows, or `["either", [shapes]]`.
     """
 
@@ -69,41 +74,29 @@ class _Reading:
         if isinstance(schema, bool) or level > MOST_LEVELS or self._nodes < 0:
             return None
         if "$ref" in schema:
-            return self.shape(self._within.target(schema), level + 1)
-        if "const" in schema or "enum" in schema:
-            return None
-        if is_object(schema) or "allOf" in schema:
+            return self.shape(self._within.target(schema), level + 1) if len(schema) == 1 else None
+        if "properties" in schema or schema.get("type") == "object":
             return self._object(schema, level)
         alternatives = [*branches(schema, "anyOf"), *branches(schema, "oneOf")]
         if alternatives:
-            return _either([self.shape(each, level + 1) for each in alternatives])
-        said = schema.get("type")
-        words = cast("list[JSONValue]", said if isinstance(said, list) else [said])
-        return _either([self._of_type(word, schema, level) for word in words])
-
-    def _of_type(self, word: JSONValue, schema: JSONObject, level: int) -> JSONValue:
-        match word:
-            case "object":
-                return self._object(schema, level)
-            case "array":
-                uniform = "items" in schema and "prefixItems" not in schema
-                return ["list", self.shape(cast("Schema", schema["items"]), level + 1) if uniform else None]
-            case str():
-                return _WORDS.get(word)
-            case _:
-                return None
+            return _either([self.shape(each, level + 1) for each in alternatives if each != {"type": "null"}])
+        if schema.get("type") == "array":
+            uniform = "items" in schema and "prefixItems" not in schema
+            return ["list", self.shape(cast("Schema", schema["items"]), level + 1) if uniform else None]
+        word = schema.get("type")
+        is_plain = not schema.keys() & {"const", "enum", "allOf", "not", "if"}
+        return _WORDS.get(word) if isinstance(word, str) and is_plain else None
 
     def _object(self, schema: JSONObject, level: int) -> JSONValue:
-        taken = members(schema, self._within)
-        keys = taken.properties
+        properties = cast("dict[str, Schema]", schema.get("properties", {}))
+        required = cast("list[str]", schema.get("required", []))
+        keys = [*dict.fromkeys([*properties, *required])]
+        self._nodes -= len(keys)
         # That further keys are allowed where nothing is said of them is a rule of JSON Schema, and no intention.
-        if not keys or taken.additional not in (None, False) or not all(map(_is_plain, keys)):
-            return ["dict", None] if is_object(schema) else None
-        return ["dict", {key: self.shape(each, level + 1) for key, each in keys.items()}]
-
-
-def _is_plain(key: str) -> bool:
-    return len(key) <= LONGEST_KEY and key.isprintable() and key != HANDLE_KEY
+        is_closed = keys and schema.get("additionalProperties") in (None, False) and schema.keys() <= _OBJECT
+        if not is_closed or self._nodes < 0 or not all(map(_FIELD.fullmatch, keys)):
+            return ["dict", None] if schema.get("type", "object") == "object" else None
+        return ["dict", {key: self.shape(properties.get(key, True), level + 1) for key in keys}]
 
 
 def _either(shapes: list[JSONValue]) -> JSONValue:

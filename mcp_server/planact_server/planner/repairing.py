@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planact_server.doubts import open_doubts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from planact_tools import JSONValue
 
 OUTPUT_CHARS = 1_000
+DOUBTS = 3
+DOUBT_CHARS = 300
+"""Of what else may be wrong with a plan that failed: how many, and the length of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,7 @@ def shown(value: JSONValue, chars: int) -> str:
 def complaint(errors: Sequence[PlanError], detail: Detail, *, trial: Trial | None = None) -> str:
     """Return the message that asks for a better plan. Without a trial nothing was run."""
     lines = [part for error in errors for part in _error(error)] or ["The plan failed."]
-    lines += _doubts(errors, trial)
+    lines += _doubts(trial)
     if trial is None or trial.outcome.status == "refused":
         lines.append("Nothing of it was run.")
     else:
@@ -59,12 +64,15 @@ def _error(error: PlanError) -> Iterator[str]:
         yield f"Hint: {error.hint}"
 
 
-def _doubts(errors: Sequence[PlanError], trial: Trial | None) -> Iterator[str]:
-    """Say what would go wrong next: else every attempt finds one more of them."""
-    told = {error.line for error in errors}
-    for doubt in trial.outcome.doubts if trial is not None else ():
-        if doubt.line not in told:
-            yield f"Also doubtful, at line {doubt.line}: {doubt.message} {doubt.hint or ''}".rstrip()
+def _doubts(trial: Trial | None) -> Iterator[str]:
+    """Say what may go wrong next: else every attempt finds one more of them."""
+    for doubt in _open_doubts(trial)[:DOUBTS] if trial is not None else ():
+        said = f"{doubt.message} {doubt.hint or ''}".rstrip()[:DOUBT_CHARS]
+        yield f"Also doubtful, at line {doubt.line}: {said}"
+
+
+def _open_doubts(trial: Trial) -> list[PlanError]:
+    return open_doubts(trial.outcome, trial.calls, status=trial.outcome.status)
 
 
 def _reached(trial: Trial, detail: Detail) -> Iterator[str]:

@@ -47,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Returns:
+class KnownResults:
     """What the results of a tool look like, as far as somebody knows."""
 
     shape: JSONValue
@@ -72,7 +72,8 @@ class ResolvedTool:
     open_keywords: bool = False
     """True where the schema admits properties that it does not list."""
 
-    returns: Returns | None = None
+    returns: KnownResults | None = None
+    """What its results look like, for the check before the plan runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

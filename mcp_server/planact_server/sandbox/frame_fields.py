@@ -16,6 +16,7 @@ MOST_CHARS = 1_000
 
 MOST_ERRORS = 1_000
 MOST_DOUBTS = 10
+"""About one plan, before it runs."""
 
 DEFINITIONS = 1_000
 DEFINITION_CHARS = 256 * 1024

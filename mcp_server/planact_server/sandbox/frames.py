@@ -51,6 +51,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 from pydantic.dataclasses import dataclass
 
 from planact_server.sandbox import (
+    KnownResults,
     Limits,
     OutcomeStatus,
     PlanFault,
@@ -58,7 +59,6 @@ from planact_server.sandbox import (
     ResolvedPlaceholder,
     ResolvedServer,
     ResolvedTool,
-    Returns,
     Unresolved,
 )
 from planact_server.sandbox.frame_fields import (
@@ -328,7 +328,7 @@ def _resolution(entry: Resolution) -> JSONValue:
             return {"kind": "missing", "hint": entry.hint}
 
 
-def _returns(entry: Returns | None) -> dict[str, JSONValue]:
+def _returns(entry: KnownResults | None) -> dict[str, JSONValue]:
     return {} if entry is None else {"returns": {"shape": entry.shape, "results": entry.results}}
 
 

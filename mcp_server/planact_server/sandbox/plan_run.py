@@ -59,6 +59,9 @@ Until then the stream is read even when no call may start: the plan's end comes 
 HELP_IN_FLIGHT = 8
 """Questions other than calls that are answered at the same time; each answer may be as large as a frame."""
 
+DOUBT_CHARS = 1_000
+"""Length of one doubt about the plan: of its text, and of its hint."""
+
 BOUND_CHARS = 10_000_000
 """Length of all names that results of calls were bound to."""
 
@@ -107,7 +110,7 @@ class PlanRun:
         self._charge(size)
         match frame:
             case Doubts():
-                self._doubts += frame.doubts[: MOST_DOUBTS - len(self._doubts)]
+                self._doubts += map(_cut, frame.doubts[: MOST_DOUBTS - len(self._doubts)])
             case Output():
                 self._print(frame.text)
             case Bound():
@@ -358,3 +361,8 @@ def _too_large(frame: Question, size: int, allowed: int) -> PlanFault:
         server=frame.server if isinstance(frame, Call) else None,
         tool=frame.tool if isinstance(frame, Call) else None,
     )
+
+
+def _cut(doubt: PlanError) -> PlanError:
+    hint = None if doubt.hint is None else doubt.hint[:DOUBT_CHARS]
+    return replace(doubt, message=doubt.message[:DOUBT_CHARS], hint=hint, code_line=None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planact_server.sandbox import Limits, Resolution, ResolvedTool, Returns, ToolRequest
+from planact_server.sandbox import KnownResults, Limits, Resolution, ResolvedTool, ToolRequest
 from planact_server.sandbox.host import PooledEngine, open_engine
 from planact_server.sandbox.spawn_source import SpawnSource
 from planact_tools import JSONValue
@@ -31,7 +31,7 @@ class ScriptedHost:
     """A PlanHost that knows every name but x and y; `tool` answers the calls, and everything asked is kept."""
 
     tool: Tool = _echo
-    returns: Returns | None = None
+    returns: KnownResults | None = None
     """What every tool is said to return."""
 
     requests: list[ToolRequest] = field(default_factory=list)

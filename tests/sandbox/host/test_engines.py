@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 from anyio import create_task_group, fail_after
 
-from planact_server.sandbox import SILENT_DOUBT, EngineError, Limits, Outcome, PlanError, Returns
+from planact_server.sandbox import SILENT_DOUBT, EngineError, KnownResults, Limits, Outcome, PlanError
 from planact_server.sandbox.host import PooledEngine, open_engine
 from sandbox.host.leftovers import descriptors, held, nothing_more_than
 
@@ -77,7 +77,7 @@ async def test_a_tool_call_goes_to_the_host_and_back(engine: PooledEngine, host:
 async def test_what_looks_wrong_is_known_before_the_plan_calls_anything(
     engine: PooledEngine, host: ScriptedHost
 ) -> None:
-    host.returns = Returns(shape=["dict", {"total": "int"}], results=3)
+    host.returns = KnownResults(shape=["dict", {"total": "int"}], results=3)
     worker = await engine.worker()
     early: list[tuple[PlanError, ...]] = []
 
@@ -97,6 +97,17 @@ async def test_what_looks_wrong_is_known_before_the_plan_calls_anything(
     )
     assert early == [(doubt,), ()]
     assert again.doubts == ()
+
+
+async def test_a_plan_that_overflows_whoever_reads_it_is_refused(engine: PooledEngine, host: ScriptedHost) -> None:
+    worker = await engine.worker()
+    with fail_after(20):
+        outcome = await worker.run("s = 'abc'\ns" + ".replace('a', 'b')" * 147, host=host, limits=LIMITS)
+    assert (outcome.status, [error.message for error in outcome.errors]) == (
+        "refused",
+        ["The plan is nested too deeply."],
+    )
+    assert await variables(worker, "x = 1", host) == {"x": 1}
 
 
 async def test_two_workers_share_nothing(engine: PooledEngine, host: ScriptedHost) -> None:

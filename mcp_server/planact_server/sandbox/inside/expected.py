@@ -6,25 +6,29 @@ What a tool returns is what its server says or what was learned, and neither is 
 from __future__ import annotations
 
 import ast
+import difflib
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import hints
-from planact_server.sandbox.inside.following import Following, Place, Result, place_of
+from planact_server.sandbox.inside.name_sources import NameSources
+from planact_server.sandbox.inside.result_flow import Place, Result, ResultFlow, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
 
-    from planact_server.sandbox.inside.following import Scope
+    from planact_server.sandbox.inside.name_sources import Scope
     from planact_server.sandbox.inside.scopes import Names
     from planact_server.sandbox.inside.source import Problem, Text
 
 MOST_DOUBTS = 10
+MOST_CHARS = 50_000
+"""Longer plans are not looked at: they are data, and everybody waits."""
 
 SILENT = "Doubt"
 """The type of a doubt about what would raise nothing: `x.get("misspelled")` is None."""
 
-_MOST_KEYS = 20
+_MOST_KEYS = 12
 _CODE_CHARS = 80
 
 _ATTRIBUTES = {
@@ -34,75 +38,92 @@ _ATTRIBUTES = {
     "int": frozenset({*dir(int), *dir(float)}),
     "float": frozenset({*dir(int), *dir(float)}),
     "bool": frozenset(dir(bool)),
-    "None": frozenset(dir(None)),
 }
-_SAID = {
-    "list": "a list",
-    "dict": "a dict",
-    "str": "text",
-    "int": "a number",
-    "float": "a number",
-    "bool": "a bool",
-    "None": "None",
-}
+_SAID = {"list": "a list", "dict": "a dict", "str": "text", "int": "a number", "float": "a number", "bool": "a bool"}
 
 
-def doubts(names: Names, resolved: Mapping[str, Any], text: Text, known: Container[str]) -> list[Problem]:
+def doubts(names: Names, resolved: Mapping[str, Any], text: Text, known: Collection[str]) -> list[Problem]:
     """Return what is doubtful about a plan that can be parsed, in the order of its lines, `MOST_DOUBTS` at most.
 
-    The type of each is the exception that it would raise, or `SILENT`.
+    The type of each is the exception that it would raise, or `SILENT`; its function is the tool, its parameter the key.
+    Never raises: a plan is not worse for being hard to read. `known`: names that the session or Python has already.
     """
     results: dict[Place, Result] = {}
     for spelled, call in names.calls:
         base, returns = spelled.partition(".")[0], resolved.get(spelled, {}).get("returns")
         if returns is not None and base not in names.bound and base not in known:
             results[place_of(call)] = Result(spelled, returns["shape"], returns["results"])
-    if not results:
+    if not results or len(text.source) > MOST_CHARS:
         return []
+    earlier = {name for name in names.bound if name in known}
+    unsure = {name for name in earlier if names.from_outside(name)}
+    try:
+        return _doubts(results, text, earlier, unsure)
+    except (RecursionError, MemoryError):
+        return []
+
+
+def _doubts(
+    results: Mapping[Place, Result], text: Text, earlier: Collection[str], unsure: Collection[str]
+) -> list[Problem]:
     # Its own tree: the one that was compiled has been rewritten by then.
-    plan = Following(ast.parse(text.source), results)
-    found: list[tuple[ast.expr, _Doubt]] = []
-    for node, scope in plan.uses:
-        doubt = None if plan.is_prepared(node) else _doubt(plan, node, scope)
-        if doubt is not None:
-            found.append((node, doubt))
-    found.sort(key=lambda each: (each[0].lineno, each[0].col_offset))
-    return [_problem(node, doubt, text) for node, doubt in found[:MOST_DOUBTS]]
+    plan = NameSources(ast.parse(text.source), earlier=earlier, unsure=unsure)
+    flow = ResultFlow(plan, results)
+    found: list[Problem] = []
+    told: set[tuple[object, ...]] = set()
+    for node, scope in sorted(plan.uses, key=lambda use: place_of(use[0])[:2]):
+        doubt = _doubt(plan, flow, node, scope)
+        if doubt is None or (doubt.tool, doubt.key, doubt.error) in told or plan.is_prepared(node):
+            continue
+        told.add((doubt.tool, doubt.key, doubt.error))
+        found.append(_problem(node, doubt, text))
+        if len(found) == MOST_DOUBTS:
+            break
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
     error: str
     message: str
-    advice: str = ""
-    """How to read it instead; `{}` stands for the value that is read."""
+    tool: str
+    key: str | int | None = None
+    advice: tuple[str, str] = ("", "")
+    """How to read it instead: what stands before the value that is read, and what behind it."""
 
 
 def _problem(node: ast.expr, doubt: _Doubt, text: Text) -> Problem:
     read = node.func if isinstance(node, ast.Call) else node
     value = _shown(read.value, text) if isinstance(read, ast.Attribute | ast.Subscript) else ""
-    message = f"{_shown(node, text)}: {doubt.message}"
-    return text.problem(node, doubt.error, message, doubt.advice.replace("{}", value) or None)
+    before, behind = doubt.advice
+    hint = f"{before}{value}{behind}" if behind else before
+    problem = text.problem(node, doubt.error, f"{_shown(node, text)}: {doubt.message}", hint or None)
+    # With the key that is missing, which the results of this very plan may have.
+    key = doubt.key if isinstance(doubt.key, str) and doubt.error in ("KeyError", SILENT) else None
+    return replace(problem, function=doubt.tool, parameter=key)
 
 
 def _shown(node: ast.expr, text: Text) -> str:
-    written = " ".join((ast.get_source_segment(text.source, node) or "").split())
-    return written if len(written) <= _CODE_CHARS else f"{written[:_CODE_CHARS]}…"
+    """Return an expression as it is written; what goes over several lines, as far as its first."""
+    last = node.end_col_offset if node.end_lineno == node.lineno else None
+    written = text.written(node.lineno, node.col_offset, last)
+    whole = len(written) <= _CODE_CHARS and last is not None
+    return written if whole else f"{written[:_CODE_CHARS]}…"
 
 
-def _doubt(plan: Following, node: ast.expr, scope: Scope) -> _Doubt | None:
+def _doubt(plan: NameSources, flow: ResultFlow, node: ast.expr, scope: Scope) -> _Doubt | None:
     match node:
         case ast.Subscript(value=inner, slice=ast.Constant(value=str() | int() as key)) if key not in plan.own_keys:
-            held = plan.value(inner, scope)
+            held = flow.value(inner, scope)
             return None if held is None else _about_key(held, key) if isinstance(key, str) else _about_index(held)
-        case ast.Call(func=ast.Attribute(value=inner, attr="get"), args=[ast.Constant(value=str(key)), *_]):
-            held = plan.value(inner, scope)
-            if held is None or held.kind != "dict" or key in plan.own_keys:
-                return None
+        case ast.Call(func=ast.Attribute(value=inner), args=[ast.Constant(value=str(key)), *_]):
+            held = flow.value(inner, scope)
+            if held is None or held.kind != "dict" or key in plan.own_keys or not _meant(held, key):
+                return None  # asking for what may not be there is what `get` is for, but for what is misspelt
             doubt = _about_key(held, key)
             return None if doubt is None else replace(doubt, error=SILENT)
-        case ast.Attribute(value=inner, attr=name):
-            held = plan.value(inner, scope)
+        case ast.Attribute(value=inner, attr=name) if name not in plan.own_keys:
+            held = flow.value(inner, scope)
             return None if held is None else _about_attribute(held, name)
         case _:
             return None
@@ -114,32 +135,45 @@ def _about_key(held: Result, key: str) -> _Doubt | None:
             return None
         case "dict":
             keys = list(held.contents)
+            meant = _meant(held, key)
             listed = ", ".join(map(repr, keys[:_MOST_KEYS])) + (", …" if len(keys) > _MOST_KEYS else "")
-            advice = f"{hints.did_you_mean(key, keys)} Its keys: {listed}.".lstrip()
-            return _Doubt("KeyError", f"there is no key {key!r} in {_source(held)}.", advice.replace("{}", "{ }"))
+            advice = f"{f'Did you mean {meant!r}? ' if meant else ''}Its keys: {listed}."
+            return _Doubt("KeyError", f"there is no key {key!r} in {_source(held)}.", held.tool, key, (advice, ""))
         case "list":
-            return _Doubt("TypeError", f"{_source(held)} is a list here.", "Take one item, {}[0], or go through all.")
+            advice = "Take one item, ", "[0], or go through all."
+            return _Doubt("TypeError", f"{_source(held)} is a list here.", held.tool, key, advice)
         case _:
-            return _other(held, "TypeError")
+            return _other(held, "TypeError", key)
 
 
 def _about_index(held: Result) -> _Doubt | None:
     if held.kind == "dict":
         return _other(held, "KeyError") if held.contents is not None else None
-    return _other(held, "TypeError") if held.kind in ("int", "float", "bool", "None") else None
+    return _other(held, "TypeError") if held.kind in ("int", "float", "bool") else None
 
 
 def _about_attribute(held: Result, name: str) -> _Doubt | None:
     if held.kind not in _ATTRIBUTES or name in _ATTRIBUTES[held.kind]:
         return None
     if held.kind == "dict" and held.contents is not None and name in held.contents:
-        return _Doubt("AttributeError", f"{_source(held)} is a dict here.", f"Write {{}}[{name!r}].")
-    return _other(held, "AttributeError")
+        advice = "Write ", f"[{name!r}]."
+        return _Doubt("AttributeError", f"{_source(held)} is a dict here.", held.tool, name, advice)
+    return _other(held, "AttributeError", name)
 
 
-def _other(held: Result, error: str) -> _Doubt | None:
+def _other(held: Result, error: str, key: str | None = None) -> _Doubt | None:
     said = _SAID.get(held.kind)
-    return None if said is None else _Doubt(error, f"{_source(held)} is {said} here.")
+    return None if said is None else _Doubt(error, f"{_source(held)} is {said} here.", held.tool, key)
+
+
+def _meant(held: Result, key: str) -> str | None:
+    return _closest(key[:_CODE_CHARS], tuple(held.contents)) if held.contents is not None else None
+
+
+@functools.lru_cache(maxsize=256)
+def _closest(key: str, keys: tuple[str, ...]) -> str | None:
+    close = difflib.get_close_matches(key, keys, n=1)
+    return close[0] if close else None
 
 
 def _source(held: Result) -> str:

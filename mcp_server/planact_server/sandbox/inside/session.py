@@ -198,6 +198,12 @@ class Session:
     def _prepare(self, text: Text, *, max_bytes: int, depth: int = 0) -> _Prepared:
         """Check and compile. `depth` counts how often code was written for code that was written."""
         tree = source.parse(text, max_bytes=max_bytes)
+        try:
+            return self._compile(tree, text, depth)
+        except RecursionError:
+            raise source.too_deep() from None
+
+    def _compile(self, tree: ast.Module, text: Text, depth: int) -> _Prepared:
         names = scopes.analyse(tree)
         nodes = trees.walk(tree)
         table = bindings.collect(nodes, may_be_tool=lambda callee: self._may_be_tool(callee, names))

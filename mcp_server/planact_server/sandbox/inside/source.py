@@ -74,6 +74,12 @@ class Text:
             return None
         return self._lines[number - 1].strip()[:500]
 
+    def written(self, line: int, first: int, last: int | None = None) -> str:
+        """Return a part of a line; its bytes are counted from 0, as the compiler does."""
+        if not 1 <= line <= len(self._lines):
+            return ""
+        return self._lines[line - 1].encode()[first:last].decode(errors="ignore")
+
     def column(self, line: int, byte_offset: int) -> int:
         """Turn the compiler's offset (bytes from 0) into a column (characters from 1)."""
         if not 1 <= line <= len(self._lines):
@@ -112,7 +118,7 @@ def parse(text: Text, *, max_bytes: int) -> ast.Module:
     except ValueError as error:
         raise _syntax(f"The plan cannot be read: {error}.", "Send plain Python text.") from None
     except (RecursionError, MemoryError):
-        raise _syntax("The plan is nested too deeply.", _TOO_DEEP) from None
+        raise too_deep() from None
     _bound_size(tree)
     return tree
 
@@ -133,6 +139,11 @@ def syntax_problem(error: SyntaxError, text: Text) -> Problem:
 
 def _syntax(message: str, hint: str, *, line: int | None = None) -> Refused:
     return Refused(Problem(type="SyntaxError", message=message, line=line, hint=hint))
+
+
+def too_deep() -> Refused:
+    """Return the refusal of a plan that overflows whoever reads it."""
+    return _syntax("The plan is nested too deeply.", _TOO_DEEP)
 
 
 def _refuse_slow(text: Text) -> None:

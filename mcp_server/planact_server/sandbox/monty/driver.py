@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from planact_server.sandbox import (
     EngineError,
+    KnownResults,
     LimitReached,
     Limits,
     Outcome,
@@ -28,7 +29,6 @@ from planact_server.sandbox import (
     ResolvedPlaceholder,
     ResolvedServer,
     ResolvedTool,
-    Returns,
     ToolRequest,
     Unresolved,
 )
@@ -155,6 +155,8 @@ class Driver:
             reply = await self._reply(frame)
         except EngineError as error:
             _end(str(error))
+        except Exception as error:  # noqa: BLE001 - whoever waits for an answer must not wait for good
+            _end(f"The engine failed: {type(error).__name__}: {error}"[:500])
         lost = None if self._worker.alive else self._worker.lost
         if lost is None:
             self._stream.send(reply)
@@ -223,7 +225,7 @@ def _resolution(found: dict[str, Any]) -> Resolution:
                 parameters=tuple(found["parameters"]),
                 aliases=tuple(found["aliases"]),
                 open_keywords=found["open_keywords"],
-                returns=Returns(**found["returns"]) if "returns" in found else None,
+                returns=KnownResults(**found["returns"]) if "returns" in found else None,
             )
         case {"kind": "server", "server": server}:
             return ResolvedServer(server=server)

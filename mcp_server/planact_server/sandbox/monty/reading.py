@@ -13,6 +13,7 @@ from planact_server.sandbox.monty import facts, language
 from planact_server.sandbox.monty.outline import Outline
 
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Collection, Mapping, Sequence
 
     from planact_server.sandbox import PlanHost
@@ -38,6 +39,13 @@ async def read(plan: str, filename: str, *, host: PlanHost, session: Collection[
     # Monty counts bytes of what it is given, Python lines however they end.
     text = Text(plan.replace("\r\n", "\n").replace("\r", "\n"), filename)
     tree = source.parse(text, max_bytes=max_bytes)
+    try:
+        return await _read(tree, text, host=host, session=session)
+    except RecursionError:
+        raise source.too_deep() from None
+
+
+async def _read(tree: ast.Module, text: Text, *, host: PlanHost, session: Collection[str]) -> Reading:
     names = scopes.analyse(tree)
     known = {*session, *language.KNOWN}
     found = await _resolve(checks.outside_names(names, known), host)
@@ -50,7 +58,7 @@ async def read(plan: str, filename: str, *, host: PlanHost, session: Collection[
     if problems:
         raise Refused(*problems)
     return Reading(
-        outline=Outline(text.source, filename, facts.describe(tree, names, text)),
+        outline=Outline(text.source, text.filename, facts.describe(tree, names, text)),
         resolved=found,
         doubts=expected.doubts(names, spelled, text, known),
     )
