@@ -158,16 +158,21 @@ class Downstream:
         progress: Progress | None = None,
         person: Person = NOBODY,
         retry: bool | None = None,
+        definition: ToolDefinition | None = None,
     ) -> ToolResult:
         """Run one tool. Raises ToolError; cancelling the await cancels the call.
 
         `person`: who answers what the server asks meanwhile. `retry`: whether the call may be made a second time when
-        the server dies in the first. Left out, tools that say `readOnlyHint` may.
+        the server dies in the first. Left out, tools that say `readOnlyHint` may. `definition`: what the caller takes
+        the tool for; where the server has it otherwise by now, nothing is called.
         """
-        definition = self._known.get(call.name)
+        expected = definition
+        definition = expected or self._known.get(call.name)
         repeatable = retry if retry is not None else definition is not None and definition.read_only is True
 
         async def once(connection: Connection) -> JSONObject:
+            if expected is not None:
+                await self._confirm(expected)
             self._counters.calls += 1
             return await connection.call_tool(
                 call.name, call.arguments, seconds=self._call_seconds, progress=progress, person=person
@@ -184,6 +189,21 @@ class Downstream:
             raise self._tool_error(str(error), call) from error
         except BridgeError as error:
             raise self._failed(error, call, repeatable=repeatable) from error
+
+    async def _confirm(self, expected: ToolDefinition) -> None:
+        """Raise ToolError where a tool is not what it was: it may have become a write, or take other arguments."""
+        if self._list is None:
+            await self.definitions()
+        found = self._known.get(expected.name)
+        if found is expected:
+            return
+        if found != expected:
+            what = "has no tool" if found is None else "has changed its tool"
+            raise ToolError(
+                f"Server {self.name!r} {what} {expected.name!r} by now, so nothing was called. Run the plan again: it"
+                " is read against the tools as they are."
+            )
+        self._known[expected.name] = expected
 
     async def read_resource(self, uri: str) -> ToolResult:
         """Return a resource: its text, a handle on its bytes, or a list where it has several. Raises ToolError."""

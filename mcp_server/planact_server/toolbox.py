@@ -11,13 +11,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from planact_bridge import Downstream
+from planact_bridge import NOBODY, Downstream
 from planact_server.catalog.catalog import Catalog, CatalogTool
 from planact_server.database import StoreError
 from planact_tools import JSONValue, Progress, ToolCall, ToolDefinition, ToolError, ToolResult, Toolset
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from planact_bridge import Person
 
@@ -63,7 +63,8 @@ class Toolbox:
         self._fresh: set[str] = set()
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self._watching: list[Callable[[], None]] = []
-        self._loading: list[asyncio.Task[None]] = []
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._is_connected = False
         self._read_cache()
         if before is not None:
             self._take_over(before)
@@ -84,14 +85,14 @@ class Toolbox:
         for stop in self._watching:
             stop()
         self._watching.clear()
-        for task in self._loading:
+        for task in self._loading.values():
             task.cancel()
-        await asyncio.gather(*self._loading, return_exceptions=True)
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
 
     @property
     def is_connected(self) -> bool:
         """Whether the servers are being asked, or have been."""
-        return bool(self._loading)
+        return self._is_connected
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,8 +122,15 @@ class Toolbox:
         Not done on opening: starting ten servers takes every core for a second or more, and the first answer to a
         host should not wait for that.
         """
-        if not self._loading:
-            self._loading = [asyncio.create_task(self._load(name), name=f"tools of {name}") for name in self._toolsets]
+        if not self._is_connected:
+            self._is_connected = True
+            for name in self._toolsets:
+                self._begin(name)
+
+    def _begin(self, name: str) -> asyncio.Task[None]:
+        if name not in self._loading:
+            self._loading[name] = asyncio.create_task(self._load(name), name=f"tools of {name}")
+        return self._loading[name]
 
     async def settle(self, servers: Sequence[str] | None = None, *, seconds: float) -> None:
         """Wait until the servers named so (all, if none are named) have answered or failed, `seconds` at most."""
@@ -140,8 +148,18 @@ class Toolbox:
     async def refresh(self, *, seconds: float) -> None:
         """Wait until every server has answered or failed in this process, whatever is remembered of it."""
         self.connect()
-        if self._loading:
-            await asyncio.wait(self._loading, timeout=seconds)
+        await self.hear(self._toolsets, seconds=seconds)
+
+    async def hear(self, servers: Iterable[str], *, seconds: float) -> bool:
+        """Wait until the servers named so have answered or failed in this process, `seconds` at most.
+
+        What is remembered of a server may be old: a tool that was a read can have become a write. Returns whether there
+        was any to wait for.
+        """
+        asked = [self._begin(name) for name in self.unheard if name in frozenset(servers)]
+        if asked:
+            await asyncio.wait(asked, timeout=seconds)
+        return bool(asked)
 
     @property
     def unheard(self) -> tuple[str, ...]:
@@ -166,8 +184,9 @@ class Toolbox:
         """Run one tool with validated arguments; a server may ask `person` meanwhile. Raises ToolError naming it."""
         call = ToolCall(name=tool.definition.name, arguments=arguments)
         toolset = self._toolsets[tool.raw_server]
-        if isinstance(toolset, Downstream) and person is not None:
-            return await toolset.call(call, progress=progress, person=person)
+        if isinstance(toolset, Downstream):
+            whom = NOBODY if person is None else person
+            return await toolset.call(call, progress=progress, person=whom, definition=tool.definition)
         return await toolset.call(call, progress=progress)
 
     def has_resources(self, server: str) -> bool:

@@ -1,11 +1,13 @@
 """Streamable HTTP: both eras, loopback only, Host and Origin checks, a bearer token anywhere else."""
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from types import MappingProxyType
 
 import anyio
@@ -41,12 +43,10 @@ async def serving_process(
     *,
     cold: bool = False,
 ) -> AsyncIterator[tuple[Process, str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (home.folder / "stderr.txt").open("w") as errors:
+    said = home.folder / "stderr.txt"
+    with said.open("w") as errors:
         process = await anyio.open_process(
-            planact("serve", "--http", f"{host}:{port}", cold=cold),
+            planact("serve", "--http", f"{host}:0", cold=cold),
             env=home.environment | dict(environment),
             cwd=home.work,
             stdin=subprocess.DEVNULL,
@@ -55,11 +55,18 @@ async def serving_process(
         )
     async with process:
         try:
-            await listening(port)
-            yield process, f"http://127.0.0.1:{port}/mcp"
+            yield process, f"http://127.0.0.1:{await announced(said)}/mcp"
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()
+
+
+async def announced(said: Path) -> int:
+    """Return the port that a server says it serves on."""
+    with anyio.fail_after(30):
+        while (found := re.search(r"serving http://\S+:(\d+)/mcp", said.read_text())) is None:
+            await anyio.sleep(0.02)
+    return int(found[1])
 
 
 async def listening(port: int) -> None:

@@ -39,7 +39,9 @@ class PlanCatalog:
         self._suggestions = _SUGGESTIONS
 
     async def await_owners_of(self, names: Iterable[str]) -> None:
-        """Wait for the servers that those of the names may belong to that nobody has yet."""
+        """Wait for the servers that the names belong to, or may belong to, as far as those have not answered yet."""
+        names = tuple(names)
+        await self._hear(server for name in names if (server := self._owner(name)) is not None)
         heads = {name.partition(".")[0] for name in names if not self._knows(name)}
         heads -= self._rights.unusable.keys()  # whose entry is broken: nobody will answer
         if not heads:
@@ -54,7 +56,13 @@ class PlanCatalog:
         self.current = self._rights.toolbox.catalog
 
     async def find(self, request: ToolRequest) -> CatalogTool:
-        """Return the tool that a call names. Raises PlanFault."""
+        """Return the tool that a call names, as its server has it now. Raises PlanFault."""
+        tool = await self._find(request)
+        if await self._hear([tool.raw_server]):
+            tool = await self._find(request)
+        return tool
+
+    async def _find(self, request: ToolRequest) -> CatalogTool:
         if request.raw:
             return await self._find_raw(request.tool, request.server)
         name = f"{request.server}.{request.tool}" if request.server else request.tool
@@ -103,8 +111,23 @@ class PlanCatalog:
             return not self._rights.toolbox.is_pending(found.raw_name)
         return found is not None
 
+    def _owner(self, name: str) -> str | None:
+        found = self.current.resolve(name)
+        if isinstance(found, CatalogTool):
+            return found.raw_server
+        owner = self.current.server(name.partition(".")[0])
+        return None if owner is None else owner.raw_name
+
+    async def _hear(self, servers: Iterable[str]) -> bool:
+        heard = await self._rights.toolbox.hear(servers, seconds=self._rights.start_seconds)
+        if heard:
+            self.current = self._rights.toolbox.catalog
+        return heard
+
     async def _await_servers(self, servers: Sequence[str], *, everything: bool) -> None:
         toolbox = self._rights.toolbox
+        if everything:
+            await toolbox.refresh(seconds=self._rights.start_seconds)
         for server in servers:
             try:
                 await toolbox.retry(server)
