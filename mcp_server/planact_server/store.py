@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from planact_server.database import Database, StoreError
-from planact_server.learned import LearnedShape
+from planact_server.learned import LearnedShape, combined
 from planact_server.plain_json import json_text
 from planact_server.sessions import SavedSession
 from planact_tools import JSONObject, JSONValue, ToolDefinition
@@ -95,6 +95,9 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             results INTEGER NOT NULL, saved REAL NOT NULL, PRIMARY KEY (identity, tool)) STRICT""",
     ),
 )
+
+
+_LEARNED = "SELECT definition_hash, shape, results FROM learned_shapes WHERE identity = ? AND tool = ?"
 
 
 class Store:
@@ -232,20 +235,23 @@ class Store:
 
     # Learned types
 
-    def save_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> None:
-        """Keep what the results of a tool look like; saving it again replaces it."""
-        row = (identity, tool, learned.definition_hash, json_text(learned.shape), learned.results, self._clock())
-        self._database.write(
-            lambda db: db.execute("INSERT OR REPLACE INTO learned_shapes VALUES (?, ?, ?, ?, ?, ?)", row)
-        )
+    def add_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> LearnedShape:
+        """Add what some results of a tool look like to what is kept of the same definition, and return all of it."""
+
+        def add(db: sqlite3.Connection) -> LearnedShape:
+            row = db.execute(_LEARNED, (identity, tool)).fetchone()
+            kept = _learned_shape(row) if row is not None else None
+            whole = learned if kept is None else combined(kept, learned)
+            values = (whole.definition_hash, json_text(whole.shape), whole.results, self._clock())
+            db.execute("INSERT OR REPLACE INTO learned_shapes VALUES (?, ?, ?, ?, ?, ?)", (identity, tool, *values))
+            return whole
+
+        return self._database.write(add)
 
     def learned_shape(self, identity: str, tool: str) -> LearnedShape | None:
         """Return what the results of a tool have looked like."""
-        sql = "SELECT definition_hash, shape, results FROM learned_shapes WHERE identity = ? AND tool = ?"
-        rows = self._database.read(sql, identity, tool)
-        if not rows:
-            return None
-        return LearnedShape(definition_hash=rows[0][0], shape=json.loads(rows[0][1]), results=rows[0][2])
+        rows = self._database.read(_LEARNED, identity, tool)
+        return _learned_shape(rows[0]) if rows else None
 
     # Trust in folders
 
@@ -310,3 +316,7 @@ def _prune(db: sqlite3.Connection, retention: Retention, now: float) -> None:
     db.execute("DELETE FROM catalogues WHERE saved < ?", (now - retention.catalogue_seconds,))
     db.execute("DELETE FROM eras WHERE saved < ?", (now - retention.catalogue_seconds,))
     db.execute("DELETE FROM learned_shapes WHERE saved < ?", (now - retention.learned_seconds,))
+
+
+def _learned_shape(row: Sequence[Any]) -> LearnedShape:
+    return LearnedShape(definition_hash=row[0], shape=json.loads(row[1]), results=row[2])

@@ -124,32 +124,54 @@ def test_another_definition_is_another_tool(tmp_path: Path) -> None:
     assert relearned.schema.root == {"type": "array", "items": {"type": "integer"}}
 
 
-def test_results_without_news_are_not_written_again() -> None:
+def test_how_many_results_there_are_is_written_whenever_they_have_doubled() -> None:
     written: list[int] = []
 
     class Counting:
         def learned_shape(self, identity: str, tool: str) -> LearnedShape | None:
             return None
 
-        def save_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> None:
+        def add_learned_shape(self, identity: str, tool: str, learned: LearnedShape) -> LearnedShape:
             written.append(learned.results)
+            return LearnedShape(definition_hash=learned.definition_hash, shape=learned.shape, results=sum(written))
 
     types, tool = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=Counting()), a_tool()
     for number in range(SETTLED):
         types.observe(tool, {"a": number})
+    known = types.returns(tool)
     types.observe(tool, {"a": "text"})
-    assert written == [1, SETTLED + 1]
+    assert known is not None
+    assert known.results == SETTLED
+    assert written == [1, 1, 2, 4, 8, 5]
 
 
-@pytest.mark.parametrize("full", ["learned_shape", "save_learned_shape"])
+def test_several_processes_add_to_what_is_known(tmp_path: Path) -> None:
+    tool = a_tool()
+    with Store.open(tmp_path) as here, Store.open(tmp_path) as there:
+        one, other = learning(here), learning(there)
+        for types in (one, other):
+            types.observe(tool, {"a": 1})
+        one.observe(tool, {"a": 1, "b": 2})
+        other.observe(tool, {"a": 1, "c": 3})
+        known = learning(here).returns(tool)
+    assert known is not None
+    assert isinstance(known.schema.root, dict)
+    assert (set(known.schema.root["properties"]), known.schema.root["required"], known.results) == (
+        {"a", "b", "c"},
+        ["a"],
+        4,
+    )
+
+
+@pytest.mark.parametrize("full", ["learned_shape", "add_learned_shape"])
 def test_a_store_that_fails_costs_only_what_is_kept(full: str) -> None:
     def fail(*_: object) -> None:
         raise StoreError("disk full")
 
-    def forget(*_: object) -> None:
-        return None
+    def forget(*facts: object) -> object:
+        return facts[-1] if len(facts) > 3 else None
 
-    store: Any = type("S", (), {"learned_shape": forget, "save_learned_shape": forget, full: fail})()
+    store: Any = type("S", (), {"learned_shape": forget, "add_learned_shape": forget, full: fail})()
     types = LearnedTypes(identity_of=lambda tool: tool.raw_server, store=store)
     tool = a_tool()
     types.observe(tool, 1)

@@ -45,23 +45,18 @@ class Expectation:
 
 def expectation(tool: CatalogTool, learned: Learned | None) -> Expectation | None:
     """Return what is known of a tool's results; None where that says nothing about how to read them."""
-    known = _known.get(tool)
-    if known is None or known[0] is not learned:
-        known = _known[tool] = learned, _expectation(tool, learned)
-    return known[1]
-
-
-_known: WeakKeyDictionary[CatalogTool, tuple[Learned | None, Expectation | None]] = WeakKeyDictionary()
-
-
-def _expectation(tool: CatalogTool, learned: Learned | None) -> Expectation | None:
-    if tool.returns is not None:
-        shape, results = _Reading(tool.returns).shape(unwrapped(tool.returns)), 0
-    elif learned is not None:
-        shape, results = _Reading(learned.schema).shape(learned.schema.root), learned.results
-    else:
+    schema = tool.returns if tool.returns is not None else learned.schema if learned is not None else None
+    if schema is None:
         return None
-    return None if shape is None else Expectation(shape=shape, results=results)
+    known = _known.get(tool)
+    if known is None or known[0] is not schema:
+        seen = unwrapped(schema) if schema is tool.returns else schema.root
+        known = _known[tool] = schema, _Reading(schema).shape(seen)
+    results = learned.results if learned is not None and tool.returns is None else 0
+    return None if known[1] is None else Expectation(shape=known[1], results=results)
+
+
+_known: WeakKeyDictionary[CatalogTool, tuple[CleanSchema, JSONValue]] = WeakKeyDictionary()
 
 
 class _Reading:

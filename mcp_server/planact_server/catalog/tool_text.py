@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planact_server.catalog.catalog import CatalogTool
+    from planact_server.catalog.schemas import CleanSchema
     from planact_server.catalog.signatures import Learned
     from planact_tools import JSONValue
 
@@ -38,17 +39,17 @@ def read_tool(tool: CatalogTool) -> ToolText:
     return text
 
 
-_returned: WeakKeyDictionary[CatalogTool, tuple[Learned, frozenset[str]]] = WeakKeyDictionary()
+_returned: WeakKeyDictionary[CatalogTool, tuple[CleanSchema, frozenset[str]]] = WeakKeyDictionary()
 
 
 def returned_words(tool: CatalogTool, learned: Learned) -> frozenset[str]:
     """Return the words of the keys in what a tool has returned."""
     known = _returned.get(tool)
-    if known is None or known[0] is not learned:
+    if known is None or known[0] is not learned.schema:
         keys: list[str] = []
         for part in (learned.schema.root, *learned.schema.definitions.values()):
             _read_keys(part, keys, depth=0)
-        known = _returned[tool] = learned, frozenset(tokens(" ".join(keys)[:_FIELD_CHARS]))
+        known = _returned[tool] = learned.schema, frozenset(tokens(" ".join(keys)[:_FIELD_CHARS]))
     return known[1]
 
 
