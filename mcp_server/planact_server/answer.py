@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from planact_server.doubts import open_doubts
 from planact_server.sandbox import Outcome, PlanError
-from planact_server.shrink import LEAST_CHARS, shrink, value_at
+from planact_server.shrink import LEAST_CHARS, MARKER, shrink, value_at
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def build_answer(
     if pending is not None:
         answer["pending"] = pending
     if left.truncated:
-        # The worker could not hand these over whole, so there is nowhere to read them.
-        answer["truncated"] = [{"path": _exported(name), "size": size} for name, size in left.truncated.items()]
+        # The worker could not hand these over whole: what is kept of a run has no more of them.
+        answer["truncated"] = [_cut(left, name, size) for name, size in left.truncated.items()]
     doubts = (_doubt(each) for each in open_doubts(left, calls, status=status))
     if warnings := (*warnings, *doubts):
         answer["warnings"] = list[JSONValue](warnings)
@@ -184,6 +184,22 @@ def _errors(errors: Iterable[PlanError]) -> list[JSONValue]:
 def _doubt(doubt: PlanError) -> str:
     text = f"Line {doubt.line}: {doubt.message} {doubt.hint or ''}".rstrip()
     return text if len(text) <= DOUBT_CHARS else f"{text[:DOUBT_CHARS]}…"
+
+
+def _cut(left: Outcome, name: str, size: int) -> JSONObject:
+    """Return the entry of what the worker has cut: how large it is, and how much of it there is."""
+    value = left.variables.get(name, left.result)
+    match value:
+        case [*items, str(mark)] if mark.startswith(MARKER):
+            kept = len(items)
+        case dict() if MARKER in value:
+            kept = len(value) - 1
+        case str():
+            kept = value.rfind(MARKER, 0, -1)
+        case _:
+            kept = size  # further inside
+    entry: JSONObject = {"path": _exported(name), "size": size}
+    return {**entry, "kept": kept} if 0 <= kept < size else entry
 
 
 def _exported(name: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from planact_server.plain_json import plain_text, text_in_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 
     from planact_tools import JSONObject, JSONValue
 
@@ -72,11 +72,21 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
     entries: list[JSONObject] = []
     # The first pass shows how much room `truncated` needs; the second gives the rest to the values.
     for _ in range(2):
-        cutter = _Cutter(ruler)
+        cutter = _Cutter(ruler, _missing(whole))
         body = _body(parts, budget - room, cutter)
         entries = notes.within(cutter.cut_paths, room)
         room = max(_LEAST_NOTE, _noted_size(entries))
     return {**body, "truncated": [*entries]}
+
+
+def _missing(answer: JSONObject) -> dict[Path, int]:
+    """Return where the worker had left out something already, and how much."""
+    entries = cast("list[JSONObject]", answer.get("truncated", []))
+    return {
+        tuple(str(entry["path"]).split("/")): cast("int", entry["size"]) - cast("int", entry["kept"])
+        for entry in entries
+        if "kept" in entry
+    }
 
 
 def value_at(answer: JSONValue, path: str) -> JSONValue:
@@ -138,6 +148,9 @@ class _Cutter:
     """Cuts values and remembers where."""
 
     ruler: _Ruler
+    missing: Mapping[Path, int] = field(default_factory=dict[Path, int])
+    """Lists and objects that were cut before and say so at their end → how much was left out then."""
+
     cut_paths: dict[Path, int] = field(default_factory=dict[Path, int])
     """Where something was left out → the full size of what was there."""
 
@@ -163,7 +176,7 @@ class _Cutter:
         short = [self.cut(p.value, p.size, share, (*path, p.key), level=level + 1) for p, share in kept]
         if len(kept) < len(items):
             self.cut_paths[path] = size
-            short.append(f"{MARKER} {len(items) - len(kept)} more")
+            short.append(f"{MARKER} {self._left(items, kept, path)} more")
         return short
 
     def _cut_dict(self, table: dict[str, JSONValue], size: int, room: int, path: Path, level: int) -> JSONValue:
@@ -181,8 +194,13 @@ class _Cutter:
             self.cut_paths[path] = size
         if len(kept) < len(table):
             self.cut_paths[path] = size
-            short[MARKER] = f"{len(table) - len(kept)} more"
+            short[MARKER] = f"{self._left(table, kept, path)} more"
         return short
+
+    def _left(self, whole: Sized, kept: Sized, path: Path) -> int:
+        # The mark at the end of what was cut before counts as one.
+        before = self.missing[path] - 1 if path in self.missing else 0
+        return len(whole) - len(kept) + before
 
 
 def _body(parts: Sequence[_Part], room: int, cutter: _Cutter) -> JSONObject:

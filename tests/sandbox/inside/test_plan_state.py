@@ -120,6 +120,25 @@ def test_a_large_variable_is_cut_and_the_small_ones_stay_whole(worker: PlanWorke
     assert 4_000 < len(run.variables["text"].encode()) < 20_000
 
 
+def test_what_is_cut_says_so_where_it_is_cut_and_no_item_is_cut_in_two(worker: PlanWorker) -> None:
+    source = """
+rows = [{"id": n, "text": "y" * 50} for n in range(1_000)]
+table = {f"k{n}": n for n in range(10_000)}
+deep = {"rows": [[n, n] for n in range(10_000)]}
+"""
+    run = worker.run(source, state_bytes=30_000)
+
+    *rows, last = run.variables["rows"]
+    assert (last, rows) == (f"… {1_000 - len(rows)} more", [{"id": n, "text": "y" * 50} for n in range(len(rows))])
+    table = dict(run.variables["table"])
+    assert table.pop("…") == f"{10_000 - len(table)} more"
+    *pairs, last = run.variables["deep"]["rows"]
+    assert (last, pairs) == (f"… {10_000 - len(pairs)} more", [[n, n] for n in range(len(pairs))])
+    assert run.done["truncated"] == {"rows": 1_000, "table": 10_000, "deep": 1}
+    text = worker.run("text = 'é' * 100_000", state_bytes=20_000).variables["text"]
+    assert text.endswith(f"… {100_000 - text.count('é')} characters left out …")
+
+
 def test_state_that_json_inflates_still_fits_into_a_frame(worker: PlanWorker) -> None:
     run = worker.run("x = '\\x00' * 900_000\ny = 1", state_bytes=1_000_000, frame_bytes=1_500_000)
 

@@ -31,7 +31,7 @@ from planact_server.sandbox.inside.tools import AskModel, CallTool, Placeholder,
 from planact_server.sandbox.inside.wire import HostGone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from planact_server.sandbox.inside.interrupts import Interrupts
 
@@ -45,6 +45,9 @@ _MOST_SLOW = 8
 _SNAPSHOT_BYTES = 1 << 20
 _SNAPSHOT_NODES = 50_000
 _MAX_INT_BITS = 4096
+_MARKER = "…"
+"""Begins, or is the key of, whatever stands in the place of what was left out."""
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies in memory is nobody's business, and differs from run to run."""
 
@@ -119,7 +122,7 @@ def export(
     exported = Exported()
     share = max(1000, max_bytes // max(1, len(values)))
     left, nodes = max_bytes, _MAX_NODES
-    wanting: dict[str, int] = {}
+    wanting: dict[str, _Exporter] = {}
     for name, value in values.items():
         snapshot = known.get(name)
         if snapshot is not None and snapshot.whole and snapshot.used_bytes <= min(share, left):
@@ -129,13 +132,14 @@ def export(
         one = _Exporter(representer, max_bytes=min(share, left), max_nodes=nodes)
         exported.values[name] = one.export(value)
         if one.cut:
-            wanting[name] = one.used_bytes
+            wanting[name] = one
         left -= one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
     for name, spent in wanting.items():
-        one = _Exporter(representer, max_bytes=left + spent, max_nodes=nodes)
+        left, nodes = left + spent.used_bytes, nodes + spent.used_nodes
+        one = _Exporter(representer, max_bytes=left, max_nodes=nodes)
         exported.values[name] = one.export(values[name])
-        left = left + spent - one.used_bytes
+        left -= one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
         if one.cut:
             exported.truncated[name] = size(values[name])
@@ -309,7 +313,8 @@ class _Exporter:
         size = len(body)
         if size > room:
             self.cut = True
-            text = body[:room].decode("utf-8", "ignore")
+            kept = body[:room].decode("utf-8", "ignore")
+            text = f"{kept}{_MARKER} {len(text) - len(kept)} characters left out {_MARKER}"
             size = room
         self.used_bytes += size + 2
         return text
@@ -327,11 +332,17 @@ class _Exporter:
 
     def _list(self, value: Any, depth: int) -> list[Any]:
         items: list[Any] = []
-        for item in _items(value):
+        whole = _items(value)
+        for item in whole:
             if self._is_full():
                 break
             items.append(self.convert(item, depth + 1))
             self.used_bytes += 1
+            if self.cut and len(items) > 1:
+                items.pop()  # a part of an item would be taken for one
+                break
+        if len(items) < len(whole):
+            items.append(f"{_MARKER} {len(whole) - len(items)} more")
         return items
 
     def _object(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
@@ -343,6 +354,8 @@ class _Exporter:
             name = self._text(self._key(key))
             fields[name] = self.convert(item, depth + 1)
             self.used_bytes += 2
+        if self.cut and len(fields) < len(items):
+            fields[_MARKER] = f"{len(items) - len(fields)} more"
         return fields
 
     def _key(self, key: Any) -> str:
@@ -368,7 +381,7 @@ class _Exporter:
         return True
 
 
-def _items(value: Any) -> Iterable[Any]:
+def _items(value: Any) -> Sequence[Any]:
     """The items as the built-in class has them, whatever a subclass says."""
     for kind in _SEQUENCES:
         if isinstance(value, kind):
