@@ -384,7 +384,7 @@ class Connection:
         if method == _LIST_CHANGED:
             await self._callbacks.tools_changed()
         elif method == pages.COMPLETE:
-            await self._visits.completed((params or {}).get("elicitationId"))
+            await self._visits.completed(self._spec.name, (params or {}).get("elicitationId"))
 
 
 def _called(method: str, params: JSONObject) -> str:

@@ -66,14 +66,14 @@ class Visits:
             self._waiting.remove(events)
 
     def sent(self, question: JSONObject, person: Person) -> None:
-        """Remember who is asked to visit a page, if it is that what they are asked."""
+        """Remember who is asked to visit a page, if that is what they are asked."""
         page = question.get("elicitationId")
         if question.get("mode") == "url" and isinstance(page, str):
             while len(self._sent) >= MOST_SENT:
                 del self._sent[next(iter(self._sent))]
             self._sent[page] = person
 
-    async def completed(self, page: JSONValue) -> None:
+    async def completed(self, server: str, page: JSONValue) -> None:
         """Note that it was visited, for every call that wanted it, and tell who was sent there."""
         if not isinstance(page, str):
             return
@@ -81,4 +81,4 @@ class Visits:
             if page in events:
                 events[page].set()
         if (person := self._sent.pop(page, None)) is not None:
-            await person.visited(page)
+            await person.visited(server, page)

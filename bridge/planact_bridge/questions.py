@@ -53,8 +53,8 @@ class Person(Protocol):
         """
         ...
 
-    async def visited(self, page: str) -> None:
-        """Hear that a page was visited to the end, by the id that the question in URL mode gave it."""
+    async def visited(self, server: str, page: str) -> None:
+        """Hear that a server's page was visited to the end, by the id that its question in URL mode gave it."""
         ...
 
 
@@ -70,7 +70,7 @@ class _Nobody:
     async def ask(self, server: str, params: JSONObject, *, alone: bool = True) -> JSONObject:  # noqa: ARG002 - the seam's
         raise refused(ELICITATION)
 
-    async def visited(self, page: str) -> None:
+    async def visited(self, server: str, page: str) -> None:
         """Nobody was sent there."""
 
 

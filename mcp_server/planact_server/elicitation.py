@@ -46,6 +46,9 @@ class _AsksAtOnce:
         self._session = session
         self._request_id = request_id
 
+    def leave(self) -> None:
+        self._request_id = None
+
     async def ask(self, question: Question) -> JSONObject:
         try:
             if question.url is not None:
@@ -76,6 +79,9 @@ class _AsksInTurns:
 
     async def completed(self, question: Question) -> None:
         """In this era the host learns of it by the answer to its request."""
+
+    def leave(self) -> None:
+        """It never was tied to a request."""
 
 
 def host_of(context: ServerRequestContext[dict[str, Any]], *, rounds: int, owner: str | None) -> Host:

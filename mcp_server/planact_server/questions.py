@@ -131,6 +131,10 @@ class Host(Protocol):
         """Hear that the page of a question was visited to the end."""
         ...
 
+    def leave(self) -> None:
+        """The request is answered: what comes later belongs to no request."""
+        ...
+
 
 class _NoHost:
     owner = None
@@ -142,6 +146,9 @@ class _NoHost:
 
     async def completed(self, question: Question) -> None:
         """Nobody was sent there."""
+
+    def leave(self) -> None:
+        """Nobody was there."""
 
 
 NO_HOST: Host = _NoHost()
@@ -171,8 +178,8 @@ class Questions:
         self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
         """By question: who asks it, and since when."""
 
-        self._pages: dict[str, tuple[Question, Host]] = {}
-        """By the server's name for it: a page, and who has sent the person there."""
+        self._pages: dict[tuple[str, str], tuple[Question, Host]] = {}
+        """By the server and its name for it: a page, and who has sent the person there."""
 
     @property
     def open(self) -> tuple[Question, ...]:
@@ -218,10 +225,10 @@ class Questions:
                 task.cancel()
                 del self._asking[question]
 
-    async def visited(self, page: str) -> None:
+    async def visited(self, server: str, page: str) -> None:
         """Tell the host that a page which it has sent a person to was visited to the end."""
-        question, host = self._pages.pop(page, (None, None))
-        if question is not None and host is not None:
+        if (sent := self._pages.pop((server, page), None)) is not None:
+            question, host = sent
             await host.completed(question)
 
     async def ask(self, server: str, function: str, params: JSONObject, *, call: int = 0) -> JSONObject:
@@ -256,7 +263,7 @@ class Questions:
 
     async def _bring(self, question: Question, host: Host) -> None:
         if question.page is not None:
-            self._pages[question.page] = question, host
+            self._pages[question.server, question.page] = question, host
         try:
             self.answer(question.id, await host.ask(question))
         except QuestionRefused as refusal:
@@ -293,8 +300,8 @@ class Asked:
         function = self.function if alone else f"{self.function} or another of its tools"
         return await self.questions.ask(server, function, params, call=self.call)
 
-    async def visited(self, page: str) -> None:
-        await self.questions.visited(page)
+    async def visited(self, server: str, page: str) -> None:
+        await self.questions.visited(server, page)
 
 
 def _nobody_for(mode: Mode, modes: frozenset[Mode]) -> str:

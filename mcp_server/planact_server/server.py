@@ -154,19 +154,20 @@ class PlanactServer:
         begun = elicitation.begun(params)
         rounds = 0 if begun is None else begun.rounds
         notices = ProgressNotices(context.session.report_progress)
+        owner = client_of(context) if _is_told_apart(context) else None
+        host = elicitation.host_of(context, rounds=rounds, owner=owner)
         try:
             reply = await self._executor.execute(
                 request,
                 client=client_of(context),
                 listener=notices.report,
-                host=elicitation.host_of(
-                    context, rounds=rounds, owner=client_of(context) if _is_told_apart(context) else None
-                ),
+                host=host,
                 begun=begun,
             )
             await notices.finish()
         finally:
             notices.give_up()
+            host.leave()
         if reply.run is not None and reply.questions:
             return elicitation.asking(reply.run, reply.questions, rounds=rounds)
         if is_large(reply.answer):  # a plan's values may be anything, and other clients wait meanwhile

@@ -119,6 +119,24 @@ async def test_a_host_hears_when_a_page_was_visited_to_the_end(inquiring: Home, 
     assert (len(set(asked)), told) == (4, asked)
 
 
+async def test_a_host_hears_of_a_page_after_the_plan_has_ended(inquiring: Home) -> None:
+    speak(inquiring, "older")
+    person, told, heard = Person(accept()), list[str](), anyio.Event()
+
+    async def hear(message: object) -> None:
+        if isinstance(message, ElicitCompleteNotification):
+            told.append(message.params.elicitation_id)
+            heard.set()
+
+    async with inquiring.serve(mode="legacy", elicitation_callback=person, message_handler=hear) as client:
+        answer = await act(client, "log_in_at_leisure()")
+        before = list(told)
+        with anyio.fail_after(10):
+            await heard.wait()
+    assert (answer["result"], before) == ("accept", [])
+    assert told == [question.elicitation_id for question in person.asked]
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_over_http_too(inquiring: Home, mode: str) -> None:
     person = Person()

@@ -16,6 +16,7 @@ from planact_server.policy import Policy
 from planact_server.sandbox import Limits
 from planact_server.sandbox.connection import Connection
 from planact_server.toolbox import Toolbox
+from planact_testing import Home, act
 from planact_tools import ToolDefinition
 from planact_tools.testing import MemoryToolset
 
@@ -134,3 +135,18 @@ async def test_lines_are_read_in_bounded_memory_though_the_whole_does_not_fit(be
 async def test_json_in_a_large_text_is_loaded_when_asked_for(bench: Bench) -> None:
     outcome = await bench.run("import json\nr = rows()\nbefore = type(r).__name__\n[before, len(json.loads(r)[0])]")
     assert (outcome.errors, outcome.result) == ((), ["LargeText", 9_000_000])
+
+
+async def test_what_is_too_large_to_leave_the_jail_says_how_much_of_it_can_be_read(home: Home) -> None:
+    async with home.serve() as client:
+        answer = await act(client, "b = [{'i': i, 't': 'y' * 80} for i in range(90_000)]\nlen(b)")
+        [entry] = answer["truncated"]
+        read = await client.read_resource(entry["resource"])
+        whole = await act(client, "len(b)", session=answer["session"])
+    *rows, last = json.loads(read.contents[0].text)
+    assert (entry["path"], entry["size"], entry["kept"]) == ("variables/b", 90_000, len(rows))
+    assert last == f"… {90_000 - len(rows)} more"
+    assert rows[-1] == {"i": len(rows) - 1, "t": "y" * 80}
+    *shown, last = answer["variables"]["b"]
+    assert last == f"… {90_000 - len(shown)} more"
+    assert whole["result"] == 90_000

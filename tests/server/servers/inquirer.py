@@ -3,6 +3,7 @@
 inquirer.py [http PORT]
 """
 
+import asyncio
 import sys
 from typing import Any
 
@@ -21,6 +22,7 @@ server = MCPServer("inquirer")
 READ = ToolAnnotations(read_only_hint=True)
 FORM = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name"]}
 NESTED = {"type": "object", "properties": {"address": {"type": "object"}}}
+later: set[asyncio.Task[None]] = set()
 LOGIN = "https://example.com/login?who=you"
 
 
@@ -70,6 +72,20 @@ async def log_in_to_the_end(context: Context) -> Any:
     await context.session.send_elicit_complete("page 1")
     await context.session.send_elicit_complete("page 1")
     await context.session.send_elicit_complete("no page")
+    return answer.action
+
+
+@server.tool(annotations=READ, structured_output=False)
+async def log_in_at_leisure(context: Context) -> Any:
+    """Have a person visit a page, and hear long after the call when they are done there."""
+    url = ElicitRequestURLParams(message="Log in there.", url=LOGIN, elicitation_id="page 2")
+    answer = await context.session.send_request(ElicitRequest(params=url), ElicitResult)
+
+    async def tell() -> None:
+        await asyncio.sleep(0.5)
+        await context.session.send_elicit_complete("page 2")
+
+    later.add(asyncio.create_task(tell()))
     return answer.action
 
 
