@@ -1,6 +1,7 @@
 """Packs by name, by file, by folder; what is wrong with one stays with that one."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -201,22 +202,47 @@ def test_options_that_a_pack_does_not_take_are_refused(tmp_path: Path) -> None:
         assert caught.value.message == message
 
 
-def test_a_pack_that_never_ends_loading_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+STUCK = {
+    "sleeping": "import time\ntime.sleep(60)",
+    "computing": "while True: pass",
+    "trying again": "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("source", STUCK.values(), ids=STUCK)
+def test_a_pack_that_never_ends_loading_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    assert sys.platform != "win32"
     monkeypatch.setattr("planact_tools.loading.LOAD_SECONDS", 0.2)
     write(tmp_path, "good.py", GOOD)
-    gate = tmp_path / "gate"
-    stuck = write(
-        tmp_path, "stuck.py", f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)"
-    )
-    try:
-        loaded = load_packs("./", base=tmp_path, state=tmp_path)
-    finally:
-        gate.touch()
+    stuck = write(tmp_path, "stuck.py", f"print('noise')\n{source}")
+    before = signal.getsignal(signal.SIGALRM)
+
+    loaded = load_packs("./", base=tmp_path, state=tmp_path)
 
     assert [pack.name for pack in loaded.packs] == ["good"]
     (problem,) = loaded.problems
     assert str(problem).startswith(f"Pack file {str(stuck)!r} took longer than 0.2 s to load. Keep slow work out of")
-    assert sys.stdout is not sys.stderr
+    assert capsys.readouterr().out == ""
+    assert (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)) == (before, (0.0, 0.0))
+
+
+async def test_a_pack_is_loaded_where_its_tools_run(tmp_path: Path) -> None:
+    """What a file makes at its top level belongs to the thread that it is made in."""
+    source = """
+import asyncio, sqlite3
+from planact_tools import tool
+loop, db = asyncio.get_event_loop(), sqlite3.connect(":memory:")
+
+@tool(read_only=True)
+async def one() -> int:
+    return db.execute("SELECT 1").fetchone()[0]
+"""
+    write(tmp_path, "base.py", source)
+    pack = load_pack("./base.py", base=tmp_path, state=tmp_path)
+    assert (await pack.call(ToolCall(name="one", arguments={}))).value == 1
 
 
 def test_a_pack_that_runs_into_a_timeout_of_its_own_says_so(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import hashlib
 import linecache
 import logging
 import os
+import signal
 import stat
 import sys
+import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +24,6 @@ from typing import Any, cast
 from planact_tools.pack import Pack
 from planact_tools.packs import shipped_packs
 from planact_tools.signature import ToolDefinitionError
-from planact_tools.threads import UnfinishedError, within
 from planact_tools.tool import Tool
 from planact_tools.toolset import JSONValue, ToolError
 
@@ -154,10 +155,9 @@ def _run_file(path: Path) -> ModuleType:
     linecache.checkcache(str(path))
     try:
         # Standard output may be the protocol: a pack that prints must not break it.
-        with contextlib.redirect_stdout(sys.stderr):
-            # In a thread, which may be left behind: one pack that never ends must not keep the others.
-            within(LOAD_SECONDS, lambda: _execute(source, path, module), name=f"loading {path.name}")
-    except UnfinishedError as error:
+        with contextlib.redirect_stdout(sys.stderr), _no_longer_than(LOAD_SECONDS):
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is the job
+    except _UnfinishedError as error:
         del sys.modules[module.__name__]
         message = (
             f"Pack file {str(path)!r} took longer than {LOAD_SECONDS:g} s to load. Keep slow work out of its top level:"
@@ -171,8 +171,30 @@ def _run_file(path: Path) -> ModuleType:
     return module
 
 
-def _execute(source: bytes, path: Path, module: ModuleType) -> None:
-    exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is the job
+class _UnfinishedError(BaseException):
+    """What a pack does at its top level has taken too long. No `except Exception` of the pack's own catches it."""
+
+
+@contextlib.contextmanager
+def _no_longer_than(seconds: float) -> Generator[None]:
+    """Raise _UnfinishedError in the block after so long: where signals can do that, in the main thread of POSIX.
+
+    Not in a thread of its own: what a pack makes there, a database or an event loop, may be of no use elsewhere.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _UnfinishedError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _read(path: Path) -> bytes:

@@ -1,30 +1,13 @@
-"""Running blocking work beside the event loop, or within a time."""
+"""Running blocking work beside the event loop."""
 
 import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
-
-
-class UnfinishedError(Exception):
-    """Something took longer than it may."""
-
-
-def within(seconds: float, work: Callable[[], T], *, name: str) -> T:
-    """Run `work` in a thread of its own and return what it returns. Raises UnfinishedError where it takes longer.
-
-    The thread goes on then, as Python cannot stop one.
-    """
-    future: Future[T] = Future()
-    _start(work, future, name=name)
-    done, _ = wait([future], timeout=seconds)
-    if not done:
-        raise UnfinishedError
-    return future.result()
 
 
 async def in_thread(work: Callable[[], T], *, name: str) -> T:
@@ -34,12 +17,7 @@ async def in_thread(work: Callable[[], T], *, name: str) -> T:
     its threads being joined at exit, where one tool that hangs keeps the whole process.
     """
     future: Future[T] = Future()
-    _start(work, future, name=name)
-    return await asyncio.wrap_future(future)
-
-
-def _start(work: Callable[[], T], future: Future[T], *, name: str) -> None:
-    future.set_running_or_notify_cancel()  # from now on cancelling an await cannot cancel the future
+    future.set_running_or_notify_cancel()  # from now on cancelling the await cannot cancel the future
     context = contextvars.copy_context()
 
     def run() -> None:
@@ -49,3 +27,4 @@ def _start(work: Callable[[], T], future: Future[T], *, name: str) -> None:
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
+    return await asyncio.wrap_future(future)
