@@ -47,8 +47,15 @@ def main() -> int:
         found = _recall(asked)
         print(f"  {what:46} {found:6.3f} {found - whole:+7.3f}", flush=True)
 
-    for kept, what in enumerate(("no related words", "the first part of the table", "without its kinds")):
-        with _table(kept):
+    *english, translations = re.split(r"(?m)^(?=# (?:How people|Kinds:|Some servers))", related.PATH.read_text("utf-8"))
+    general, names, kinds = english
+    for what, kept in (
+        ("no related words", ()),
+        ("without the general ones", (names, kinds)),
+        ("without how people say names", (general, kinds)),
+        ("without kinds", (general, names)),
+    ):
+        with _set(vars(related), "_table", lambda kept=kept: related.table_of("".join((*kept, translations)))):
             report(what)
     for module, name in OFF:
         with _set(vars(module), name, 0.0):
@@ -71,31 +78,18 @@ def _recall(asked: Collection) -> float:
 
 
 @contextmanager
-def _set(names: dict[str, Any], name: str, value: float) -> Generator[None]:
+def _set(names: dict[str, Any], name: str, value: object) -> Generator[None]:
     before, names[name] = names[name], value
-    table: Any = vars(related)["_table"]
-    if name == "RELATED":
-        table.cache_clear()
-    yield
-    names[name] = before
-    if name == "RELATED":
-        table.cache_clear()
-
-
-@contextmanager
-def _table(kept: int) -> Generator[None]:
-    """Keep so many of the three English parts of the table, and the translations."""
-    path = Path(related.__file__).with_name("related.txt")
-    *english, translations = re.split(r"(?m)^(?=# (?:How people|Kinds:|Some servers))", path.read_text("utf-8"))
-    read, table = Path.read_text, vars(related)["_table"]
-    text = "".join(english[:kept]) + (translations if kept else "")
-    Path.read_text = lambda self, *args, **options: text if self == path else read(self, *args, **options)  # type: ignore[method-assign]
-    table.cache_clear()
+    table = vars(related)["_table"]
+    forget = getattr(table, "cache_clear", None) if name == "RELATED" else None
     try:
+        if forget is not None:
+            forget()
         yield
     finally:
-        Path.read_text = read
-        table.cache_clear()
+        names[name] = before
+        if forget is not None:
+            forget()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Requests whose right tools are known, and how well a ranking finds those.
 
 `everyday_requests` is what the ranker was made with: 177 requests that were written for it by people's jobs and days,
-then held against 716 tools. The other two are what it is judged by; nothing was taken from them.
+then held against 716 tools. The other two are what it is judged by; nothing was taken from their requests.
 """
 
 from __future__ import annotations

@@ -52,30 +52,35 @@ _WORDS_OF_FORMATS = {
 _FORMATS = {ending: words for words, endings in _WORDS_OF_FORMATS.items() for ending in endings.split()}
 
 _MAKING = re.compile(
-    r"\b(?:sav(?:e[sd]?|ing)|writ(?:es?|ten|ing)|stor(?:es?|ed|ing)|export(?:s|ed)?|put|output|keep|mak(?:es?|ing)|build"
+    r"\b(?:sav(?:e[sd]?|ing)|writ(?:es?|ten|ing)|stor(?:es?|ed|ing)|export(?:s|ed)?|put|mak(?:es?|ing)|build"
     r"|creat(?:es?|ing)|generat(?:es?|ing)|prepar(?:es?|ing)|produc(?:es?|ing)|compos(?:es?|ing)|compil(?:es?|ing)"
-    r"|collect|draw|draft|note|turn|lay|give)\b",
+    r"|(?:keep|stick|lay|turn|note) (?:it|them|this|that))\b",
     re.IGNORECASE,
 )
-_STEPS_OF_MAKING = (
+_TO = r"\b(?:to|into|as|at|under|called|named) [^\s,;]*"
+_STEPS_OF_MAKING = tuple(
     (
-        re.compile(r"\.docx?\b|\bword (?:doc\w*|file|format|handout|memo|report|table)\b|\bin word\b", re.IGNORECASE),
-        ("create word document", "add heading document", "add paragraph text document"),
-    ),
-    (
-        re.compile(r"\.pptx?\b|\bpower ?point\b|\bslide ?(?:deck|show)\b|\bslides\b|\bpresentation\b", re.IGNORECASE),
-        ("create presentation", "add slide presentation", "save presentation"),
-    ),
-    (
-        re.compile(r"\.xlsx?\b|\bexcel\b|\bspreadsheet\b|\bworkbook\b", re.IGNORECASE),
-        ("create workbook", "write data excel worksheet"),
-    ),
-    (
-        re.compile(r"\.(?:md|markdown|txt|csv|json|xml|log|html?|py|jsx?|tsx?)\b", re.IGNORECASE),
-        ("write file",),
-    ),
+        re.compile(rf"\.(?:{endings})\b|\b(?:{names})\b", re.IGNORECASE),
+        re.compile(rf"{_TO}\.(?:{endings})\b|\b(?:an?|as|in|into) (?:[\w'-]+ ){{0,3}}(?:{names})\b", re.IGNORECASE),
+        steps,
+    )
+    for endings, names, steps in (
+        (
+            "docx?",
+            r"word (?:doc\w*|file|format|handout|memo|report|table)|(?<=in )word",
+            ("create word document", "add heading document", "add paragraph text document"),
+        ),
+        (
+            "pptx?",
+            r"power ?point|slide ?(?:deck|show)|slides|presentation|deck",
+            ("create presentation", "add slide presentation", "save presentation"),
+        ),
+        ("xlsx?", "excel|spreadsheet|workbook", ("create workbook", "write data excel worksheet")),
+        (r"(?!docx?\b|pptx?\b|xlsx?\b)[a-z]\w{0,7}", "(?!)", ("write file",)),
+    )
 )
-"""What a request wants made, and what has to be done for it. That it is made somehow is not said in any other words."""
+"""How a request speaks of something of a kind; how it does so without a word for making it, which it may leave out
+("a Word report at …"); and what has to be done to make one."""
 
 _DATA = re.compile(r"[A-Za-z0-9+/=]{60,}")
 _ADDRESS = re.compile(r"https?://(?:www\.)?(\S{1,2000})|\bwww\.(\S{1,2000})")
@@ -115,10 +120,19 @@ def read(text: str) -> Question:
     plain = _in_words(text)
     steps = [words for piece in _BREAK.split(plain) if len(words := _weighted(piece)) > 1]
     parts = [Part(words=words, weight=PART_WEIGHT) for words in steps[:MOST_PARTS]] if len(steps) > 1 else []
-    if _MAKING.search(text):
-        implied = [step for wanted, steps in _STEPS_OF_MAKING if wanted.search(text) for step in steps]
-        parts += [Part(words=_weighted(step), weight=MAKING_WEIGHT) for step in implied]
+    implied = dict.fromkeys(step for piece in _BREAK.split(_ADDRESS.sub(" ", text)) for step in _implied(piece))
+    parts += [Part(words=_weighted(step), weight=MAKING_WEIGHT) for step in implied]
     return Question(words=_weighted(plain), parts=tuple(parts))
+
+
+def _implied(piece: str) -> Iterator[str]:
+    """Give the steps that a piece of a request asks for without saying so."""
+    makes = _MAKING.search(piece) is not None
+    for mentioned, wanted, steps in _STEPS_OF_MAKING:
+        if wanted.search(piece) or (makes and mentioned.search(piece)):
+            yield from steps
+    if makes and _PATH.search(piece) and not _FILE_NAME.search(piece):
+        yield "write file"
 
 
 def _weighted(text: str) -> dict[str, float]:

@@ -12,6 +12,8 @@ from planact_server.catalog.words import stem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PATH = Path(__file__).with_name("related.txt")
+
 RELATED = 0.5
 """How much a related word counts beside the word itself."""
 
@@ -29,8 +31,13 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 
 @cache
 def _table() -> Mapping[str, Mapping[str, float]]:
+    return table_of(PATH.read_text(encoding="utf-8"))
+
+
+def table_of(text: str) -> Mapping[str, Mapping[str, float]]:
+    """Return stem → related stem → how much that one counts, from lines such as `word: others`."""
     table: dict[str, dict[str, float]] = {}
-    for line in Path(__file__).with_name("related.txt").read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         head, _, others = line.partition("#")[0].partition(":")
         word = stem(head)
         for other in map(stem, others.split()):
