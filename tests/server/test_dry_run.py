@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from planact_server.plans.work import MADE_UP
 from planact_server.sandbox import Limits
 from planact_server.sandbox.host import PooledEngine
 from planact_testing import Home, act
@@ -92,3 +93,11 @@ check_availability(**slot)
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*calendar*") if path.is_file()}
+
+
+async def test_a_failure_over_what_was_made_up_says_that_it_was(engine: PooledEngine) -> None:
+    async with bench(engine) as here:
+        answer = await here.ask(code="order(item='tea')['number']", mode="dry_run")
+        real = await here.ask(code="price(item='tea')['number']", mode="dry_run")
+    assert (answer["status"], answer["warnings"]) == ("error", [MADE_UP])
+    assert (real["status"], real.get("warnings")) == ("error", None)

@@ -170,7 +170,7 @@ def _cells(report: JSONObject) -> list[str]:
         str(report["name"]),
         str(report["state"]),
         str(report["tools"]),
-        "yes" if report["trusted"] else "no",
+        "" if report["state"] in ("failed", "unusable") else "yes" if report["trusted"] else "no",
         str(health["protocol"] or "") if isinstance(health, dict) else "",
         str(report["error"] or report["identity"]),
     ]

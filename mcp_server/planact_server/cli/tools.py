@@ -96,7 +96,8 @@ def show(
         row["input_schema"], row["output_schema"] = dict(definition.input_schema), output
         print_json(row)
     else:
-        console().print(visible(describe(tool, known.learned.get(tool))), markup=False)
+        # As it is: somebody may paste it.
+        console().print(visible(describe(tool, known.learned.get(tool))), markup=False, soft_wrap=True)
 
 
 def with_app(config: Config, use: Callable[[App], Awaitable[ResultT]]) -> ResultT:

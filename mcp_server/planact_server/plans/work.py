@@ -13,7 +13,7 @@ from planact_server.plans.substitutes import StandIns
 from planact_server.sandbox import Limits, Outcome, PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from planact_server.answer import Attempt, CallRecord, Status
     from planact_server.planner import TaskPlanner
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from planact_server.sandbox import Worker
     from planact_server.sessions import Recovered, Session, Sessions
     from planact_tools import JSONObject
+
+
+MADE_UP = (
+    "A dry run changes nothing, so that some results were made up (`stand_in` in `calls`): what failed over one of them"
+    " may work in earnest."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +150,15 @@ class PlanWork:
             outcome=self._calls.placed(self._outcome),
             calls=self._calls.records(self._outcome.bindings),
             recovered=self._recovered,
-            warnings=(self._spending.warning,) if self._spending.warning else (),
+            warnings=tuple(self._warnings()),
             usage=self._spending.as_json(),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        if self._spending.warning:
+            yield self._spending.warning
+        if self._outcome.status == "error" and any(call.origin == "stand_in" for call in self._calls.log):
+            yield MADE_UP
 
     @property
     def kept(self) -> Outcome | None:

@@ -53,7 +53,7 @@ def install(
 
     One entry is added to the host's file; comments, order and white space stay, and the old file is kept beside it.
     """
-    from planact_bridge.hosts import ENTRY, installing, shown
+    from planact_bridge.hosts import ENTRY, installing, look, shown
 
     place = place_of(name, scope)
     host, wanted = place.host, launch()
@@ -85,7 +85,8 @@ def install(
     if not was_here and place.scope == "user":
         complain(f"{host.title} was not found on this machine; the file counts once it is there.")
     say(host.then)
-    say(f"Servers that it has already: planact hosts import {host.name}")
+    if look(place, this_machine()).servers:
+        say(f"Servers that it has already: planact hosts import {host.name}")
 
 
 def uninstall(
@@ -97,7 +98,8 @@ def uninstall(
 ) -> None:
     """Take Planact out of a host.
 
-    A file that nobody has touched since `install` becomes what it was, byte for byte; of any other, our entry goes.
+    A file that nobody has touched since `install` becomes what it was, byte for byte; of any other, our entry goes. One
+    of that name that was there before does not come back: `planact hosts undo` brings it.
     """
     from planact_bridge.hosts import uninstalling
 
