@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import quote
 
 from planact_server.doubts import open_doubts
-from planact_server.sandbox import Outcome, PlanError
+from planact_server.sandbox import RESULT, Outcome, PlanError
 from planact_server.shrink import LEAST_CHARS, MARKER, shrink, value_at
 from planact_tools import JSONObject, JSONValue
 
@@ -188,7 +189,7 @@ def _doubt(doubt: PlanError) -> str:
 
 def _cut(left: Outcome, name: str, size: int) -> JSONObject:
     """Return the entry of what the worker has cut: how large it is, and how much of it there is."""
-    value = left.variables.get(name, left.result)
+    value = left.result if name == RESULT else left.variables.get(name)
     match value:
         case [*items, str(mark)] if mark.startswith(MARKER):
             kept = len(items)
@@ -203,4 +204,4 @@ def _cut(left: Outcome, name: str, size: int) -> JSONObject:
 
 
 def _exported(name: str) -> str:
-    return name if name == "result" else f"variables/{name}"
+    return "result" if name == RESULT else f"variables/{quote(name, safe='')}"

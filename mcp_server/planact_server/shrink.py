@@ -83,7 +83,8 @@ def _missing(answer: JSONObject) -> dict[Path, int]:
     """Return where the worker had left out something already, and how much."""
     entries = cast("list[JSONObject]", answer.get("truncated", []))
     return {
-        tuple(str(entry["path"]).split("/")): cast("int", entry["size"]) - cast("int", entry["kept"])
+        tuple(unquote(part) for part in str(entry["path"]).split("/")): cast("int", entry["size"])
+        - cast("int", entry["kept"])
         for entry in entries
         if "kept" in entry
     }

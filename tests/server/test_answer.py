@@ -3,7 +3,7 @@
 import pytest
 
 from planact_server.answer import Attempt, CallRecord, Status, build_answer, function_results, is_error
-from planact_server.sandbox import Outcome, PlanError
+from planact_server.sandbox import RESULT, Outcome, PlanError
 
 
 def record(call: int, function: str, *bound_to: str, server: str = "demo") -> CallRecord:
@@ -111,7 +111,7 @@ def test_every_key_stands_where_the_contract_lists_it() -> None:
         "approval_required",
         session="s",
         run="r",
-        outcome=Outcome(status="ok", result=None, has_result=True, truncated={"big": 9_000_000, "result": 7}),
+        outcome=Outcome(status="ok", result=None, has_result=True, truncated={"big": 9_000_000, RESULT: 7}),
         plan="x = 1",
         attempts=[Attempt(plan="x =", errors=(PlanError(type="SyntaxError", message="no"),)), Attempt(plan="x = 1")],
         pending=[{"function": "f"}],
@@ -214,3 +214,19 @@ def test_a_function_that_comes_with_its_server_keeps_that_name() -> None:
 )
 def test_every_other_status_is_an_error_to_the_host(status: Status, error: bool) -> None:
     assert is_error(status) is error
+
+
+def test_what_the_worker_has_cut_is_named_with_how_much_there_is() -> None:
+    left = Outcome(
+        status="ok",
+        result="ab… 7 characters left out …",
+        has_result=True,
+        variables={"result": [1, 2, "… 3 more"], "größe": {"a": 1, "…": "4 more"}, "deep": {"rows": [1, "… 8 more"]}},
+        truncated={RESULT: 9, "result": 5, "größe": 5, "deep": 1},
+    )
+    assert build_answer("ok", outcome=left)["truncated"] == [
+        {"path": "result", "size": 9, "kept": 2},
+        {"path": "variables/result", "size": 5, "kept": 2},
+        {"path": "variables/gr%C3%B6%C3%9Fe", "size": 5, "kept": 1},
+        {"path": "variables/deep", "size": 1},
+    ]

@@ -16,6 +16,9 @@ from planact_tools import JSONObject, JSONValue
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+RESULT = "__result__"
+"""What a plan's result is called in `Outcome.truncated`: no variable can be."""
+
 SILENT_DOUBT = "Doubt"
 """The type of a doubt about what would raise nothing: `x.get("misspelled")` is None."""
 
@@ -219,7 +222,7 @@ class Outcome:
     """Calls that were given up before they had their turn."""
 
     truncated: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Variables (or `result`) that were too large to export whole → their size in bytes or items."""
+    """Variables (and `RESULT`) that were too large to export whole → their size in bytes or items."""
 
     worker_lost: str | None = None
     """Why the worker is gone, when it is: the session must be restored into a new one."""

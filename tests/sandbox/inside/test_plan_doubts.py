@@ -97,6 +97,8 @@ DOUBTFUL = {
     "a number read like a dict": ("count()['x']", "TypeError: count()['x']"),
     "text read like a dict": ("commits()[0]['title']['x']", "TypeError: commits()[0]['title']['x']"),
     "a dict read like a list": ("page()[0]", "KeyError: page()[0]"),
+    "after a module's function": ("import json\nx = page()\njson.dumps(x)\nx['entrys']", "KeyError: x['entrys']"),
+    "behind a form feed": ("page()\n'\f'\npage()['entrys']", "KeyError: page()['entrys']"),
     "silently": ("page().get('entrys')", "Doubt: page().get('entrys')"),
 }
 
@@ -160,6 +162,18 @@ NOT_DOUBTED = {
     "the rest of a match": "match page():\n    case {**rest}:\n        rest['entrys']",
     "a name that is deleted and made again": "x = page()\ndel x\nx['entrys']",
     "a module": "x = page()\nimport x\nx['entrys']",
+    "an own function": "def put(r):\n    r[k] = 1\nfor r in commits():\n    put(r)\ncommits()[0]['titles']",
+    "a later function": "def f():\n    x = commits()\n    more(x)\n    x[-1]['b']\ndef more(x):\n    x += [1]",
+    "an own object": "class A:\n    def add(self, r): ...\na = A()\na.add(page())\npage()['entrys']",
+    "what is put in its place": "p = page()\np['entries'] = [unknown()]\n[e['titles'] for e in p['entries']]",
+    "what is merged in from elsewhere": "for r in commits():\n    r |= unknown()\ncommits()[0]['titles']",
+    "rows side by side": "for r, e in zip(commits(), unknown()):\n    r.update(e)\ncommits()[0]['titles']",
+    "a heap": "import heapq\nx = commits()\nheapq.heappush(x, unknown())\nx[0]['titles']",
+    "another default": "page().get('entries', unknown())[0]['titles']",
+    "what is asked for first": "c = page()\nif c.get('label'):\n    c['label']",
+    "two ways to write it": "c = commits()[0]\nc.get('titel') or c['title']",
+    "a word that is only a little alike": "page().get('next_page')",
+    "a key of a match": "match page():\n    case {'entrys': _}:\n        pass\npage()['entrys']",
     "a long plan": "x = page()\nx['entrys']\n" + "# long\n" * 8_000,
 }
 

@@ -139,6 +139,13 @@ deep = {"rows": [[n, n] for n in range(10_000)]}
     assert text.endswith(f"… {100_000 - text.count('é')} characters left out …")
 
 
+def test_a_variable_called_result_is_not_the_result(worker: PlanWorker) -> None:
+    one = worker.run("result = list(range(100_000))\n1", state_bytes=20_000)
+    other = worker.run("result = 1\n'x' * 100_000", state_bytes=20_000)
+    assert (one.done["truncated"], one.result) == ({"result": 100_000}, 1)
+    assert (other.done["truncated"], other.variables) == ({"__result__": 100_000}, {"result": 1})
+
+
 def test_state_that_json_inflates_still_fits_into_a_frame(worker: PlanWorker) -> None:
     run = worker.run("x = '\\x00' * 900_000\ny = 1", state_bytes=1_000_000, frame_bytes=1_500_000)
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from planact_server.sandbox.inside.source import Problem, Text
 
 MOST_DOUBTS = 10
+MOST_GUESSES = 100
+"""How many keys that `get` asks for are compared with those that there are."""
+
 MOST_CHARS = 50_000
 """Longer plans are not looked at: they are data, and everybody waits."""
 
@@ -29,6 +32,8 @@ SILENT = "Doubt"
 """The type of a doubt about what would raise nothing: `x.get("misspelled")` is None."""
 
 _MOST_KEYS = 12
+_MISSPELT = 0.76
+"""How much alike two words are of which one is taken for the other, misspelt: `titel` and `title` are 0.8."""
 _CODE_CHARS = 80
 
 _ATTRIBUTES = {
@@ -71,11 +76,16 @@ def _doubts(
     flow = ResultFlow(plan, results)
     found: list[Problem] = []
     told: set[tuple[object, ...]] = set()
+    guesses = MOST_GUESSES
     for node, scope in sorted(plan.uses, key=lambda use: place_of(use[0])[:2]):
-        doubt = _doubt(plan, flow, node, scope)
-        if doubt is None or (doubt.tool, doubt.key, doubt.error) in told or plan.is_prepared(node):
+        doubt = None if plan.is_prepared(node) else _doubt(plan, flow, node, scope)
+        if doubt is None or (doubt.tool, doubt.key, doubt.error) in told:
             continue
         told.add((doubt.tool, doubt.key, doubt.error))
+        if doubt.error == SILENT:
+            guesses -= 1
+            if guesses < 0 or not _is_misspelt(doubt, plan):
+                continue
         found.append(_problem(node, doubt, text))
         if len(found) == MOST_DOUBTS:
             break
@@ -88,6 +98,9 @@ class _Doubt:
     message: str
     tool: str
     key: str | int | None = None
+    keys: tuple[str, ...] = ()
+    """Those that there are, where it is about one that is not."""
+
     advice: tuple[str, str] = ("", "")
     """How to read it instead: what stands before the value that is read, and what behind it."""
 
@@ -96,11 +109,17 @@ def _problem(node: ast.expr, doubt: _Doubt, text: Text) -> Problem:
     read = node.func if isinstance(node, ast.Call) else node
     value = _shown(read.value, text) if isinstance(read, ast.Attribute | ast.Subscript) else ""
     before, behind = doubt.advice
-    hint = f"{before}{value}{behind}" if behind else before
+    hint = _about_keys(doubt) if doubt.keys else f"{before}{value}{behind}" if behind else before
     problem = text.problem(node, doubt.error, f"{_shown(node, text)}: {doubt.message}", hint or None)
     # With the key that is missing, which the results of this very plan may have.
     key = doubt.key if isinstance(doubt.key, str) and doubt.error in ("KeyError", SILENT) else None
     return replace(problem, function=doubt.tool, parameter=key)
+
+
+def _about_keys(doubt: _Doubt) -> str:
+    meant = _closest(str(doubt.key)[:_CODE_CHARS], doubt.keys, 0.6)
+    listed = ", ".join(map(repr, doubt.keys[:_MOST_KEYS])) + (", …" if len(doubt.keys) > _MOST_KEYS else "")
+    return f"{f'Did you mean {meant!r}? ' if meant else ''}Its keys: {listed}."
 
 
 def _shown(node: ast.expr, text: Text) -> str:
@@ -113,13 +132,15 @@ def _shown(node: ast.expr, text: Text) -> str:
 
 def _doubt(plan: NameSources, flow: ResultFlow, node: ast.expr, scope: Scope) -> _Doubt | None:
     match node:
-        case ast.Subscript(value=inner, slice=ast.Constant(value=str() | int() as key)) if key not in plan.own_keys:
+        case ast.Subscript(value=inner, slice=ast.Constant(value=str() | int() as key)) if (
+            key not in plan.own_keys and key not in plan.keys_tried
+        ):
             held = flow.value(inner, scope)
             return None if held is None else _about_key(held, key) if isinstance(key, str) else _about_index(held)
         case ast.Call(func=ast.Attribute(value=inner), args=[ast.Constant(value=str(key)), *_]):
             held = flow.value(inner, scope)
-            if held is None or held.kind != "dict" or key in plan.own_keys or not _meant(held, key):
-                return None  # asking for what may not be there is what `get` is for, but for what is misspelt
+            if held is None or held.kind != "dict" or key in plan.own_keys:
+                return None
             doubt = _about_key(held, key)
             return None if doubt is None else replace(doubt, error=SILENT)
         case ast.Attribute(value=inner, attr=name) if name not in plan.own_keys:
@@ -129,19 +150,23 @@ def _doubt(plan: NameSources, flow: ResultFlow, node: ast.expr, scope: Scope) ->
             return None
 
 
+def _is_misspelt(doubt: _Doubt, plan: NameSources) -> bool:
+    """Say whether `get` was meant for a key that there is: asking for what may not be there is what it is for."""
+    meant = _closest(str(doubt.key)[:_CODE_CHARS], doubt.keys, _MISSPELT)
+    return meant is not None and meant not in plan.keys_read
+
+
 def _about_key(held: Result, key: str) -> _Doubt | None:
     match held.kind:
         case "dict" if held.contents is None or key in held.contents:
             return None
         case "dict":
-            keys = list(held.contents)
-            meant = _meant(held, key)
-            listed = ", ".join(map(repr, keys[:_MOST_KEYS])) + (", …" if len(keys) > _MOST_KEYS else "")
-            advice = f"{f'Did you mean {meant!r}? ' if meant else ''}Its keys: {listed}."
-            return _Doubt("KeyError", f"there is no key {key!r} in {_source(held)}.", held.tool, key, (advice, ""))
+            return _Doubt(
+                "KeyError", f"there is no key {key!r} in {_source(held)}.", held.tool, key, tuple(held.contents)
+            )
         case "list":
             advice = "Take one item, ", "[0], or go through all."
-            return _Doubt("TypeError", f"{_source(held)} is a list here.", held.tool, key, advice)
+            return _Doubt("TypeError", f"{_source(held)} is a list here.", held.tool, key, advice=advice)
         case _:
             return _other(held, "TypeError", key)
 
@@ -157,7 +182,7 @@ def _about_attribute(held: Result, name: str) -> _Doubt | None:
         return None
     if held.kind == "dict" and held.contents is not None and name in held.contents:
         advice = "Write ", f"[{name!r}]."
-        return _Doubt("AttributeError", f"{_source(held)} is a dict here.", held.tool, name, advice)
+        return _Doubt("AttributeError", f"{_source(held)} is a dict here.", held.tool, name, advice=advice)
     return _other(held, "AttributeError", name)
 
 
@@ -166,13 +191,9 @@ def _other(held: Result, error: str, key: str | None = None) -> _Doubt | None:
     return None if said is None else _Doubt(error, f"{_source(held)} is {said} here.", held.tool, key)
 
 
-def _meant(held: Result, key: str) -> str | None:
-    return _closest(key[:_CODE_CHARS], tuple(held.contents)) if held.contents is not None else None
-
-
 @functools.lru_cache(maxsize=256)
-def _closest(key: str, keys: tuple[str, ...]) -> str | None:
-    close = difflib.get_close_matches(key, keys, n=1)
+def _closest(key: str, keys: tuple[str, ...], likeness: float) -> str | None:
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=likeness)
     return close[0] if close else None
 
 

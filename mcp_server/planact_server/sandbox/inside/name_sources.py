@@ -25,7 +25,7 @@ _OTHER_ERRORS = frozenset(
 _WITHOUT_NEWS = frozenset({ast.Name, ast.Constant, *trees.LEAVES})
 _NOTED = frozenset(
     {
-        *(ast.Subscript, ast.Attribute, ast.Dict, ast.Compare, ast.Match, ast.Call),
+        *(ast.Subscript, ast.Attribute, ast.Dict, ast.Compare, ast.Match, ast.MatchMapping, ast.Call, ast.AugAssign),
         *(ast.With, ast.AsyncWith, ast.Try, ast.TryStar),
     }
 )
@@ -89,6 +89,8 @@ class Change:
     expression: ast.expr
     scope: Scope
     only_dicts: bool = False
+    given_to: str | None = None
+    """The function that may change it, or whose owner may: only if the plan makes that itself."""
 
 
 class NameSources:
@@ -102,6 +104,12 @@ class NameSources:
         self.own_keys: set[object] = set()
         """Keys that the plan puts somewhere itself, or asks for before it reads them."""
 
+        self.keys_read: set[object] = set()
+        """All keys that the plan reads by their name."""
+
+        self.keys_tried: set[object] = set()
+        """Keys that it asks for with `get`: it knows that they may not be there."""
+
         self.changes: list[Change] = []
         self.inner: dict[ast.AST, Scope] = {}
         """Lambda or comprehension → the scope of its body."""
@@ -110,6 +118,7 @@ class NameSources:
         """Lambda → the values that its first parameter is given, one after the other."""
 
         self._unsure = set(unsure)
+        self._modules: set[str] = set()
         self._prepared: list[Span] = []
         self._enter(tree.body, Scope(None))
         if earlier:
@@ -181,13 +190,18 @@ class NameSources:
                 self._bind(target, value, scope)
             case ast.For(target=target, iter=values) | ast.AsyncFor(target=target, iter=values):
                 self._bind_item(target, values, scope)
-            case ast.AugAssign(target=ast.Name() as target) | ast.withitem(optional_vars=ast.expr() as target):
+            case ast.AugAssign(target=ast.Name(id=name)):
+                if (source := scope.sources.get(name)) is not None:
+                    self.changes.append(Change(source.expression, source.scope))
+                scope.bind(name, None)
+            case ast.withitem(optional_vars=ast.expr() as target):
                 self._bind(target, None, scope)
             case ast.Delete(targets=targets):
                 for target in targets:
                     self._bind(target, None, scope)
             case ast.alias(name=name, asname=asname):
                 scope.bind(asname or name.partition(".")[0], None)
+                self._modules.add(asname or name.partition(".")[0])
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 self._unsure.update(names)
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
@@ -235,8 +249,10 @@ class NameSources:
 
     def _note(self, node: ast.AST, scope: Scope) -> None:
         match node:
-            case ast.Subscript(ctx=ast.Load()):
+            case ast.Subscript(ctx=ast.Load(), slice=key):
                 self.uses.append((node, scope))
+                if isinstance(key, ast.Constant):
+                    self.keys_read.add(key.value)
             case ast.Subscript(slice=ast.Constant(value=key)):
                 self.own_keys.add(key)
             case ast.Subscript(value=target):
@@ -254,6 +270,10 @@ class NameSources:
                     self.changes.append(Change(within, scope, only_dicts=True))
             case ast.Match(subject=subject):
                 self._be_unsure_of(subject)
+            case ast.MatchMapping(keys=keys):
+                self.own_keys.update(key.value for key in keys if isinstance(key, ast.Constant))
+            case ast.AugAssign(target=target):
+                self.changes.append(Change(target, scope))
             case ast.With(items=items, body=[*body]) | ast.AsyncWith(items=items, body=[*body]):
                 if any(map(_suppresses, items)):
                     self._prepared.append(_span(body))
@@ -266,17 +286,20 @@ class NameSources:
                 pass
 
     def _note_call(self, node: ast.Call, scope: Scope) -> None:
+        self._note_handing_on(node, scope)
         match node:
             case ast.Call(func=ast.Name(id=name), args=[asked, *_]) if name in _LOOKED_AT:
                 self._be_unsure_of(asked)
-            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(), *_]):
+            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=key), *_]):
                 self.uses.append((node, scope))
+                self.keys_read.add(key)
+                self.keys_tried.add(key)
             case ast.Call(func=ast.Attribute(attr="setdefault"), args=[ast.Constant(value=key), *_]):
                 self.own_keys.add(key)
             case ast.Call(func=ast.Attribute(value=target, attr="update"), args=args, keywords=keywords):
                 self.own_keys.update(keyword.arg for keyword in keywords)
                 if any(not isinstance(each, ast.Dict) for each in args):
-                    self.changes.append(Change(target, scope))
+                    self.changes += [Change(each, scope) for each in (target, *args)]
             case ast.Call(func=ast.Attribute(value=target, attr="append" | "extend" | "insert" | "setdefault")):
                 self.changes.append(Change(target, scope))
             case ast.Call(func=ast.Name(id="map" | "filter"), args=[ast.Lambda() as function, values]):
@@ -285,6 +308,16 @@ class NameSources:
                 for keyword in keywords:
                     if keyword.arg == "key":
                         self.arguments[keyword.value] = values, scope
+            case _:
+                pass
+
+    def _note_handing_on(self, node: ast.Call, scope: Scope) -> None:
+        """What becomes of a value in a function of the plan's own is not followed."""
+        match node.func:
+            case ast.Name(id="zip") | ast.Attribute(value=ast.Name(id="heapq" | "bisect")):
+                self.changes += [Change(each, scope) for each in node.args]
+            case ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name)) if name not in self._modules:
+                self.changes += [Change(each, scope, given_to=name) for each in node.args]
             case _:
                 pass
 

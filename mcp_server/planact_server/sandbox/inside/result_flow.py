@@ -62,6 +62,8 @@ class ResultFlow:
         self._changed = frozenset[str]()
         changed: set[str] = set()
         for change in names.changes:
+            if change.given_to is not None and not change.scope.binds(change.given_to):
+                continue
             held = self.value(change.expression, change.scope)
             if held is not None and (held.kind == "dict" or not change.only_dicts):
                 changed.add(held.tool)
@@ -94,7 +96,7 @@ class ResultFlow:
             case ast.Await(value=inner):
                 return self.value(inner, scope)
             case ast.Subscript(value=inner, slice=ast.Constant(value=str(key))):
-                return _under(self.value(inner, scope), key)
+                return self._under(self.value(inner, scope), key)
             case ast.Subscript(value=inner, slice=ast.Slice()):
                 held = self.value(inner, scope)
                 return held if held is not None and held.kind == "list" else None
@@ -127,8 +129,8 @@ class ResultFlow:
 
     def _called(self, node: ast.Call, scope: Scope) -> Result | None:
         match node:
-            case ast.Call(func=ast.Attribute(value=inner, attr="get"), args=[ast.Constant(value=str(key)), *_]):
-                return _under(self.value(inner, scope), key)
+            case ast.Call(func=ast.Attribute(value=inner, attr="get"), args=[ast.Constant(value=str(key)), *other]):
+                return self._under(self.value(inner, scope), key) if all(map(_is_empty, other)) else None
             case ast.Call(func=ast.Name(id=name)) if scope.binds(name):
                 return None
             case ast.Call(func=ast.Name(id="parallel"), args=[ast.List(elts=parts)]):
@@ -146,6 +148,12 @@ class ResultFlow:
                 return _item(self.value(values, scope))
             case _:
                 return None
+
+    def _under(self, held: Result | None, key: str) -> Result | None:
+        """Return what a dict has under a key, where the plan itself puts nothing there."""
+        if held is None or held.kind != "dict" or held.contents is None or key in self._names.own_keys:
+            return None
+        return held.part(held.contents.get(key))
 
     def _gathered(self, call: ast.Call, scope: Scope) -> Result | None:
         match call:
@@ -170,11 +178,12 @@ def place_of(node: ast.expr) -> Place:
     return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
 
 
-def _under(held: Result | None, key: str) -> Result | None:
-    """Return what a dict has under a key."""
-    if held is None or held.kind != "dict" or held.contents is None:
-        return None
-    return held.part(held.contents.get(key))
+def _is_empty(default: ast.expr) -> bool:
+    match default:
+        case ast.Constant(value=None) | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return True
+        case _:
+            return False
 
 
 def _item(held: Result | None) -> Result | None:

@@ -66,7 +66,8 @@ class Text:
     def __init__(self, source: str, filename: str) -> None:
         self.filename = filename
         self.source = source
-        self._lines = source.splitlines()
+        # As the compiler counts them: `splitlines` would also break at a form feed and the like.
+        self._lines = _LINE_END.split(source)
 
     def line(self, number: int | None) -> str | None:
         """Return a line without its indentation, as a traceback shows it."""

@@ -18,6 +18,8 @@ NONE: Frame = {"variables": {}, "deleted": [], "functions": [], "truncated": {}}
 """The state of a plan that never ran."""
 
 _RESULT = "result."
+_CUT_RESULT = "__result__"
+"""What the result is called in `truncated`: no variable of a plan can be."""
 _SMALL_ITEMS = 1_000
 _LEAST_BYTES = 2_000
 _FRAME_MARGIN = 100_000
@@ -106,7 +108,7 @@ class State:
             exported = export.export(values, self._representer, max_bytes=max_bytes, known=known)
             state: Frame = {
                 "variables": {name: exported.values[name] for name in changed},
-                "truncated": {("result" if name == _RESULT else name): n for name, n in exported.truncated.items()},
+                "truncated": {(_CUT_RESULT if name == _RESULT else name): n for name, n in exported.truncated.items()},
             }
             if result is not NOTHING:
                 state["result"] = exported.values[_RESULT]

@@ -11,6 +11,7 @@ from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, Mon
 
 from planact_server.sandbox import (
     NO_DEFINITIONS,
+    RESULT,
     Checkpoint,
     EngineError,
     LimitReached,
@@ -313,7 +314,7 @@ class MontyWorker:
             functions=functions,
             definitions=dict(state.definitions),
             truncated={
-                ("result" if name == _RESULT else name): size
+                (RESULT if name == _RESULT else name): size
                 for name, size in exported.truncated.items()
                 if name == _RESULT or name in changed
             },
