@@ -191,19 +191,18 @@ class Downstream:
             raise self._failed(error, call, repeatable=repeatable) from error
 
     async def _confirm(self, expected: ToolDefinition) -> None:
-        """Raise ToolError where a tool is not what it was: it may have become a write, or take other arguments."""
+        """Raise ToolError where a server says otherwise of a tool by now what it does: it may have become a write.
+
+        Not for another text or schema: those may change with every call, and the server checks its arguments itself.
+        """
         if self._list is None:
             await self.definitions()
         found = self._known.get(expected.name)
-        if found is expected:
-            return
-        if found != expected:
-            what = "has no tool" if found is None else "has changed its tool"
+        if found is not None and _marks(found) != _marks(expected):
             raise ToolError(
-                f"Server {self.name!r} {what} {expected.name!r} by now, so nothing was called. Run the plan again: it"
-                " is read against the tools as they are."
+                f"Server {self.name!r} says by now that its tool {expected.name!r} does something else (whether it only"
+                " reads, may destroy, or reaches out), so nothing was called. Run the plan again: it is decided anew."
             )
-        self._known[expected.name] = expected
 
     async def read_resource(self, uri: str) -> ToolResult:
         """Return a resource: its text, a handle on its bytes, or a list where it has several. Raises ToolError."""
@@ -337,3 +336,8 @@ class Downstream:
         return ToolError(
             message, server=self.name, tool=call.name, arguments=call.arguments, outcome_unknown=outcome_unknown
         )
+
+
+def _marks(definition: ToolDefinition) -> tuple[bool | None, ...]:
+    """Return what a person's policy stands on."""
+    return definition.read_only, definition.destructive, definition.idempotent, definition.open_world

@@ -64,6 +64,7 @@ class Toolbox:
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self._watching: list[Callable[[], None]] = []
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._heard = {name: asyncio.Event() for name in self._toolsets}
         self._is_connected = False
         self._read_cache()
         if before is not None:
@@ -156,9 +157,15 @@ class Toolbox:
         What is remembered of a server may be old: a tool that was a read can have become a write. Returns whether there
         was any to wait for.
         """
-        asked = [self._begin(name) for name in self.unheard if name in frozenset(servers)]
-        if asked:
-            await asyncio.wait(asked, timeout=seconds)
+        asked = [name for name in self.unheard if name in frozenset(servers)]
+        for name in asked:
+            self._begin(name)
+        try:
+            async with asyncio.timeout(seconds):
+                for name in asked:
+                    await self._heard[name].wait()
+        except TimeoutError:
+            logger.warning("still waiting for the tools of %s", ", ".join(sorted(self.unheard)))
         return bool(asked)
 
     @property
@@ -223,8 +230,13 @@ class Toolbox:
             self._fresh.add(name)
             await self._adopt(name, definitions)
         finally:
-            if event := self._pending.pop(name, None):
-                event.set()
+            self._answered(name)
+
+    def _answered(self, name: str) -> None:
+        """Let those go on who wait for this server."""
+        self._heard[name].set()
+        if event := self._pending.pop(name, None):
+            event.set()
 
     async def _adopt(self, name: str, definitions: Sequence[ToolDefinition]) -> None:
         if self._definitions.get(name) == list(definitions):
@@ -236,9 +248,7 @@ class Toolbox:
             except StoreError as error:  # a full disk: the next start asks the server instead
                 logger.warning("the tools of %r are not kept: %s", name, error)
         self.catalog = self._build(previous=self.catalog)
-        # Whoever waits for this server may go on before the listeners have been told.
-        if event := self._pending.pop(name, None):
-            event.set()
+        self._answered(name)  # before the listeners have been told
         for listener in self._listeners:
             await listener()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,21 @@ async def test_a_tool_that_is_another_after_a_restart_is_not_called(releases: Re
         with anyio.fail_after(10):
             while server.status.state == "ready":
                 await anyio.sleep(0.01)
-        with pytest.raises(ToolError, match="has changed its tool 'act' by now, so nothing was called"):
+        with pytest.raises(ToolError, match=r"its tool 'act' does something else .* so nothing was called"):
             await server.call(ToolCall(name="act", arguments={}), definition=before)
         [after] = await server.definitions()
         await server.call(ToolCall(name="act", arguments={"a1": "again"}), definition=after)
     finally:
         await server.aclose()
     assert releases.called == ["act(a1=x)", "act(a1=again)"]
+
+
+async def test_a_tool_whose_text_changes_with_every_call_can_be_called(home: Home) -> None:
+    home.configure(
+        '[policy]\ntrust = ["counting"]\n',
+        counting={"command": sys.executable, "args": [str(CHANGING.with_name("counting.py"))]},
+    )
+    async with home.serve() as client:
+        plans = [await act(client, "[take(item='item 0') for _ in range(3)]") for _ in range(2)]
+    assert [plan["status"] for plan in plans] == ["ok", "ok"], plans
+    assert [plan["result"] for plan in plans] == [["1", "2", "3"], ["4", "5", "6"]]

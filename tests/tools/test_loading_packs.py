@@ -206,6 +206,7 @@ STUCK = {
     "sleeping": "import time\ntime.sleep(60)",
     "computing": "while True: pass",
     "trying again": "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass",
+    "deaf": "import time\nfor _ in 'ab':\n    try:\n        time.sleep(60)\n    except:\n        pass\ntime.sleep(60)",
 }
 
 

@@ -35,12 +35,18 @@ class PlanCatalog:
     def __init__(self, rights: PlanRights, pinned: Catalog | None = None) -> None:
         """`pinned` is the generation to begin with; the newest one where there is none."""
         self._rights = rights
+        self._is_pinned = pinned is not None
         self.current: Catalog = pinned or rights.toolbox.catalog
+        self._waited_for: set[str] = set()
+        """Servers that this plan has waited for: those that have not answered by then are not waited for again."""
+
         self._suggestions = _SUGGESTIONS
 
     async def await_owners_of(self, names: Iterable[str]) -> None:
         """Wait for the servers that the names belong to, or may belong to, as far as those have not answered yet."""
         names = tuple(names)
+        if not self._is_pinned:  # a server may have answered since this was made
+            self.current = self._rights.toolbox.catalog
         await self._hear(server for name in names if (server := self._owner(name)) is not None)
         heads = {name.partition(".")[0] for name in names if not self._knows(name)}
         heads -= self._rights.unusable.keys()  # whose entry is broken: nobody will answer
@@ -119,21 +125,21 @@ class PlanCatalog:
         return None if owner is None else owner.raw_name
 
     async def _hear(self, servers: Iterable[str]) -> bool:
-        heard = await self._rights.toolbox.hear(servers, seconds=self._rights.start_seconds)
+        fresh = frozenset(servers) - self._waited_for
+        self._waited_for |= fresh
+        heard = bool(fresh) and await self._rights.toolbox.hear(fresh, seconds=self._rights.start_seconds)
         if heard:
             self.current = self._rights.toolbox.catalog
         return heard
 
     async def _await_servers(self, servers: Sequence[str], *, everything: bool) -> None:
         toolbox = self._rights.toolbox
-        if everything:
-            await toolbox.refresh(seconds=self._rights.start_seconds)
         for server in servers:
             try:
                 await toolbox.retry(server)
             except ToolError as error:
                 logger.info("%s", error.message)
-        await toolbox.settle(None if everything else servers, seconds=self._rights.start_seconds)
+        await self._hear(toolbox.names if everything else servers)
         self.current = toolbox.catalog
 
     def _why_without_tools(self, server: str) -> str | None:
