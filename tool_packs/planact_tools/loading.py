@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 LOAD_SECONDS = 20.0
 """How long what stands at the top of a pack file may take."""
 
+_AGAIN_SECONDS = 0.1
+
 _MOST_BYTES = 16 * 1024 * 1024
 
 
@@ -189,12 +191,14 @@ def _no_longer_than(seconds: float) -> Generator[None]:
         raise _UnfinishedError
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: a bare `except` may swallow it.
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _read(path: Path) -> bytes:
