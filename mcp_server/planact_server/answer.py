@@ -6,6 +6,7 @@ it to a host's budget.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
@@ -37,6 +38,10 @@ Status: TypeAlias = Literal[
 
 DOUBT_CHARS = 500
 """Of one warning about how a plan reads results."""
+
+_LEFT_OUT = re.compile(r"\.\.\. (\d{1,15}) characters left out \.\.\.$")
+_MORE = re.compile(r"\.\.\. (\d{1,15}) more")
+"""What the worker puts at the end of what it has cut."""
 
 _MARKS = ("stand_in", "reused", "emulated")
 _WELL: AbstractSet[str] = frozenset({"ok", "running", "approval_required"})
@@ -119,9 +124,9 @@ def build_answer(
     if len(attempts) > 1 or (plan is None and any(each.errors for each in attempts)):
         answer["attempts"] = [{"plan": each.plan, "errors": _errors(each.errors)} for each in attempts]
     if left.has_result:
-        answer["result"] = left.result
+        answer["result"] = _whole_or_marked(left, RESULT, left.result)
     answer["function_results"] = {name: list[JSONValue](bound) for name, bound in function_results(calls).items()}
-    answer["variables"] = dict(left.variables)
+    answer["variables"] = {name: _whole_or_marked(left, name, value) for name, value in left.variables.items()}
     answer["calls"] = [_call(record) for record in sorted(calls, key=lambda record: record.call)]
     answer["output"] = left.output
     answer["errors"] = _errors(left.errors)
@@ -189,18 +194,41 @@ def _doubt(doubt: PlanError) -> str:
 
 def _cut(left: Outcome, name: str, size: int) -> JSONObject:
     """Return the entry of what the worker has cut: how large it is, and how much of it there is."""
-    value = left.result if name == RESULT else left.variables.get(name)
-    match value:
-        case [*items, str(mark)] if mark.startswith(MARKER):
-            kept = len(items)
-        case dict() if MARKER in value:
-            kept = len(value) - 1
-        case str():
-            kept = value.rfind(MARKER, 0, -1)
-        case _:
-            kept = size  # further inside
+    missing = _missing(left.result if name == RESULT else left.variables.get(name))
     entry: JSONObject = {"path": _exported(name), "size": size}
-    return {**entry, "kept": kept} if 0 <= kept < size else entry
+    return {**entry, "kept": size - missing} if 0 < missing <= size else entry
+
+
+def _missing(value: JSONValue) -> int:
+    """Return how much the worker has left out at the end of a value; 0 for what it cut further inside."""
+    match value:
+        case [*_, str(mark)]:
+            found = _MORE.fullmatch(mark)
+        case {"...": str(mark)}:
+            found = _MORE.fullmatch(f"... {mark}")
+        case str():
+            found = _LEFT_OUT.search(value, max(0, len(value) - 60))
+        case _:
+            found = None
+    return 0 if found is None else int(found[1])
+
+
+def _whole_or_marked(left: Outcome, name: str, value: JSONValue) -> JSONValue:
+    return _marked(value, _missing(value)) if name in left.truncated else value
+
+
+def _marked(value: JSONValue, missing: int) -> JSONValue:
+    """Return a value with our own mark in place of the worker's, which is ASCII for want of memory."""
+    match value:
+        case [*items, _] if missing:
+            return [*items, f"{MARKER} {missing} more"]
+        case {"...": _} if missing:
+            return {key: each for key, each in value.items() if key != "..."} | {MARKER: f"{missing} more"}
+        case str() if missing:
+            kept = value[: value.rindex("... ", 0, -3)]
+            return f"{kept}{MARKER} {missing} characters left out {MARKER}"
+        case _:
+            return value
 
 
 def _exported(name: str) -> str:

@@ -219,12 +219,23 @@ def test_every_other_status_is_an_error_to_the_host(status: Status, error: bool)
 def test_what_the_worker_has_cut_is_named_with_how_much_there_is() -> None:
     left = Outcome(
         status="ok",
-        result="ab… 7 characters left out …",
+        result="ab... 7 characters left out ...",
         has_result=True,
-        variables={"result": [1, 2, "… 3 more"], "größe": {"a": 1, "…": "4 more"}, "deep": {"rows": [1, "… 8 more"]}},
+        variables={
+            "result": [1, 2, "... 3 more"],
+            "größe": {"a": 1, "...": "4 more"},
+            "deep": {"rows": [1, "... 8 more"]},
+        },
         truncated={RESULT: 9, "result": 5, "größe": 5, "deep": 1},
     )
-    assert build_answer("ok", outcome=left)["truncated"] == [
+    answer = build_answer("ok", outcome=left)
+    assert answer["result"] == "ab… 7 characters left out …"
+    assert answer["variables"] == {
+        "result": [1, 2, "… 3 more"],
+        "größe": {"a": 1, "…": "4 more"},
+        "deep": {"rows": [1, "... 8 more"]},
+    }
+    assert answer["truncated"] == [
         {"path": "result", "size": 9, "kept": 2},
         {"path": "variables/result", "size": 5, "kept": 2},
         {"path": "variables/gr%C3%B6%C3%9Fe", "size": 5, "kept": 1},

@@ -129,14 +129,16 @@ deep = {"rows": [[n, n] for n in range(10_000)]}
     run = worker.run(source, state_bytes=30_000)
 
     *rows, last = run.variables["rows"]
-    assert (last, rows) == (f"… {1_000 - len(rows)} more", [{"id": n, "text": "y" * 50} for n in range(len(rows))])
+    assert (last, rows) == (f"... {1_000 - len(rows)} more", [{"id": n, "text": "y" * 50} for n in range(len(rows))])
     table = dict(run.variables["table"])
-    assert table.pop("…") == f"{10_000 - len(table)} more"
+    assert table.pop("...") == f"{10_000 - len(table)} more"
     *pairs, last = run.variables["deep"]["rows"]
-    assert (last, pairs) == (f"… {10_000 - len(pairs)} more", [[n, n] for n in range(len(pairs))])
+    assert (last, pairs) == (f"... {10_000 - len(pairs)} more", [[n, n] for n in range(len(pairs))])
     assert run.done["truncated"] == {"rows": 1_000, "table": 10_000, "deep": 1}
-    text = worker.run("text = 'é' * 100_000", state_bytes=20_000).variables["text"]
-    assert text.endswith(f"… {100_000 - text.count('é')} characters left out …")
+    for letter in "éz":
+        text = worker.run(f"text = {letter!r} * 100_000", state_bytes=20_000).variables["text"]
+        kept = text.count(letter)
+        assert text == f"{letter * kept}... {100_000 - kept} characters left out ..."
 
 
 def test_a_variable_called_result_is_not_the_result(worker: PlanWorker) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 50
 _MAX_NODES = 300_000
+_SHOWN_NODES = 50_000
 _MAX_REPR = 300
 _REPR_SECONDS = 0.25
 _MOST_SLOW = 8
@@ -45,8 +46,9 @@ _MOST_SLOW = 8
 _SNAPSHOT_BYTES = 1 << 20
 _SNAPSHOT_NODES = 50_000
 _MAX_INT_BITS = 4096
-_MARKER = "…"
-"""Begins, or is the key of, whatever stands in the place of what was left out."""
+_MARKER = "..."
+"""Begins, or is the key of, whatever stands in the place of what was left out. ASCII: one other character doubles what
+a text takes, and the frame that it goes into, when memory may be full."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies in memory is nobody's business, and differs from run to run."""
@@ -137,7 +139,10 @@ def export(
         nodes = max(1000, nodes - one.used_nodes)
     for name, spent in wanting.items():
         left, nodes = left + spent.used_bytes, nodes + spent.used_nodes
-        one = _Exporter(representer, max_bytes=left, max_nodes=nodes)
+        # What has too many values to be whole is shown in part, and that part must fit into the memory once more.
+        most = min(nodes, _SHOWN_NODES) if spent.has_too_many_nodes else nodes
+        one = _Exporter(representer, max_bytes=left, max_nodes=most)
+        exported.values[name] = None  # the first try: memory may be short
         exported.values[name] = one.export(values[name])
         left -= one.used_bytes
         nodes = max(1000, nodes - one.used_nodes)
@@ -249,6 +254,11 @@ class _Exporter:
         self.used_nodes = 0
         self.cut = False
 
+    @property
+    def has_too_many_nodes(self) -> bool:
+        """Whether it is for their number that some values were left out."""
+        return self.cut and self.used_nodes >= self._max_nodes
+
     def export(self, value: Any) -> Any:
         """Convert a whole value; what is JSON already is copied ten times as fast."""
         nodes = plain.count(
@@ -313,9 +323,10 @@ class _Exporter:
         size = len(body)
         if size > room:
             self.cut = True
-            kept = body[:room].decode("utf-8", "ignore")
-            text = f"{kept}{_MARKER} {len(text) - len(kept)} characters left out {_MARKER}"
-            size = room
+            kept = str(memoryview(body)[:room], "utf-8", "ignore")
+            del body  # the memory may be full
+            kept += f"{_MARKER} {len(text) - len(kept)} characters left out {_MARKER}"
+            text, size = kept, room
         self.used_bytes += size + 2
         return text
 
