@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,8 @@ class PlanCatalog:
         self._rights = rights
         self._is_pinned = pinned is not None
         self.current: Catalog = pinned or rights.toolbox.catalog
-        self._waited_for: set[str] = set()
-        """Servers that this plan has waited for: those that have not answered by then are not waited for again."""
+        self._waits: dict[str, asyncio.Task[bool]] = {}
+        """For the servers that this plan has waited for: one that has not answered by then is not waited for again."""
 
         self._suggestions = _SUGGESTIONS
 
@@ -125,12 +126,16 @@ class PlanCatalog:
         return None if owner is None else owner.raw_name
 
     async def _hear(self, servers: Iterable[str]) -> bool:
-        fresh = frozenset(servers) - self._waited_for
-        self._waited_for |= fresh
-        heard = bool(fresh) and await self._rights.toolbox.hear(fresh, seconds=self._rights.start_seconds)
-        if heard:
-            self.current = self._rights.toolbox.catalog
-        return heard
+        """Wait for servers that have not answered yet, each once and together with whoever else waits for it."""
+        toolbox = self._rights.toolbox
+        unheard = frozenset(servers).intersection(toolbox.unheard)
+        for server in unheard - self._waits.keys():
+            hearing = toolbox.hear([server], seconds=self._rights.start_seconds)
+            self._waits[server] = asyncio.create_task(hearing, name=f"plan waits for {server}")
+        if waits := [self._waits[server] for server in unheard if not self._waits[server].done()]:
+            await asyncio.wait(waits)
+            self.current = toolbox.catalog
+        return bool(waits)
 
     async def _await_servers(self, servers: Sequence[str], *, everything: bool) -> None:
         toolbox = self._rights.toolbox
