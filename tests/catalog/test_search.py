@@ -120,12 +120,11 @@ def test_a_path_finds_what_opens_such_files_and_a_place_to_save_what_writes() ->
 
 
 def test_the_steps_of_a_request_each_find_their_tool() -> None:
-    described = {f"weather_{n}": "Weather of a city: wind, rain, sun and weather alerts." for n in range(8)}
-    catalog = only(**described, translate_text="Translate.", print_letter="Print.")
-    found = names(
-        catalog, "Get the weather of the city with wind, rain and sun, then translate it, then print a letter", 6
-    )
-    assert {"s.translate_text", "s.print_letter"} <= set(found)
+    cities = {f"city_wind_and_rain_{n}": "Sun of a city." for n in range(8)}
+    others = {f"measure_{n}": "Measure something." for n in range(40)}
+    catalog = only(get_weather="Of a city.", **cities, **others, language="Translate the text.", letter="Print.")
+    asked = "Get the weather of the city with wind, rain and sun, then translate the text, then print a letter"
+    assert set(names(catalog, asked, 3)) == {"s.get_weather", "s.language", "s.letter"}
 
 
 def test_tools_of_the_server_that_a_question_is_about_come_first() -> None:

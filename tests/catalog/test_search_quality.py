@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("read", "depth", "least"),
-    [(everyday_requests, 10, 0.70), (live_requests, 10, 0.64), (bfcl_requests, 20, 0.96)],
+    [(everyday_requests, 10, 0.73), (live_requests, 10, 0.64), (bfcl_requests, 20, 0.96)],
     ids=["everyday", "livemcpbench", "bfcl"],
 )
 def test_most_of_what_a_request_needs_is_found(

@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from planact_server.catalog.catalog import CatalogTool
     from planact_server.catalog.tool_text import ToolText
 
-SATURATION = 1.8
+SATURATION = 1.2
 """BM25's k1."""
 
-NAME_SHARE = 0.5
+NAME_SHARE = 1.0
 """By which part the score of a tool grows whose whole name is in the question."""
 
 SERVER_SHARE = 0.5
 """How much of the score of its server's best tool a tool gets: who asks about trains wants the tools of the railway."""
 
-COMPOUND_WEIGHT = 0.7
+COMPOUND_WEIGHT = 0.5
 """How much a word counts that is written together here and in two words there."""
 
 _WORDS_KEPT = 4_096
 
 
-BY_LENGTH = 0.3
+BY_LENGTH = 0.375
 """BM25's b: 0, the length of a field does not matter; 1, a word counts for its share of the field."""
 
 _FIELDS = {
-    "name": 2.0,
-    "server": 1.0,
-    "summary": 1.0,
+    "name": 4.0,
+    "server": 4.0,
+    "summary": 4.0,
     "details": 0.5,
     "parameters": 1.0,
     "explanations": 0.5,
-    "values": 0.5,
+    "values": 1.0,
 }
 
 

@@ -21,10 +21,10 @@ QUESTION_CHARS = 4_000
 MOST_PARTS = 6
 """Parts that are looked for on their own. A text with more of them is no list of steps any more."""
 
-NUMBER_WEIGHT = 0.4
+NUMBER_WEIGHT = 0.5
 """How much a number counts beside a word: few tools are about a certain one."""
 
-PART_WEIGHT = 0.2
+PART_WEIGHT = 0.25
 """How much what a part finds counts beside what the whole request finds."""
 
 MAKING_WEIGHT = 0.5

@@ -17,7 +17,7 @@ PATH = Path(__file__).with_name("related.txt")
 RELATED = 0.5
 """How much a related word counts beside the word itself."""
 
-TRANSLATED = 0.9
+TRANSLATED = 0.5
 """How much the same word in another language counts."""
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RESULT_SHARE = 0.4
 """What a tool is worth all of whose words it has returned as keys, where the best has one for what it says."""
 
-SUPPLIER_SHARE = 0.4
+SUPPLIER_SHARE = 0.25
 """How much of a tool's score those get that give what it asks for."""
 
 BEHIND = 0.99
