@@ -32,7 +32,7 @@ class ToolList:
     definitions: list[ToolDefinition] = field(default_factory=list[ToolDefinition])
     skipped: list[SkippedTool] = field(default_factory=list[SkippedTool])
     problems: list[str] = field(default_factory=list[str])
-    """Defects that cost no tool, each naming the tool."""
+    """What is wrong with the list itself; the defects of a tool are in its definition."""
 
     header_maps: dict[str, Mapping[tuple[str, ...], str]] = field(
         default_factory=dict[str, Mapping[tuple[str, ...], str]]
@@ -83,7 +83,7 @@ def _take(tools: ToolList, entries: JSONValue, *, mirrored_headers: bool) -> Non
     names = {definition.name for definition in tools.definitions}
     for place, entry in enumerate(entries, start=1):
         try:
-            definition, problems = read_tool(entry)
+            definition = read_tool(entry)
             if definition.name in names:
                 raise MalformedTool("the list has this name twice; the first one counts")
             if mirrored_headers:
@@ -93,7 +93,6 @@ def _take(tools: ToolList, entries: JSONValue, *, mirrored_headers: bool) -> Non
             continue
         names.add(definition.name)
         tools.definitions.append(definition)
-        tools.problems += [f"{definition.name!r}: {problem}" for problem in problems]
 
 
 def _map_headers(tools: ToolList, definition: ToolDefinition) -> None:

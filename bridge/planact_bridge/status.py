@@ -58,7 +58,7 @@ class DownstreamStatus:
 
     skipped: tuple[SkippedTool, ...] = ()
     problems: tuple[str, ...] = ()
-    """Defects of the server's list that cost no tool."""
+    """What is wrong with the server's list itself; the defects of a tool are in its definition."""
 
     start_ms: float | None = None
     """Time of the last start, until the server had introduced itself."""

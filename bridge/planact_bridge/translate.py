@@ -39,8 +39,8 @@ class ToolSaidNo(Exception):
     """The result is an error; the message is the server's text."""
 
 
-def read_tool(entry: JSONValue) -> tuple[ToolDefinition, list[str]]:
-    """Return the definition, and the defects that were passed over. Raises MalformedTool."""
+def read_tool(entry: JSONValue) -> ToolDefinition:
+    """Return the definition, with the defects that were passed over. Raises MalformedTool."""
     if not isinstance(entry, dict):
         raise MalformedTool(f"it is no object: {entry!r:.80}")
     name = entry.get("name")
@@ -52,7 +52,7 @@ def read_tool(entry: JSONValue) -> tuple[ToolDefinition, list[str]]:
     problems: list[str] = []
     annotations = _annotations(entry.get("annotations"), problems)
     marks = {hint: _mark(annotations, hint, problems) for hint in _HINTS}
-    definition = ToolDefinition(
+    return ToolDefinition(
         name=name,
         description=_text(entry, "description", problems) or "",
         input_schema=_input_schema(entry, problems),
@@ -63,8 +63,8 @@ def read_tool(entry: JSONValue) -> tuple[ToolDefinition, list[str]]:
         idempotent=marks["idempotentHint"],
         open_world=marks["openWorldHint"],
         icons=_icons(entry.get("icons")),
+        defects=problems,
     )
-    return definition, problems
 
 
 def _icons(icons: JSONValue) -> list[JSONObject]:
@@ -127,8 +127,10 @@ def wraps_result(output_schema: Mapping[str, JSONValue] | None) -> bool:
 def _input_schema(entry: JSONObject, problems: list[str]) -> JSONObject:
     schema = entry.get("inputSchema")
     if not isinstance(schema, dict):
-        if schema is not True:
+        if schema is None:
             problems.append("it has no input schema; any argument is passed on")
+        elif schema is not True:
+            problems.append(f"its input schema is {schema!r:.40}, no object; any argument is passed on")
         return {"type": "object"}
     fixed = dict(schema)
     if fixed.get("type") != "object":

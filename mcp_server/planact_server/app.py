@@ -21,6 +21,7 @@ from planact_server.store import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    from planact_server.catalog.catalog import CatalogTool
     from planact_server.config import Config
     from planact_server.planner import TaskPlanner
     from planact_server.plans.rights import PlanRights
@@ -106,6 +107,7 @@ class App:
     def server_reports(self) -> list[JSONObject]:
         """Return how every server stands, for `planact servers` and `planact doctor`."""
         undecided = {server.server for server in self.undecided()}
+        tools = {server.raw_name: [*server.tools.values()] for server in self.toolbox.catalog.servers.values()}
         reports: list[JSONObject] = [
             {
                 "name": state.name,
@@ -116,6 +118,7 @@ class App:
                 "trusted": state.name not in undecided and state.state in ("ready", "cached"),
                 "identity": self.toolbox.toolset(state.name).identity,
                 "skipped": list(_skipped(self.toolbox.toolset(state.name))),
+                "defects": list(_defects(self.toolbox.toolset(state.name), tools.get(state.name, []))),
                 "health": _health(self.toolbox.toolset(state.name)),
             }
             for state in self.toolbox.states()
@@ -176,7 +179,7 @@ async def open_server(config: Config, spec: ServerSpec) -> AsyncGenerator[Downst
 
 
 def _unusable(name: str, reason: str) -> JSONObject:
-    nothing: JSONObject = {"identity": None, "skipped": [], "health": None}
+    nothing: JSONObject = {"identity": None, "skipped": [], "defects": [], "health": None}
     return {"name": name, "state": "unusable", "tools": 0, "error": reason, "trusted": False, **nothing}
 
 
@@ -185,6 +188,15 @@ def _skipped(toolset: Toolset) -> Iterable[str]:
     if isinstance(toolset, Downstream):
         for tool in toolset.status.skipped:
             yield f"{tool.name}: {tool.reason}"
+
+
+def _defects(toolset: Toolset, tools: Iterable[CatalogTool]) -> Iterable[str]:
+    """Return what a server says that cannot be read and costs no tool: nothing is checked there."""
+    if isinstance(toolset, Downstream):
+        yield from toolset.status.problems
+    for tool in tools:
+        for problem in tool.problems:
+            yield f"{tool.definition.name}: {problem}"
 
 
 def _health(toolset: Toolset) -> JSONObject | None:

@@ -146,5 +146,7 @@ class LearnedTypes:
 
 def definition_hash(definition: ToolDefinition) -> str:
     """Return a fingerprint of everything that a server says about a tool, but for how it looks."""
-    said = json.dumps({**asdict(definition), "icons": None}, sort_keys=True, default=str)
+    known = asdict(definition)
+    del known["defects"]
+    said = json.dumps({**known, "icons": None}, sort_keys=True, default=str)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -37,19 +37,16 @@ def test_a_whole_definition_is_kept() -> None:
         "outputSchema": {"type": "object"},
         "annotations": {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": False},
     }
-    assert read_tool(entry) == (
-        ToolDefinition(
-            name="read-file",
-            title="Read",
-            description="Reads.",
-            input_schema=entry["inputSchema"],
-            output_schema={"type": "object"},
-            read_only=True,
-            destructive=False,
-            idempotent=True,
-            open_world=False,
-        ),
-        [],
+    assert read_tool(entry) == ToolDefinition(
+        name="read-file",
+        title="Read",
+        description="Reads.",
+        input_schema=entry["inputSchema"],
+        output_schema={"type": "object"},
+        read_only=True,
+        destructive=False,
+        idempotent=True,
+        open_world=False,
     )
 
 
@@ -186,7 +183,7 @@ FIELDS = ["name", "title", "description", "inputSchema", "outputSchema", "annota
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_no_tool_whatever_it_holds_raises_anything_but_that_it_is_none(entry: dict) -> None:
     try:
-        definition, _ = read_tool(entry)
+        definition = read_tool(entry)
     except MalformedTool:
         return
     assert definition.input_schema["type"] == "object"
@@ -200,13 +197,13 @@ def test_every_recorded_server_reads_without_loss(shared) -> None:
         for entry in entries:
             if entry["name"] == "simulate-research-query":  # is only for background tasks
                 continue
-            definition, problems = read_tool(entry)
-            assert (definition.name, problems) == (entry["name"], []), path.name
+            definition = read_tool(entry)
+            assert (definition.name, definition.defects) == (entry["name"], []), path.name
 
 
 def test_icons_are_kept_as_far_as_they_are_icons() -> None:
     small = {"src": "https://example.com/a.png", "mimeType": "image/png"}
     huge = {"src": "data:image/png;base64," + "A" * 20_000}
-    tool, _ = read_tool({"name": "t", "inputSchema": {}, "icons": [small, huge, 5, {"mimeType": "x"}, *[small] * 9]})
+    tool = read_tool({"name": "t", "inputSchema": {}, "icons": [small, huge, 5, {"mimeType": "x"}, *[small] * 9]})
     assert tool.icons == [small] * 4
-    assert read_tool({"name": "t", "inputSchema": {}, "icons": "none"})[0].icons == []
+    assert read_tool({"name": "t", "inputSchema": {}, "icons": "none"}).icons == []

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -30,6 +31,36 @@ async def test_how_a_server_stands_in_a_planact_that_serves_is_shown_too(home: H
         assert (there["planact"], there["state"], there["starts"]) == (int(board.stem), "ready", 1)
         assert there["pid"] != here["pid"] > 0
     assert not board.exists()
+
+
+async def test_what_cannot_be_read_of_a_servers_tools_is_told_by_doctor_servers_and_tools(home: Home) -> None:
+    raw = Path(__file__).parents[1] / "bridge" / "servers" / "raw.py"
+    home.configure("", raw={"command": sys.executable, "args": [str(raw), "dirty"]})
+    _, out, _ = await home.run("servers", "--json")
+    (report,) = json.loads(out)
+    assert report["skipped"] == [
+        "entry 13: its name is 5",
+        "entry 14: it is no object: 'not a tool'",
+        "ok: the list has this name twice; the first one counts",
+    ]
+    assert report["defects"] == [
+        "no_schema: it has no input schema; any argument is passed on",
+        "no_object: its input schema is 'nope', no object; any argument is passed on",
+        "odd_required: 'required' is no list of names and was ignored",
+        "odd_required: input a: type 'text' is unknown; not checked",
+        "said_yes: readOnlyHint is 'yes', neither true nor false, and was ignored",
+        "true_property: no schema for 'b'; any value is passed on",
+    ]
+    code, _, said = await home.run("doctor")
+    assert code == 0
+    told = said.partition("• server raw describes tools in a way that cannot be read whole\n")[2].splitlines()
+    assert [line.strip() for line in told[:7]] == [
+        *report["defects"][:5],
+        "… `planact servers --json` has all 6",
+        "These tools work all the same: what cannot be read is not checked before a call.",
+    ]
+    code, _, said = await home.run("tools", "show", "raw.no_object")
+    assert (code, "# note: its input schema is 'nope'" in said) == (0, True)
 
 
 async def test_what_a_server_that_does_not_start_said_is_shown_afterwards(home: Home) -> None:

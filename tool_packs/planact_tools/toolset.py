@@ -35,6 +35,9 @@ class ToolDefinition:
     icons: Sequence[Mapping[str, JSONValue]] = field(default_factory=list["Mapping[str, JSONValue]"])
     """Pictures of it, each with a `src`, for whoever shows it to people."""
 
+    defects: Sequence[str] = field(default_factory=list[str])
+    """What of the owner's description could not be read and was passed over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:

@@ -274,7 +274,7 @@ def _tool(server: str, raw_server: str, name: str, definition: ToolDefinition, *
     schema = clean(definition.input_schema)
     returns = clean(definition.output_schema) if definition.output_schema is not None else None
     taken = members(schema.root, schema)
-    problems = [f"input {problem}" for problem in schema.problems]
+    problems = [*definition.defects, *(f"input {problem}" for problem in schema.problems)]
     problems += [f"output {problem}" for problem in returns.problems] if returns else []
     problems += ["listed more than once; the first one counts"] if repeated else []
     return CatalogTool(

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from planact_server.app import App
     from planact_server.config import Config
 
+MOST_DEFECTS = 5
+"""Of one server; `planact servers --json` has all."""
+
 
 def register(app: typer.Typer) -> None:
     app.command("doctor", epilog=examples("planact doctor", "planact doctor --json"))(doctor)
@@ -148,16 +151,38 @@ def _servers(app: App) -> list[Finding]:
             found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(report)))
         else:
             found.append(Finding(level="ok", subject=f"server {name}", text=_in_order(report)))
-        skipped = report.get("skipped")
         found += [
-            Finding(level="note", subject=f"server {name}", text=f"skipped {text}")
-            for text in (skipped if isinstance(skipped, list) else [])
+            Finding(
+                level="note",
+                subject=f"server {name}",
+                text=f"skipped {text}",
+                advice="Plans cannot call it; its server has to list it otherwise.",
+            )
+            for text in _listed(report, "skipped")
         ]
+        found += _defects(name, _listed(report, "defects"))
     found += [
         Finding(level="note", subject=f"server {server.server}", text=str(server), advice=server.toml)
         for server in app.undecided()
     ]
     return found
+
+
+def _listed(report: JSONObject, key: str) -> list[str]:
+    listed = report.get(key)
+    return [str(text) for text in listed] if isinstance(listed, list) else []
+
+
+def _defects(server: str, defects: list[str]) -> list[Finding]:
+    """Return one finding for all that a server says of its tools and that cannot be read."""
+    if not defects:
+        return []
+    shown = defects[:MOST_DEFECTS]
+    if len(defects) > len(shown):
+        shown.append(f"… `planact servers --json` has all {len(defects)}")
+    shown.append("These tools work all the same: what cannot be read is not checked before a call.")
+    text = "describes tools in a way that cannot be read whole"
+    return [Finding(level="note", subject=f"server {server}", text=text, advice="\n".join(shown))]
 
 
 def _in_order(report: JSONObject) -> str:

@@ -18,6 +18,8 @@ TOOLS = {
     "dirty": [
         {"name": "empty schema", "inputSchema": {}},
         {"name": "no_schema"},
+        {"name": "no_object", "inputSchema": "nope"},
+        {"name": "odd_required", "inputSchema": {"properties": {"a": {"type": "text"}}, "required": "a"}},
         {"name": "any_of", "inputSchema": {"anyOf": [{"type": "object"}]}},
         {"name": "null_fields", "inputSchema": {"type": "object"}, "description": None, "annotations": None},
         {"name": "extra", "inputSchema": {"type": "object"}, "weird": 1},
