@@ -4,13 +4,15 @@
 
 One run, one machine, the same server for all: this file itself (`--server`), which answers at once. FastMCP (the
 newest that can be installed) lives in an environment of its own in the user's cache folder. What is timed more than
-once is shown as the median with the fastest and the slowest time.
+once is shown as the median with the fastest and the slowest time. The client and the bridge live in this process, whose
+own modules Python's collector is kept from going over again: it would strike now one, now the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -31,10 +33,10 @@ from rich.console import Console
 from rich.table import Table
 
 from planact_bridge import Downstream, StdioSpec
-from planact_tools import ToolCall
+from planact_tools import ToolCall, ToolDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 CALLS = {1: 100, 100: 9, 1000: 3}
 """Calls in one go → how often that is timed."""
@@ -136,11 +138,13 @@ class ThroughClient(Subject):
 class ThroughBridge(Subject):
     """What Planact's own parts use."""
 
-    def __init__(self, downstream: Downstream) -> None:
+    def __init__(self, downstream: Downstream, definitions: Sequence[ToolDefinition]) -> None:
         self._downstream = downstream
+        self._definitions = {definition.name: definition for definition in definitions}
 
     async def _call(self, tool: str, **arguments: int) -> Any:
-        return (await self._downstream.call(ToolCall(name=tool, arguments=dict(arguments)))).value
+        call = ToolCall(name=tool, arguments=dict(arguments))
+        return (await self._downstream.call(call, definition=self._definitions[tool])).value
 
     async def echo(self, times: int) -> None:
         for number in range(times):
@@ -286,7 +290,7 @@ async def measure(folder: Path, *, with_fastmcp: bool) -> dict[str, Times]:
         host = await stack.enter_async_context(connected(planact(folder / "plans", 1)))
         subjects: dict[str, Subject] = {
             "raw": ThroughClient(await stack.enter_async_context(connected(server))),
-            "bridge": ThroughBridge(downstream),
+            "bridge": ThroughBridge(downstream, await downstream.definitions()),
             "plans": ThroughPlans(host, same_session=True),
         }
         if with_fastmcp:
@@ -294,6 +298,8 @@ async def measure(folder: Path, *, with_fastmcp: bool) -> dict[str, Times]:
             names = [tool.name for tool in (await client.list_tools()).tools]
             prefix = next(name for name in names if name.endswith("echo")).removesuffix("echo")
             subjects["FastMCP"] = ThroughClient(client, prefix)
+        gc.collect()
+        gc.freeze()
         figures = await measure_calls(subjects)
         new_sessions = ThroughPlans(host)
         what = "1 call in a new session, ms"

@@ -25,6 +25,7 @@ from planact_server.cli.terminal import (
     read_config,
 )
 from planact_server.config import Config, load_config
+from planact_server.heap import hold_collections, settle
 from planact_server.store import Store
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 2.0
 """After so long the servers are started even if nobody has asked for the tools."""
+
+SETTLED_SECONDS = 5.0
+"""After so long what a server is made of has been loaded."""
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +57,7 @@ def serve(
     Over stdio (what hosts start) standard output is the protocol and nothing else. With --http, only this
     machine can connect unless PLANACT_HTTP_TOKEN is set and clients send it as a bearer token.
     """
+    hold_collections()
     log_to_stderr(verbose=verbose)
     settings = read_config(config)
     reread = partial(load_config, config_file=config, environ=os.environ, cwd=Path.cwd())
@@ -119,6 +124,7 @@ def _server(app: App) -> PlanactServer:
         complain(problem)
     # For hosts that do not ask for the tools first.
     asyncio.get_running_loop().call_later(PATIENCE_SECONDS, app.warm_up)
+    asyncio.get_running_loop().call_later(SETTLED_SECONDS, settle)
     return server
 
 
