@@ -1,7 +1,9 @@
 """A home folder for one test, and Planact serving from it as a real process."""
 
+import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -50,15 +52,23 @@ class Home:
         self, *arguments: str, stdin: str = "", cwd: Path | None = None, cold: bool = False
     ) -> tuple[int, str, str]:
         """Run one planact command, in an interpreter of its own if `cold`; return exit code, output and errors."""
-        with anyio.fail_after(60):
-            done = await anyio.run_process(
-                planact(*arguments, cold=cold),
-                input=stdin.encode(),
-                check=False,
-                env=self.environment,
-                cwd=cwd or self.work,
-            )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+        process = await asyncio.create_subprocess_exec(
+            *planact(*arguments, cold=cold),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            cwd=cwd or self.work,
+        )
+        try:
+            # It may end without having read its input.
+            out, errors = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), errors.decode()
 
 
 def workshop(*arguments: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:
     if Path(spec.command).is_absolute():
         reason = "is not executable" if Path(spec.command).exists() else "does not exist"
         raise StartError(f"Server {spec.name!r} did not start: {spec.command!r} {reason}. Check 'command'.")
-    looked = ", ".join(environ.get("PATH", "").split(os.pathsep))
+    looked = ", ".join(dict.fromkeys(environ.get("PATH", "").split(os.pathsep)))
     raise StartError(
         f"Server {spec.name!r} did not start: the command {spec.command!r} was not found in {looked}. "
         f"Install it, or write its full path as 'command'{_how_to_find(spec.command)}."

@@ -208,11 +208,14 @@ async def test_doctor_says_what_it_can_where_the_configuration_cannot_be_read(ho
     assert {each["subject"] for each in report["findings"]} >= {"python", "for a host"}
 
 
-async def test_doctor_fails_when_a_server_is_broken(home: Home) -> None:
-    home.configure("", lathe=workshop("--broken"))
+async def test_doctor_fails_when_a_server_is_broken_and_names_its_log_where_there_is_one(home: Home) -> None:
+    home.configure("", lathe=workshop("--broken"), gone={"command": "no-such-command"})
     code, _, seen = await home.run("doctor")
     assert code == 1
     assert "the lathe is missing" in seen
+    assert "`planact servers logs lathe` has what it said." in seen
+    assert "the command 'no-such-command' was not found" in seen
+    assert "servers logs gone" not in seen
 
 
 async def test_packs_are_listed(home: Home, cold: bool) -> None:

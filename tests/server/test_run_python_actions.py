@@ -255,6 +255,16 @@ async def test_tools_are_found_and_described_from_inside(home: Home) -> None:
     assert "Return the record of a key." in answer["variables"]["more"]
 
 
+async def test_what_was_meant_by_a_name_is_looked_for_among_tools_and_in_python(home: Home) -> None:
+    async with home.serve() as client:
+        hints = {
+            name: (await act(client, f"{name}(1)"))["errors"][0]["hint"] for name in ("prnt", "pair_sun", "nothing_like")
+        }
+    assert hints["prnt"] == "Did you mean 'print'?"
+    assert hints["pair_sun"] == "Did you mean 'pair_sum'?"
+    assert "search_tools(" in hints["nothing_like"]
+
+
 async def test_another_tool_name_is_a_protocol_error(home: Home) -> None:
     async with home.serve() as client:
         with pytest.raises(MCPError, match="run_python_actions"):

@@ -95,7 +95,7 @@ async def test_a_server_name_waits_for_its_server_and_a_bare_name_for_all() -> N
         "one": ResolvedServer(server="one"),
         "one.go": ResolvedTool(server="one", tool="go", parameters=()),
         "run": ResolvedTool(server="two", tool="run", parameters=()),
-        "nothing": Unresolved(hint='search_tools("words") finds tools by what they do.'),
+        "nothing": Unresolved(),
     }
 
 

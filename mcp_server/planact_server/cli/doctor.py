@@ -14,6 +14,7 @@ import typer
 from planact_server.cli.doctor_hosts import examine_hosts
 from planact_server.cli.doctor_isolation import engine_name, examine_isolation
 from planact_server.cli.doctor_model import examine_model
+from planact_server.cli.entries import files_of
 from planact_server.cli.finding import Finding
 from planact_server.cli.place import as_usable, host_entry
 from planact_server.cli.terminal import (
@@ -148,7 +149,7 @@ def _servers(app: App) -> list[Finding]:
             seconds = app.config.servers.start_timeout_seconds
             error = f"It has not answered within {seconds:g} s ([servers] start_timeout_seconds)."
         if error:
-            found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(report)))
+            found.append(Finding(level="problem", subject=f"server {name}", text=str(error), advice=_fix(app, name)))
         else:
             found.append(Finding(level="ok", subject=f"server {name}", text=_in_order(report)))
         found += [
@@ -196,11 +197,9 @@ def _in_order(report: JSONObject) -> str:
     return f"{tools}{release}, revision {health['protocol']} ({health['era']}){took}"
 
 
-def _fix(report: JSONObject) -> str:
-    name = report["name"]
-    # Only what was started here writes on a standard error that we keep.
-    started = not str(report["identity"]).startswith(("http://", "https://"))
-    logs = f"`planact servers logs {name}` has what it said. " if started else ""
+def _fix(app: App, name: str) -> str:
+    # Only what was started here has a standard error that is kept.
+    logs = f"`planact servers logs {name}` has what it said. " if files_of(app.config, name).log.exists() else ""
     return f"{logs}Mend its entry in mcp.json, or take {name!r} out of there."
 
 

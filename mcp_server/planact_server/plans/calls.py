@@ -239,7 +239,7 @@ class PlanCalls:
     def _resolution(self, name: str) -> Resolution:
         if (found := resolve(self.catalog, name, self._rights.returns)) is not None:
             return found
-        return ResolvedPlaceholder() if self._is_open(name) else Unresolved(hint=self._names.hint(name))
+        return ResolvedPlaceholder() if self._is_open(name) else Unresolved(hint=self._names.meant(name))
 
     def _bind(self, tool: CatalogTool, request: ToolRequest) -> dict[str, JSONValue]:
         try:

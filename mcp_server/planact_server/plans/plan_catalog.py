@@ -90,10 +90,14 @@ class PlanCatalog:
 
     def hint(self, name: str) -> str:
         """Return what may help where nothing has this name."""
+        return self.meant(name) or 'search_tools("words") finds tools by what they do.'
+
+    def meant(self, name: str) -> str:
+        """Return which tool was probably meant, or why it is not there; empty where nothing is known."""
         if reason := self._why_without_tools(name.partition(".")[0]):
             return reason
         closest = self.current.closest(name) if len(name) <= _LONGEST_NAME and self._may_suggest() else None
-        return f"Did you mean {closest!r}?" if closest else 'search_tools("words") finds tools by what they do.'
+        return f"Did you mean {closest!r}?" if closest else ""
 
     def _may_suggest(self) -> bool:
         self._suggestions -= 1
