@@ -257,12 +257,11 @@ async def test_tools_are_found_and_described_from_inside(home: Home) -> None:
 
 async def test_what_was_meant_by_a_name_is_looked_for_among_tools_and_in_python(home: Home) -> None:
     async with home.serve() as client:
-        hints = {
-            name: (await act(client, f"{name}(1)"))["errors"][0]["hint"] for name in ("prnt", "pair_sun", "nothing_like")
-        }
+        names = ("prnt", "pair_sun", "nothing_alike")
+        hints = {name: (await act(client, f"{name}(1)"))["errors"][0]["hint"] for name in names}
     assert hints["prnt"] == "Did you mean 'print'?"
     assert hints["pair_sun"] == "Did you mean 'pair_sum'?"
-    assert "search_tools(" in hints["nothing_like"]
+    assert "search_tools(" in hints["nothing_alike"]
 
 
 async def test_another_tool_name_is_a_protocol_error(home: Home) -> None:
