@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planact_server.answer import DOUBT_CHARS, CallRecord, build_answer
-from planact_server.doubts import MOST_VALUES, open_doubts
+from planact_server.doubts import MOST_TOLD, MOST_VALUES, open_doubts
 from planact_server.sandbox import SILENT_DOUBT, Outcome, PlanError
 
 if TYPE_CHECKING:
@@ -45,6 +45,53 @@ def test_what_the_run_has_settled_is_not_told(status: str, failed: int | None, l
     errors = (PlanError(type="ValueError", message="m", line=failed),) if status in ("error", "denied") else ()
     told = open_doubts(Outcome(status="ok", errors=errors, doubts=DOUBTS), (), status=status)
     assert [each.line for each in told] == lines
+
+
+def test_what_an_own_function_failed_behind_has_been_passed() -> None:
+    errors = (PlanError(type="ZeroDivisionError", message="m", line=2),)
+    told = open_doubts(Outcome(status="error", errors=errors, doubts=DOUBTS, reached=4), (), status="error")
+    assert [each.line for each in told] == [2, 5]
+
+
+def test_each_doubt_is_told_where_it_is_not_settled_first() -> None:
+    errors = (PlanError(type="ValueError", message="m", line=3),)
+    doubts = tuple(
+        doubt(line, key=key)
+        for line, key in [(1, "a"), (4, "a"), (5, "a"), (6, "b"), *[(9, str(n)) for n in range(20)]]
+    )
+    told = open_doubts(Outcome(status="error", errors=errors, doubts=doubts), (), status="error")
+    assert [(each.line, each.parameter) for each in told[:3]] == [(4, "a"), (6, "b"), (9, "0")]
+    assert len(told) == MOST_TOLD
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "told"),
+    [
+        (None, {"x": 1}, False),
+        ("#dict", {"x": 1}, True),
+        ("#dict", [{"x": 1}], False),
+        ("#list/rows", {"rows": []}, True),
+        ("#list/rows", {"rows": "none"}, False),
+        ("#list/rows", {"others": 1}, True),
+        ("#list/rows", "nothing found", False),
+        ("#str/rows/[]/name", {"rows": [{"name": "a"}, {"name": "b"}]}, True),
+        ("#str/rows/[]/name", {"rows": [{"name": "a"}, {"name": None}]}, False),
+        ("#dict/[]", [{"x": 1}] * (MOST_VALUES + 1), True),
+        ("#dict/[]/x", [{"x": 1}] * (MOST_VALUES + 1), False),
+        ("#no/such", {"such": 1}, False),
+    ],
+)
+def test_what_is_something_else_in_this_run_is_not_told(kind: str | None, value: JSONValue, told: bool) -> None:
+    outcome = Outcome(status="ok", doubts=(doubt(2, key=kind),))
+    assert [each.line for each in open_doubts(outcome, (), status="running")] == [2]
+    assert bool(open_doubts(outcome, [call(value)], status="running")) is told
+
+
+def test_all_results_of_a_tool_are_looked_through_once_and_not_without_end() -> None:
+    outcome = Outcome(status="ok", doubts=tuple(doubt(line, key=str(line)) for line in range(1, 11)))
+    few, many = [call({"a": [1] * 10})] * 10, [call({"a": [1] * 10})] * (MOST_VALUES // 10)
+    assert len(open_doubts(outcome, few, status="running")) == 10
+    assert open_doubts(outcome, many, status="running") == []
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def expectation(tool: CatalogTool, learned: Learned | None) -> Expectation | Non
     known = _known.get(tool)
     if known is None or known[0] is not schema:
         seen = unwrapped(schema) if schema is tool.returns else schema.root
-        known = _known[tool] = schema, _Reading(schema).shape(seen)
+        known = _known[tool] = schema, _Reading(schema, learned=schema is not tool.returns).shape(seen)
     results = learned.results if learned is not None and tool.returns is None else 0
     return None if known[1] is None else Expectation(shape=known[1], results=results)
 
@@ -60,8 +60,9 @@ _known: WeakKeyDictionary[CatalogTool, tuple[CleanSchema, JSONValue]] = WeakKeyD
 
 
 class _Reading:
-    def __init__(self, within: CleanSchema) -> None:
+    def __init__(self, within: CleanSchema, *, learned: bool) -> None:
         self._within = within
+        self._learned = learned
         self._nodes = MOST_NODES
 
     def shape(self, schema: Schema, level: int = 0) -> JSONValue:
@@ -89,9 +90,21 @@ class _Reading:
         self._nodes -= len(keys)
         # That further keys are allowed where nothing is said of them is a rule of JSON Schema, and no intention.
         is_closed = keys and schema.get("additionalProperties") in (None, False) and schema.keys() <= _OBJECT
+        is_closed = is_closed and not (self._learned and _looks_like_data(properties))
         if not is_closed or self._nodes < 0 or not all(map(_FIELD.fullmatch, keys)):
             return ["dict", None] if schema.get("type", "object") == "object" else None
         return ["dict", {key: self.shape(properties.get(key, True), level + 1) for key in keys}]
+
+
+def _looks_like_data(properties: dict[str, Schema]) -> bool:
+    """Say whether the keys may be names of things: several objects under them that are all alike."""
+    alike = {_keys_of(each) for each in properties.values()}
+    return len(properties) > 1 and len(alike) == 1 and frozenset() not in alike
+
+
+def _keys_of(schema: Schema) -> frozenset[str]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return frozenset(properties) if isinstance(properties, dict) else frozenset()
 
 
 def _either(shapes: list[JSONValue]) -> JSONValue:

@@ -215,6 +215,9 @@ class Outcome:
     The type of each is the exception that it would be, or `SILENT_DOUBT`.
     """
 
+    reached: int = 0
+    """The furthest line that had been reached when the plan failed; 0 where nobody knows."""
+
     bindings: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     """Call number → names its result was bound to, as observed."""
 

@@ -15,7 +15,7 @@ MOST_CHARS = 1_000
 """Length of any name."""
 
 MOST_ERRORS = 1_000
-MOST_DOUBTS = 10
+MOST_DOUBTS = 30
 """About one plan, before it runs."""
 
 DEFINITIONS = 1_000

@@ -30,6 +30,7 @@ Worker → host
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
     {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated",
                      "definitions"?: {name: source},       of all that the session can have again; left out: as before
+                     "reached"?: int,                       the furthest line that a failure came through
                      "last"?: true}                        the worker ends with this plan
 
 `id` is the worker's and counts up over its whole life; answers may come in any order. Several calls may be in
@@ -179,6 +180,7 @@ class Done:
     truncated: Sizes
     definitions: Sources | None = None
     last: Flag = False
+    reached: Count | None = None
     result: JSONValue = None
     has_result: bool = False
     """Whether `result` was in the frame: a plan's result may well be None. Filled in by `decode`."""

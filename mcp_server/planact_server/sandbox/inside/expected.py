@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from planact_server.sandbox.inside.scopes import Names
     from planact_server.sandbox.inside.source import Problem, Text
 
-MOST_DOUBTS = 10
+MOST_DOUBTS = 30
+MOST_PLACES = 3
+"""Of one doubt: the run may settle the first of them only."""
+
 MOST_GUESSES = 100
 """How many keys that `get` asks for are compared with those that there are."""
 
@@ -34,6 +39,11 @@ SILENT = "Doubt"
 _MOST_KEYS = 12
 _MISSPELT = 0.76
 """How much alike two words are of which one is taken for the other, misspelt: `titel` and `title` are 0.8."""
+
+_MORE_LETTERS = 1
+"""A word with more than that is another word: `subtotal` is not meant to be `total`."""
+
+_WORD = re.compile(r"[^\W_]+")
 _CODE_CHARS = 80
 
 _ATTRIBUTES = {
@@ -47,18 +57,21 @@ _ATTRIBUTES = {
 _SAID = {"list": "a list", "dict": "a dict", "str": "text", "int": "a number", "float": "a number", "bool": "a bool"}
 
 
-def doubts(names: Names, resolved: Mapping[str, Any], text: Text, known: Collection[str]) -> list[Problem]:
+def doubts(
+    names: Names, resolved: Mapping[str, Any], text: Text, known: Collection[str], *, code: Collection[str] = ()
+) -> list[Problem]:
     """Return what is doubtful about a plan that can be parsed, in the order of its lines, `MOST_DOUBTS` at most.
 
     The type of each is the exception that it would raise, or `SILENT`; its function is the tool, its parameter the key.
-    Never raises: a plan is not worse for being hard to read. `known`: names that the session or Python has already.
+    Never raises: a plan is not worse for being hard to read. `known`: names that the session or Python has already,
+    `code`: those among them that can do something to a result, whose text is not at hand.
     """
     results: dict[Place, Result] = {}
     for spelled, call in names.calls:
         base, returns = spelled.partition(".")[0], resolved.get(spelled, {}).get("returns")
         if returns is not None and base not in names.bound and base not in known:
             results[place_of(call)] = Result(spelled, returns["shape"], returns["results"])
-    if not results or len(text.source) > MOST_CHARS:
+    if not results or len(text.source) > MOST_CHARS or any(name in names.read for name in code):
         return []
     earlier = {name for name in names.bound if name in known}
     unsure = {name for name in earlier if names.from_outside(name)}
@@ -74,18 +87,22 @@ def _doubts(
     # Its own tree: the one that was compiled has been rewritten by then.
     plan = NameSources(ast.parse(text.source), earlier=earlier, unsure=unsure)
     flow = ResultFlow(plan, results)
+    if flow.is_lost:
+        return []
     found: list[Problem] = []
-    told: set[tuple[object, ...]] = set()
     guesses = MOST_GUESSES
+    places = Counter[tuple[object, ...]]()
     for node, scope in sorted(plan.uses, key=lambda use: place_of(use[0])[:2]):
         doubt = None if plan.is_prepared(node) else _doubt(plan, flow, node, scope)
-        if doubt is None or (doubt.tool, doubt.key, doubt.error) in told:
+        if doubt is None:
             continue
-        told.add((doubt.tool, doubt.key, doubt.error))
         if doubt.error == SILENT:
             guesses -= 1
             if guesses < 0 or not _is_misspelt(doubt, plan):
                 continue
+        places[doubt.tool, doubt.key, doubt.error] += 1
+        if places[doubt.tool, doubt.key, doubt.error] > MOST_PLACES:
+            continue
         found.append(_problem(node, doubt, text))
         if len(found) == MOST_DOUBTS:
             break
@@ -101,6 +118,9 @@ class _Doubt:
     keys: tuple[str, ...] = ()
     """Those that there are, where it is about one that is not."""
 
+    kind: str | None = None
+    """What it is taken to be, and where that stands: `#dict/entries/[]`."""
+
     advice: tuple[str, str] = ("", "")
     """How to read it instead: what stands before the value that is read, and what behind it."""
 
@@ -111,8 +131,8 @@ def _problem(node: ast.expr, doubt: _Doubt, text: Text) -> Problem:
     before, behind = doubt.advice
     hint = _about_keys(doubt) if doubt.keys else f"{before}{value}{behind}" if behind else before
     problem = text.problem(node, doubt.error, f"{_shown(node, text)}: {doubt.message}", hint or None)
-    # With the key that is missing, which the results of this very plan may have.
-    key = doubt.key if isinstance(doubt.key, str) and doubt.error in ("KeyError", SILENT) else None
+    # With the key that is missing, which the results of this very plan may have, or with what they may not be.
+    key = doubt.key if isinstance(doubt.key, str) and doubt.error in ("KeyError", SILENT) else doubt.kind
     return replace(problem, function=doubt.tool, parameter=key)
 
 
@@ -152,8 +172,24 @@ def _doubt(plan: NameSources, flow: ResultFlow, node: ast.expr, scope: Scope) ->
 
 def _is_misspelt(doubt: _Doubt, plan: NameSources) -> bool:
     """Say whether `get` was meant for a key that there is: asking for what may not be there is what it is for."""
-    meant = _closest(str(doubt.key)[:_CODE_CHARS], doubt.keys, _MISSPELT)
-    return meant is not None and meant not in plan.keys_read
+    key = str(doubt.key)[:_CODE_CHARS]
+    return any(_is_slip(key, each) and each not in plan.keys_read for each in doubt.keys)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _is_slip(written: str, meant: str) -> bool:
+    """Say whether one key was probably written for another, each of its words for the word in the same place."""
+    words, others = _WORD.findall(written.casefold()), _WORD.findall(meant.casefold())
+    if len(words) != len(others):
+        return "".join(words) == "".join(others)
+    return all(map(_is_misspelt_word, words, others))
+
+
+def _is_misspelt_word(word: str, other: str) -> bool:
+    if word == other or sorted(word) == sorted(other):
+        return True
+    alike = difflib.SequenceMatcher(a=word, b=other, autojunk=False)
+    return abs(len(word) - len(other)) <= _MORE_LETTERS and alike.ratio() >= _MISSPELT
 
 
 def _about_key(held: Result, key: str) -> _Doubt | None:
@@ -166,7 +202,9 @@ def _about_key(held: Result, key: str) -> _Doubt | None:
             )
         case "list":
             advice = "Take one item, ", "[0], or go through all."
-            return _Doubt("TypeError", f"{_source(held)} is a list here.", held.tool, key, advice=advice)
+            return _Doubt(
+                "TypeError", f"{_source(held)} is a list here.", held.tool, key, kind=_kind(held), advice=advice
+            )
         case _:
             return _other(held, "TypeError", key)
 
@@ -182,13 +220,19 @@ def _about_attribute(held: Result, name: str) -> _Doubt | None:
         return None
     if held.kind == "dict" and held.contents is not None and name in held.contents:
         advice = "Write ", f"[{name!r}]."
-        return _Doubt("AttributeError", f"{_source(held)} is a dict here.", held.tool, name, advice=advice)
+        message = f"{_source(held)} is a dict here."
+        return _Doubt("AttributeError", message, held.tool, name, kind=_kind(held), advice=advice)
     return _other(held, "AttributeError", name)
 
 
 def _other(held: Result, error: str, key: str | None = None) -> _Doubt | None:
     said = _SAID.get(held.kind)
-    return None if said is None else _Doubt(error, f"{_source(held)} is {said} here.", held.tool, key)
+    message = f"{_source(held)} is {said} here."
+    return None if said is None else _Doubt(error, message, held.tool, key, kind=_kind(held))
+
+
+def _kind(held: Result) -> str | None:
+    return None if held.path is None else f"#{held.kind}{held.path}"
 
 
 @functools.lru_cache(maxsize=256)

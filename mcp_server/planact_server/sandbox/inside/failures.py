@@ -48,6 +48,16 @@ def describe(
     )
 
 
+def reached(error: BaseException, current: Collection[str]) -> int:
+    """Return the furthest line of these files that the exception came through; 0 where it came through none."""
+    furthest, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in current:
+            furthest = max(furthest, trace.tb_lineno or 0)
+        trace = trace.tb_next
+    return furthest
+
+
 def _innermost(trace: TracebackType | None, filenames: Collection[str]) -> tuple[FrameType, _Position] | None:
     """The last frame of these files that the exception came through."""
     found: TracebackType | None = None

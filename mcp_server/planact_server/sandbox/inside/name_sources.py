@@ -6,18 +6,21 @@ Only what is certain: a name that is bound twice, or in a way that says nothing 
 from __future__ import annotations
 
 import ast
+from bisect import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from planact_server.sandbox.inside import trees
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 Span: TypeAlias = "tuple[int, int, int, int]"
 """Line and column where something begins, line and column where it ends."""
 
 _LOOKED_AT = frozenset({"isinstance", "type", "hasattr"})
+_MOST_ASKED = 20
+_CONTAINERS = frozenset({"dict", "list", "set", "defaultdict", "Counter", "OrderedDict", "deque"})
 _FORGIVEN = frozenset(str.split("KeyError IndexError LookupError TypeError AttributeError Exception BaseException"))
 _OTHER_ERRORS = frozenset(
     str.split("ToolError ValueError RuntimeError OSError TimeoutError ZeroDivisionError NameError")
@@ -61,9 +64,15 @@ class Scope:
     parent: Scope | None
     kind: Literal["plain", "class", "comprehension"] = "plain"
     sources: dict[str, Source | None] = field(default_factory=dict[str, "Source | None"])
+    not_made: set[str] = field(default_factory=set[str])
+    """Names that are bound to something else than a new container."""
+
+    parameters: set[str] = field(default_factory=set[str])
 
     def bind(self, name: str, source: Source | None) -> None:
         """Note what a name is bound to. A second time it may be anything."""
+        if source is None or source.part != "whole" or not _makes_container(source.expression):
+            self.not_made.add(name)
         self.sources[name] = None if self.kind == "class" or name in self.sources else source
 
     def source(self, name: str) -> Source | None:
@@ -74,6 +83,11 @@ class Scope:
     def binds(self, name: str) -> bool:
         """Say whether the plan itself gives a name a meaning here."""
         return self._owner(name) is not None
+
+    def makes(self, name: str) -> bool:
+        """Say whether a name is bound to nothing but containers that the plan makes."""
+        owner = self._owner(name)
+        return owner is not None and name not in owner.not_made
 
     def _owner(self, name: str) -> Scope | None:
         scope: Scope | None = self
@@ -89,8 +103,9 @@ class Change:
     expression: ast.expr
     scope: Scope
     only_dicts: bool = False
-    given_to: str | None = None
-    """The function that may change it, or whose owner may: only if the plan makes that itself."""
+    fills: bool = False
+    """Whether it gets keys or items that the plan does not name. Who cannot tell what it is, cannot tell what has them
+    then."""
 
 
 class NameSources:
@@ -118,11 +133,14 @@ class NameSources:
         """Lambda → the values that its first parameter is given, one after the other."""
 
         self._unsure = set(unsure)
-        self._modules: set[str] = set()
+        self._looked_at: list[tuple[ast.expr, Scope]] = []
         self._prepared: list[Span] = []
         self._enter(tree.body, Scope(None))
         if earlier:
             self._be_unsure_of_earlier(tree.body, earlier)
+        for asked, scope in self._looked_at:
+            self._be_unsure_of(asked, scope)
+        self._prepared = _united(self._prepared)
 
     def is_unsure(self, name: str) -> bool:
         """Say whether a name may be anything, whatever it is bound to."""
@@ -131,7 +149,8 @@ class NameSources:
     def is_prepared(self, node: ast.expr) -> bool:
         """Say whether the plan catches what may go wrong here."""
         at = node.lineno, node.col_offset
-        return any(first[:2] <= at < first[2:] for first in self._prepared)
+        span = bisect(self._prepared, at, key=lambda span: span[:2]) - 1
+        return span >= 0 and at < self._prepared[span][2:]
 
     def _enter(self, nodes: Iterable[ast.AST], scope: Scope) -> None:
         waiting = list(nodes)
@@ -167,6 +186,7 @@ class NameSources:
         for each in names:
             if each is not None:
                 inner.bind(each.arg, None)
+                inner.parameters.add(each.arg)
         first = (*taken.posonlyargs, *taken.args)[:1]
         if isinstance(node, ast.Lambda) and first and node in self.arguments:
             values, outer = self.arguments[node]
@@ -201,7 +221,6 @@ class NameSources:
                     self._bind(target, None, scope)
             case ast.alias(name=name, asname=asname):
                 scope.bind(asname or name.partition(".")[0], None)
-                self._modules.add(asname or name.partition(".")[0])
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 self._unsure.update(names)
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
@@ -253,8 +272,10 @@ class NameSources:
                 self.uses.append((node, scope))
                 if isinstance(key, ast.Constant):
                     self.keys_read.add(key.value)
-            case ast.Subscript(slice=ast.Constant(value=key)):
+            case ast.Subscript(slice=ast.Constant(value=str(key))):
                 self.own_keys.add(key)
+            case ast.Subscript(ctx=ast.Store(), value=target):
+                self.changes.append(Change(target, scope, fills=True))
             case ast.Subscript(value=target):
                 self.changes.append(Change(target, scope))
             case ast.Attribute(ctx=ast.Load(), attr="keys", value=target):
@@ -263,17 +284,18 @@ class NameSources:
                 self.uses.append((node, scope))
             case ast.Dict(keys=keys):
                 self.own_keys.update(key.value for key in keys if isinstance(key, ast.Constant))
-            case ast.Compare(left=asked, ops=[ast.In() | ast.NotIn(), *_], comparators=[within, *_]):
-                if isinstance(asked, ast.Constant):
-                    self.own_keys.add(asked.value)
-                else:
+            case ast.Compare(left=asked, ops=[operator, *_], comparators=[within, *_]):
+                for each in (asked, within):
+                    self.own_keys.update(_constants(each))
+                if isinstance(operator, ast.In | ast.NotIn) and not isinstance(asked, ast.Constant):
                     self.changes.append(Change(within, scope, only_dicts=True))
             case ast.Match(subject=subject):
-                self._be_unsure_of(subject)
+                self._looked_at.append((subject, scope))
             case ast.MatchMapping(keys=keys):
                 self.own_keys.update(key.value for key in keys if isinstance(key, ast.Constant))
-            case ast.AugAssign(target=target):
-                self.changes.append(Change(target, scope))
+            case ast.AugAssign(target=target, op=operator):
+                is_given = isinstance(target, ast.Name) and target.id in scope.parameters
+                self.changes.append(Change(target, scope, fills=is_given or isinstance(operator, ast.BitOr)))
             case ast.With(items=items, body=[*body]) | ast.AsyncWith(items=items, body=[*body]):
                 if any(map(_suppresses, items)):
                     self._prepared.append(_span(body))
@@ -286,22 +308,25 @@ class NameSources:
                 pass
 
     def _note_call(self, node: ast.Call, scope: Scope) -> None:
-        self._note_handing_on(node, scope)
         match node:
             case ast.Call(func=ast.Name(id=name), args=[asked, *_]) if name in _LOOKED_AT:
-                self._be_unsure_of(asked)
+                self._looked_at.append((asked, scope))
             case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=key), *_]):
                 self.uses.append((node, scope))
                 self.keys_read.add(key)
                 self.keys_tried.add(key)
-            case ast.Call(func=ast.Attribute(attr="setdefault"), args=[ast.Constant(value=key), *_]):
+            case ast.Call(func=ast.Attribute(attr="setdefault"), args=[ast.Constant(value=str(key)), *_]):
                 self.own_keys.add(key)
             case ast.Call(func=ast.Attribute(value=target, attr="update"), args=args, keywords=keywords):
                 self.own_keys.update(keyword.arg for keyword in keywords)
-                if any(not isinstance(each, ast.Dict) for each in args):
-                    self.changes += [Change(each, scope) for each in (target, *args)]
-            case ast.Call(func=ast.Attribute(value=target, attr="append" | "extend" | "insert" | "setdefault")):
-                self.changes.append(Change(target, scope))
+                if any(not isinstance(each, ast.Dict) for each in args) or any(each.arg is None for each in keywords):
+                    self.changes += [Change(each, scope, fills=each is target) for each in (target, *args)]
+            case ast.Call(func=ast.Attribute(value=target, attr="setdefault")):
+                self.changes.append(Change(target, scope, fills=True))
+            case ast.Call(func=ast.Attribute(value=target, attr="append" | "extend" | "insert")):
+                self.changes.append(Change(_holder(target), scope, fills=True))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="heapq" | "bisect")), args=args):
+                self.changes += [Change(each, scope) for each in args]
             case ast.Call(func=ast.Name(id="map" | "filter"), args=[ast.Lambda() as function, values]):
                 self.arguments[function] = values, scope
             case ast.Call(func=ast.Name(id="sorted" | "min" | "max"), args=[values], keywords=keywords):
@@ -311,21 +336,55 @@ class NameSources:
             case _:
                 pass
 
-    def _note_handing_on(self, node: ast.Call, scope: Scope) -> None:
-        """What becomes of a value in a function of the plan's own is not followed."""
-        match node.func:
-            case ast.Name(id="zip") | ast.Attribute(value=ast.Name(id="heapq" | "bisect")):
-                self.changes += [Change(each, scope) for each in node.args]
-            case ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name)) if name not in self._modules:
-                self.changes += [Change(each, scope, given_to=name) for each in node.args]
-            case _:
-                pass
+    def _be_unsure_of(self, asked: ast.expr, scope: Scope) -> None:
+        """Take every name in an expression, and what it is an item of, for what the plan is not sure of either."""
+        waiting = [(asked, scope)]
+        for node, within in waiting:
+            for part in trees.walk(node):
+                if not isinstance(part, ast.Name) or part.id in self._unsure:
+                    continue
+                self._unsure.add(part.id)
+                if (source := within.source(part.id)) is not None and len(waiting) < _MOST_ASKED:
+                    waiting.append((source.expression, source.scope))
 
-    def _be_unsure_of(self, node: ast.expr) -> None:
-        while isinstance(node, ast.Subscript | ast.Attribute):
-            node = node.value
-        if isinstance(node, ast.Name):
-            self._unsure.add(node.id)
+
+def _makes_container(value: ast.expr) -> bool:
+    match value:
+        case ast.Dict() | ast.DictComp() | ast.List() | ast.ListComp() | ast.Set() | ast.SetComp():
+            return True
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in _CONTAINERS
+        case _:
+            return False
+
+
+def _holder(target: ast.expr) -> ast.expr:
+    """Return whose items are lists that get more of them: `groups` in `groups[team].append(user)`."""
+    match target:
+        case ast.Subscript(value=ast.Name() as holder):
+            return holder
+        case ast.Call(func=ast.Attribute(value=ast.Name() as holder, attr="setdefault")):
+            return holder
+        case _:
+            return target
+
+
+def _constants(node: ast.expr) -> Iterator[object]:
+    """Give what a plan asks for by its name: a text, or those of a collection of texts."""
+    for each in node.elts if isinstance(node, ast.Set | ast.List | ast.Tuple) else [node]:
+        if isinstance(each, ast.Constant) and isinstance(each.value, str):
+            yield each.value
+
+
+def _united(spans: Iterable[Span]) -> list[Span]:
+    """Return the same places as spans that follow each other and have nothing in common."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span[:2] < found[-1][2:]:
+            found[-1] = (*found[-1][:2], *max(found[-1][2:], span[2:]))
+        else:
+            found.append(span)
+    return found
 
 
 def _span(body: list[ast.stmt]) -> Span:

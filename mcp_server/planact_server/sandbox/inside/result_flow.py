@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from planact_server.sandbox.inside.name_sources import NameSources, Scope
+    from planact_server.sandbox.inside.name_sources import NameSources, Scope, Source
 
 Shape: TypeAlias = Any
 """As `planact_server.catalog.expectations` has it, and `["tuple", [results or None]]`."""
@@ -24,6 +24,7 @@ Place: TypeAlias = "tuple[int, int, int | None, int | None]"
 MOST_STEPS = 60
 """From a use back to the call of a tool. Each takes a few frames of Python's stack."""
 
+EACH = "[]"
 _SAME_ITEMS = frozenset({"sorted", "list", "reversed", "tuple", "iter"})
 
 
@@ -36,9 +37,14 @@ class Result:
     results: int
     """How many results the shape was learned from; 0 where the server says it."""
 
-    def part(self, shape: Shape) -> Result | None:
+    path: str | None = ""
+    """Where it stands in the tool's result: `/entries/[]`, each step a key or one of a list; None where that is not
+    known."""
+
+    def part(self, shape: Shape, step: str | None = None) -> Result | None:
         """Return a value of this shape that came from the same tool; None for one that may be anything."""
-        return None if shape is None else Result(self.tool, shape, self.results)
+        path = None if step is None or self.path is None else f"{self.path}/{step}"
+        return None if shape is None else Result(self.tool, shape, self.results, path)
 
     @property
     def kind(self) -> str:
@@ -61,14 +67,20 @@ class ResultFlow:
         self._steps = 0
         self._changed = frozenset[str]()
         changed: set[str] = set()
+        self.is_lost = False
+        """Whether the plan puts into something what may then be anywhere: nothing can be said of any result."""
+
         for change in names.changes:
-            if change.given_to is not None and not change.scope.binds(change.given_to):
-                continue
             held = self.value(change.expression, change.scope)
             if held is not None and (held.kind == "dict" or not change.only_dicts):
                 changed.add(held.tool)
+            elif held is None and change.fills and not self._is_own(change.expression, change.scope):
+                self.is_lost = True
         self._changed = frozenset(changed)
         self._known.clear()
+
+    def _is_own(self, node: ast.expr, scope: Scope) -> bool:
+        return isinstance(node, ast.Name) and scope.makes(node.id) and not self._names.is_unsure(node.id)
 
     def value(self, node: ast.expr, scope: Scope) -> Result | None:
         """Return what an expression is, as far as it is a tool's result and stays what it was."""
@@ -100,6 +112,8 @@ class ResultFlow:
             case ast.Subscript(value=inner, slice=ast.Slice()):
                 held = self.value(inner, scope)
                 return held if held is not None and held.kind == "list" else None
+            case ast.Subscript(slice=ast.Name(id=name)) if _is_slice(scope.source(name)):
+                return None
             case ast.Subscript(value=inner, slice=key):
                 place = key.value if isinstance(key, ast.Constant) and isinstance(key.value, int) else -1
                 return _at(self.value(inner, scope), place)
@@ -153,7 +167,7 @@ class ResultFlow:
         """Return what a dict has under a key, where the plan itself puts nothing there."""
         if held is None or held.kind != "dict" or held.contents is None or key in self._names.own_keys:
             return None
-        return held.part(held.contents.get(key))
+        return held.part(held.contents.get(key), key)
 
     def _gathered(self, call: ast.Call, scope: Scope) -> Result | None:
         match call:
@@ -178,6 +192,14 @@ def place_of(node: ast.expr) -> Place:
     return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
 
 
+def _is_slice(source: Source | None) -> bool:
+    match source.expression if source is not None else None:
+        case ast.Call(func=ast.Name(id="slice")):
+            return True
+        case _:
+            return False
+
+
 def _is_empty(default: ast.expr) -> bool:
     match default:
         case ast.Constant(value=None) | ast.List(elts=[]) | ast.Dict(keys=[]):
@@ -188,7 +210,7 @@ def _is_empty(default: ast.expr) -> bool:
 
 def _item(held: Result | None) -> Result | None:
     """Return what every item is, where one is like the other."""
-    return held.part(held.contents) if held is not None and held.kind == "list" else None
+    return held.part(held.contents, EACH) if held is not None and held.kind == "list" else None
 
 
 def _at(held: Result | None, place: int) -> Result | None:

@@ -244,7 +244,7 @@ class Session:
         ]
         if problems:
             raise Refused(*problems)
-        self.channel.doubt(expected.doubts(names, resolved, text, known))
+        self.channel.doubt(expected.doubts(names, resolved, text, known, code=self._state.code()))
         for name, resolution in resolved.items():
             if "." not in name:
                 self._offer(name, resolution, resolved, depth)
@@ -329,7 +329,14 @@ class Session:
         if not whole:
             errors.append(Problem(type="MemoryError", message="Not all variables fit into the memory that is left."))
             status = "limit" if status in ("ok", "error") else status
-        return {"type": "done", "status": status, "errors": [error.as_json() for error in errors], **left}
+        told = {"status": status, "errors": [error.as_json() for error in errors], **self._reached(failure)}
+        return {"type": "done", **told, **left}
+
+    def _reached(self, failure: BaseException | None) -> Frame:
+        if failure is None or self._prepared is None:
+            return {}
+        line = failures.reached(failure, {self._prepared.text.filename})
+        return {"reached": line} if line else {}
 
     def _left(self, before: dict[str, Any], failure: BaseException | None) -> tuple[Frame, bool]:
         """Return the state as far as the memory that is left allows, and whether it is all of it."""

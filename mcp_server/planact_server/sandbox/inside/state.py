@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from planact_server.sandbox.inside import export
+from planact_server.sandbox.inside import export, facades
 from planact_server.sandbox.inside.wire import Frame, encode
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _CUT_RESULT = "__result__"
 _SMALL_ITEMS = 1_000
 _LEAST_BYTES = 2_000
 _FRAME_MARGIN = 100_000
+_DATA = frozenset({dict, list, set, frozenset, tuple, str, bytes, int, float, bool, complex, type(None)})
 """Room for errors and names beside the state."""
 
 
@@ -50,6 +51,11 @@ class State:
     def functions(self) -> list[str]:
         """The names of what the state leaves out."""
         return [name for name, value in self.variables().items() if export.is_code(value)]
+
+    def code(self) -> list[str]:
+        """The names of what can do something to a value: functions, classes, and objects of a plan's own classes."""
+        held = self.variables().items()
+        return [name for name, value in held if type(value) not in _DATA and not isinstance(value, facades.Module)]
 
     def note(self) -> None:
         """Take what there is for known to the host."""

@@ -60,7 +60,7 @@ async def _read(tree: ast.Module, text: Text, *, host: PlanHost, session: Collec
     return Reading(
         outline=Outline(text.source, text.filename, facts.describe(tree, names, text)),
         resolved=found,
-        doubts=expected.doubts(names, spelled, text, known),
+        doubts=expected.doubts(names, spelled, text, known, code=session),
     )
 
 
