@@ -19,6 +19,7 @@ from planact_server.assembly import BrokenFileError, content_of, pack_files
 from planact_server.config import Config, ConfigError
 from planact_server.config.schema import SECTIONS
 from planact_server.database import StoreError
+from planact_tools import message_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable, Iterator
@@ -111,7 +112,7 @@ class Reloading:
         # Loading it takes as long as the rest of a quick start.
         import watchfiles  # noqa: PLC0415
 
-        folders, wanted = self._folders(), self._wanted()
+        folders, wanted = watched = self._folders(), self._wanted()
         changes: AsyncGenerator[object] = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]
             *folders,
             recursive=False,
@@ -123,7 +124,7 @@ class Reloading:
         )
         async for _ in changes:
             await self.look()
-            if self._folders() != folders:
+            if (self._folders(), self._wanted()) != watched:
                 return
 
     async def _take_over(self) -> str | None:
@@ -195,8 +196,10 @@ async def _beside(work: Callable[[], T]) -> T:
         if not done.done():
             if error is None:
                 done.set_result(cast("T", value))
-            else:
+            elif isinstance(error, Exception) and not isinstance(error, StopIteration):
                 done.set_exception(error)
+            else:  # it would end whoever waits, and with it everything
+                done.set_exception(RuntimeError(f"{type(error).__name__}: {message_of(error)}"))
 
     def run() -> None:
         value: T | None = None

@@ -231,6 +231,18 @@ async def test_an_unknown_pack_is_named(home: Home) -> None:
     assert "calendar" in complaint
 
 
+async def test_a_thread_that_a_pack_leaves_behind_does_not_hold_up_the_end(home: Home) -> None:
+    pack = home.folder / "lasting.py"
+    pack.write_text(
+        "import threading, time\nfrom planact_tools import tool\n"
+        "threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "@tool(read_only=True)\ndef one() -> int: return 1\n"
+    )
+    home.configure('packs = ["./lasting.py"]\n[policy]\ntrust = ["lasting"]\n')
+    code, out, _ = await home.run("run", "--code", "-", "--json", stdin="one()", cold=True)
+    assert (code, json.loads(out)["result"]) == (0, 1)
+
+
 async def test_trust_is_given_on_a_terminal_only(home: Home) -> None:
     (home.work / "planact.toml").write_text('packs = ["calendar"]\n')
     code, _, complaint = await home.run("trust", ".", stdin="y\n")

@@ -222,6 +222,45 @@ async def test_a_pack_that_was_broken_stays_as_it_was(home: Home, monkeypatch: p
         assert await place.value("mine.version()") == 1
 
 
+@pytest.mark.parametrize("source", ["raise KeyboardInterrupt", "raise GeneratorExit", "raise StopIteration"])
+async def test_whatever_a_pack_raises_only_that_is_told(
+    home: Home, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr("planact_server.reload.AGAIN_SECONDS", 0.01)
+    (home.folder / "mine.py").write_text(PACK)
+    home.configure('packs = ["./mine.py"]\n' + TRUSTED)
+    async with following(home) as place:
+        (home.folder / "mine.py").write_text(f"{source}\n")
+        [complaint] = await place.look()
+        assert f"mine.py', line 1: {source.split()[1]}" in complaint
+        assert await place.value("mine.version()") == 1
+
+
+async def test_a_pack_that_was_added_is_followed_from_then_on(home: Home) -> None:
+    (home.folder / "mine.py").write_text(PACK)
+    home.configure(TRUSTED)
+    async with home.serve() as client, anyio.create_task_group() as tasks:
+        (home.folder / "noise.txt").touch()
+        tasks.start_soon(_keep_writing, home.folder / "noise.txt")
+        home.configure('packs = ["./mine.py"]\n' + TRUSTED)
+        await _becomes(client, "mine.version()", 1)
+        (home.folder / "mine.py").write_text(PACK.replace("return 1", "return 2"))
+        await _becomes(client, "mine.version()", 2)
+        tasks.cancel_scope.cancel()
+
+
+async def _keep_writing(path: Path) -> None:
+    while True:
+        path.write_text("x")
+        await anyio.sleep(0.1)
+
+
+async def _becomes(client: Client, code: str, value: object) -> None:
+    with anyio.fail_after(8):
+        while (await act(client, code)).get("result") != value:
+            await anyio.sleep(0.05)
+
+
 async def test_a_trusted_folder_whose_files_changed_is_trusted_no_more(home: Home) -> None:
     home.configure(TRUSTED, one=workshop())
     (home.work / "mcp.json").write_text(json.dumps({"mcpServers": {"here": workshop()}}))

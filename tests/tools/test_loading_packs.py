@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ async def test_imported_tools_belong_to_the_file_that_defines_them(tmp_path: Pat
     assert [definition.name for definition in await pack.definitions()] == ["double"]
 
 
+def test_an_interrupt_is_the_packs_own_where_none_can_come_from_a_keyboard(tmp_path: Path) -> None:
+    write(tmp_path, "broken.py", "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_pack("./broken.py", base=tmp_path, state=tmp_path)
+    with ThreadPoolExecutor() as threads:
+        loading = threads.submit(load_pack, "./broken.py", base=tmp_path, state=tmp_path)
+        assert isinstance(loading.exception(10), PackError)
+
+
 @pytest.mark.parametrize(
     ("source", "line", "reason"),
     [
@@ -83,6 +93,11 @@ async def test_imported_tools_belong_to_the_file_that_defines_them(tmp_path: Pat
         ("import sys\nsys.exit('bye')\n", 2, "SystemExit: bye"),
         ("from planact_tools import tool\n\n\n@tool\ndef f(x) -> int:\n    return 1\n", 4, "Parameter 'x' of tool 'f'"),
         ("import not_there_at_all\n", 1, "ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("raise GeneratorExit\n", 1, "GeneratorExit"),
+        ("import asyncio\nraise asyncio.CancelledError('x')\n", 2, "CancelledError: x"),
+        ("class Own(BaseException): ...\nraise Own('x')\n", 2, "Own: x"),
+        ("class Own(Exception):\n    def __str__(self): 1 / 0\nraise Own\n", 3, "Own: (its message cannot be shown)"),
+        ("import sys\ndel sys.modules[__name__]\n1 / 0\n", 3, "ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_broken_file_is_an_error_with_file_line_and_reason(

@@ -310,6 +310,16 @@ async def test_cancelling_a_plain_function_returns_at_once_and_lets_it_end() -> 
         assert await asyncio.to_thread(ended.wait, 5)
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
+async def test_what_an_async_function_raises_of_itself_is_its_failure(error: type[BaseException]) -> None:
+    @tool
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(ToolError, match=f"Tool 'fail' failed: {error.__name__}"):
+        await fail.run({})
+
+
 async def test_cancelling_stops_an_async_function() -> None:
     started, stopped = asyncio.Event(), asyncio.Event()
 

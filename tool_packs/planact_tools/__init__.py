@@ -15,6 +15,7 @@ from planact_tools.toolset import (
     ToolError,
     ToolResult,
     Toolset,
+    message_of,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "bound_tools",
     "load_pack",
     "load_packs",
+    "message_of",
     "shipped_packs",
     "tool",
 ]

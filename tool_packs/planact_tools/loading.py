@@ -25,7 +25,7 @@ from planact_tools.pack import Pack
 from planact_tools.packs import shipped_packs
 from planact_tools.signature import ToolDefinitionError
 from planact_tools.tool import Tool
-from planact_tools.toolset import JSONValue, ToolError
+from planact_tools.toolset import JSONValue, ToolError, message_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,14 +160,16 @@ def _run_file(path: Path) -> ModuleType:
         with contextlib.redirect_stdout(sys.stderr), _no_longer_than(LOAD_SECONDS):
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is the job
     except _UnfinishedError as error:
-        del sys.modules[module.__name__]
+        sys.modules.pop(module.__name__, None)
         message = (
             f"Pack file {str(path)!r} took longer than {LOAD_SECONDS:g} s to load. Keep slow work out of its top level:"
             " do it in a function, or in the pack's `lifespan`."
         )
         raise PackError(message, file=path) from error
-    except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
+    except BaseException as error:
+        sys.modules.pop(module.__name__, None)
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # somebody pressed Ctrl-C: that reaches no other thread
         logger.debug("pack file %s failed", path, exc_info=True)
         raise _file_error(path, error) from error
     return module
@@ -221,7 +223,7 @@ def _file_error(path: Path, error: BaseException) -> PackError:
     where = f"Pack file {str(path)!r}" + (f", line {line}" if line is not None else "")
     if isinstance(error, ToolDefinitionError):
         return PackError(f"{where}: {error}", file=path, line=line)
-    reason = error.msg if isinstance(error, SyntaxError) else str(error)
+    reason = error.msg if isinstance(error, SyntaxError) else message_of(error)
     return PackError(f"{where}: {type(error).__name__}: {reason}", file=path, line=line)
 
 

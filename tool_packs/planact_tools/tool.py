@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from planact_tools.signature import Signature, ToolDefinitionError
 from planact_tools.threads import in_thread
-from planact_tools.toolset import JSONValue, Progress, ToolDefinition, ToolError, ToolResult
+from planact_tools.toolset import JSONValue, Progress, ToolDefinition, ToolError, ToolResult, message_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,13 @@ class Tool(Generic[P, R]):
             if self._signature.progress_parameter is not None:
                 keywords[self._signature.progress_parameter] = progress or _nobody_listens
             return self._signature.convert(self.definition.name, await function(**keywords))
-        except (ToolError, asyncio.CancelledError, KeyboardInterrupt):
+        except ToolError:
             raise
         except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            # One that nobody asked for, as of a task that the tool waited for, would leave its caller waiting.
             logger.exception("tool %r failed", self.definition.name)
             raise self._failure(error) from error
 
@@ -93,7 +97,7 @@ class Tool(Generic[P, R]):
             raise self._failure(error) from error
 
     def _failure(self, error: BaseException) -> ToolError:
-        text = str(error)
+        text = message_of(error)
         reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return ToolError(f"Tool {self.definition.name!r} failed: {reason}")
 

@@ -88,6 +88,14 @@ class ToolError(Exception):
         self.outcome_unknown = outcome_unknown
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, of whatever make it is: its `__str__` may fail."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - anybody's code
+        return "(its message cannot be shown)"
+
+
 class Toolset(Protocol):
     """Some tools under one server name. `planact_tools.Pack` and `planact_bridge.Downstream` are the two kinds."""
 
