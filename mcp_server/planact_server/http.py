@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import signal
@@ -68,6 +69,7 @@ async def serve_http(
     `announce` is told the URL once requests are answered. `stop` ends what keeps requests from being answered.
     Raises AddressError without a token where others can reach the address.
     """
+    token = _checked(token)
     if not is_loopback(host) and not token:
         raise AddressError(
             f"{host!r} can be reached from other machines: set PLANACT_HTTP_TOKEN to a secret that clients send as"
@@ -101,21 +103,35 @@ class _OrderlyServer(uvicorn.Server):
         super().__init__(config)
         self._announce = announce
         self._stop = stop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.ended_by: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._announce()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
         if self.ended_by is not None:
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         self.ended_by = sig
-        super().handle_exit(sig, frame)
-        # uvicorn would raise it again before whoever called us has closed what is open.
-        self._captured_signals.clear()
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._ending = asyncio.create_task(self._end_in_order(), name="ending")
+
+    async def _end_in_order(self) -> None:
+        # Before uvicorn knows: half a second later the streams are cut through which hosts get their answers.
+        try:
+            await self._stop()
+        finally:
+            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._stop()
@@ -128,9 +144,20 @@ def _listening(host: str, port: int) -> socket.socket:
     # Bound here, because uvicorn ends the process when it cannot bind.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        bound = socket.create_server((host, port), family=family).detach()
+        # asyncio sends small parts at once only on sockets that say that they are TCP: a head and a body of its own
+        # would wait 40 ms for each other.
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound)
     except OSError as error:
         raise AddressError(f"Cannot serve on {host}:{port}: {error.strerror or error}. Choose another port.") from None
+
+
+def _checked(token: str | None) -> str | None:
+    """Return a token as it can be sent. Raises AddressError."""
+    token = (token or "").strip()
+    if not token.isascii() or not token.isprintable():
+        raise AddressError("PLANACT_HTTP_TOKEN has characters that cannot be sent in a header: use letters and digits.")
+    return token or None
 
 
 def _is_everywhere(host: str) -> bool:

@@ -27,6 +27,7 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._expected = token.encode() if token else None
+        """Without blanks around it: HTTP takes them away."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,7 +38,9 @@ class Guard:
             )
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, _Body(receive).receive, send)
+            # Nothing is kept to be sent once more, and the application would look for where it is.
+            headers = [header for header in scope["headers"] if header[0] != b"last-event-id"]
+            await self._app({**scope, "headers": headers}, _Body(receive).receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
         if self._expected is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class RunStore(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Run:
     """One plan being executed, or its answer."""
 
@@ -81,7 +82,14 @@ class Run:
     _waiting: set[asyncio.Future[None]] = field(default_factory=set["asyncio.Future[None]"])
 
     def __post_init__(self) -> None:
-        self.questions = Questions(told=self.tell)
+        # A run that is forgotten goes at once, and its answer with it: as a cycle it would wait for the collector.
+        itself = weakref.ref(self)
+
+        def told() -> None:
+            if (run := itself()) is not None:
+                run.tell()
+
+        self.questions = Questions(told=told)
 
     def tell(self) -> None:
         """Have everyone who waits for it look again."""

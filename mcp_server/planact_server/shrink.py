@@ -8,6 +8,7 @@ whole value can be read. Sizes are characters of JSON text, as it is sent.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import quote, unquote
@@ -30,6 +31,7 @@ _URGENT = ("errors", "pending")
 _BY_IMPORTANCE = ("result", "function_results", "variables", "output", "calls")
 """What is dropped last when there is not even room for markers; other keys come after these."""
 
+_INDEX = re.compile("[0-9]{1,15}")
 _LONGEST_ESSENTIAL = 64
 _LONGEST_KEY = 80
 _LEAST_NOTE = 52
@@ -97,7 +99,7 @@ def value_at(answer: JSONValue, path: str) -> JSONValue:
         key = unquote(part)
         if isinstance(value, dict) and key in value:
             value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        elif isinstance(value, list) and _INDEX.fullmatch(key) and int(key) < len(value):
             value = value[int(key)]
         else:
             raise LookupError(f"There is nothing at {path!r}.")

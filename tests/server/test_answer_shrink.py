@@ -140,7 +140,9 @@ def test_paths_lead_to_the_whole_value() -> None:
     assert entry["resource"] == link(entry["path"])
 
 
-@pytest.mark.parametrize("path", ["variables/none", "calls/0", "output/0", "calls/-1", "variables/", "status/x"])
+@pytest.mark.parametrize(
+    "path", ["variables/none", "calls/0", "output/0", "calls/-1", "variables/", "status/x", "calls/" + "9" * 5_000]
+)
 def test_a_path_that_leads_nowhere_is_an_error(path: str) -> None:
     with pytest.raises(LookupError, match="There is nothing at"):
         value_at(answer(), path)

@@ -17,6 +17,7 @@ from anyio.abc import Process
 from mcp import Client
 from mcp.types import ToolListChangedNotification, ToolsCapability
 
+from planact_server.http import _listening  # pyright: ignore[reportPrivateUsage]
 from planact_testing import Home, act, appears, planact
 
 INITIALIZE = {
@@ -152,6 +153,33 @@ async def test_a_token_is_asked_for_where_it_is_set(home: Home) -> None:
         assert await post(address, Authorization="Bearer secret-of-the-test") == 200
 
 
+@pytest.mark.parametrize(("token", "status"), [(" padded\n", 401), ("  ", 200)])
+async def test_blanks_around_a_token_do_not_count(home: Home, token: str, status: int) -> None:
+    async with serving(home, PLANACT_HTTP_TOKEN=token) as address:
+        assert await post(address) == status
+        assert await post(address, Authorization="Bearer padded") == 200
+
+
+async def test_a_token_that_cannot_be_sent_is_refused(home: Home) -> None:
+    home.environment["PLANACT_HTTP_TOKEN"] = "schlüssel"
+    code, _, complaint = await home.run("serve", "--http", "127.0.0.1:0")
+    assert (code, "PLANACT_HTTP_TOKEN has characters" in complaint) == (2, True)
+
+
+def test_answers_leave_at_once() -> None:
+    with _listening("127.0.0.1", 0) as listener:
+        # What asyncio looks at before it switches Nagle's algorithm off.
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+async def test_a_host_that_asks_for_what_it_missed_gets_what_is_new(home: Home) -> None:
+    async with serving(home) as address, httpx.AsyncClient(timeout=20) as http:
+        opened = await http.post(address, json=INITIALIZE, headers=HEADERS)
+        headers = {**HEADERS, "Mcp-Session-Id": opened.headers["Mcp-Session-Id"], "Last-Event-ID": "7"}
+        async with http.stream("GET", address, headers=headers) as stream:
+            assert (stream.status_code, stream.headers["content-type"][:17]) == (200, "text/event-stream")
+
+
 async def test_serving_beyond_loopback_needs_a_token(home: Home) -> None:
     code, out, complaint = await home.run("serve", "--http", "0.0.0.0:8931")
     assert (code, out) == (2, "")
@@ -197,6 +225,25 @@ async def test_a_signal_ends_the_runs_with_their_answers_and_then_the_process(
     assert (answers[0]["status"], answers[0]["variables"], process.returncode) == ("cancelled", {"x": 1}, code)
     await appears(home.folder / "gate.cancelled")
     assert (home.folder / "stderr.txt").read_text() == f"planact: serving {address}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot ask a process to end")
+async def test_a_plan_that_takes_a_second_to_stop_still_answers_a_host_of_the_older_protocol(home: Home) -> None:
+    gate = home.folder / "gate"
+    plan = f'try:\n    wait_for(path="{gate}")\nfinally:\n    x = sum(range(40_000_000))'
+    answers: list[dict[str, object]] = []
+    async with serving_process(home) as (process, address), Client(address, mode="legacy") as client:
+
+        async def run() -> None:
+            answers.append(await act(client, plan))
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run)
+                await appears(home.folder / "gate.started")
+                process.send_signal(signal.SIGTERM)
+            await process.wait()
+    assert (answers[0]["status"], process.returncode) == ("cancelled", 0)
 
 
 async def test_a_host_of_the_older_protocol_is_told_when_the_tools_change(home: Home) -> None:

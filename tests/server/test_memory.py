@@ -1,5 +1,8 @@
 """A server that runs for weeks: what it keeps in memory has bounds, and the store has the rest."""
 
+import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,22 @@ async def test_answers_that_the_store_does_not_have_stay(monkeypatch: pytest.Mon
         run = await finished(runs, "a" * 1_000)
 
         assert runs.get(run.handle, "me") is run
+
+
+async def test_a_run_that_is_forgotten_is_gone_without_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planact_server.runs.REMEMBERED_BYTES", 10)
+    gc.disable()
+    try:
+        with Store.open(tmp_path) as store:
+            async with Runs(store=store) as runs:
+                old = weakref.ref(await finished(runs, "a" * 1_000))
+                await finished(runs, "b")
+                await asyncio.sleep(0)
+                assert old() is None
+    finally:
+        gc.enable()
 
 
 def test_the_store_forgets_old_runs_while_it_is_open(tmp_path: Path) -> None:
