@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from urllib.parse import quote
 
 from planact_server.doubts import open_doubts
@@ -17,7 +17,7 @@ from planact_server.shrink import LEAST_CHARS, MARKER, shrink, value_at
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = [
@@ -134,7 +134,7 @@ def build_answer(
         answer["pending"] = pending
     if left.truncated:
         # The worker could not hand these over whole: what is kept of a run has no more of them.
-        answer["truncated"] = [_cut(left, name, size) for name, size in left.truncated.items()]
+        answer["truncated"] = [entry for name, size in left.truncated.items() for entry in _cut(left, name, size)]
     doubts = (_doubt(each) for each in open_doubts(left, calls, status=status))
     if warnings := (*warnings, *doubts):
         answer["warnings"] = list[JSONValue](warnings)
@@ -192,11 +192,36 @@ def _doubt(doubt: PlanError) -> str:
     return text if len(text) <= DOUBT_CHARS else f"{text[:DOUBT_CHARS]}…"
 
 
-def _cut(left: Outcome, name: str, size: int) -> JSONObject:
-    """Return the entry of what the worker has cut: how large it is, and how much of it there is."""
-    missing = _missing(left.result if name == RESULT else left.variables.get(name))
-    entry: JSONObject = {"path": _exported(name), "size": size}
-    return {**entry, "kept": size - missing} if 0 < missing <= size else entry
+def _cut(left: Outcome, name: str, size: int) -> list[JSONObject]:
+    """Return what the worker has cut of a value: where, how large that is, and how much of it there is."""
+    value = left.result if name == RESULT else left.variables.get(name)
+    cuts = [*_cuts(value, _exported(name))]
+    return cuts or [{"path": _exported(name), "size": size}]
+
+
+def _cuts(value: JSONValue, path: str) -> Iterator[JSONObject]:
+    missing = _missing(value)
+    if missing:
+        kept = value.rindex("... ", 0, -3) if isinstance(value, str) else len(cast("list[JSONValue]", value)) - 1
+        yield {"path": path, "size": kept + missing, "kept": kept}
+    last = _last(value, missing)
+    if last is not None:
+        key, inner = last
+        yield from _cuts(inner, f"{path}/{quote(str(key), safe='')}")
+
+
+def _last(value: JSONValue, missing: int) -> tuple[str | int, JSONValue] | None:
+    """Return what the worker had come to when there was no room any more; before it everything is whole."""
+    match value:
+        case [*items] if items:
+            place = len(items) - (2 if missing else 1)
+            # Of a list with more than one item, a cut one has been taken away.
+            return None if place < 0 or (missing and place > 0) else (place, items[place])
+        case {**fields}:
+            keys = [key for key in fields if not (missing and key == "...")]
+            return (keys[-1], fields[keys[-1]]) if keys else None
+        case _:
+            return None
 
 
 def _missing(value: JSONValue) -> int:
@@ -214,19 +239,30 @@ def _missing(value: JSONValue) -> int:
 
 
 def _whole_or_marked(left: Outcome, name: str, value: JSONValue) -> JSONValue:
-    return _marked(value, _missing(value)) if name in left.truncated else value
+    return _marked(value) if name in left.truncated else value
 
 
-def _marked(value: JSONValue, missing: int) -> JSONValue:
-    """Return a value with our own mark in place of the worker's, which is ASCII for want of memory."""
+def _marked(value: JSONValue) -> JSONValue:
+    """Return a value with our own marks in place of the worker's, which are ASCII for want of memory."""
+    missing = _missing(value)
+    if isinstance(value, str):
+        return (
+            f"{value[: value.rindex('... ', 0, -3)]}{MARKER} {missing} characters left out {MARKER}"
+            if missing
+            else value
+        )
+    last = _last(value, missing)
     match value:
-        case [*items, _] if missing:
-            return [*items, f"{MARKER} {missing} more"]
-        case {"...": _} if missing:
-            return {key: each for key, each in value.items() if key != "..."} | {MARKER: f"{missing} more"}
-        case str() if missing:
-            kept = value[: value.rindex("... ", 0, -3)]
-            return f"{kept}{MARKER} {missing} characters left out {MARKER}"
+        case [*items]:
+            whole = items[:-1] if missing else items
+            if last is not None:
+                whole = [*whole[:-1], _marked(last[1])]
+            return [*whole, f"{MARKER} {missing} more"] if missing else whole
+        case {**fields}:
+            kept = {key: each for key, each in fields.items() if not (missing and key == "...")}
+            if last is not None:
+                kept[str(last[0])] = _marked(last[1])
+            return kept | ({MARKER: f"{missing} more"} if missing else {})
         case _:
             return value
 

@@ -18,11 +18,11 @@ from planact_server.plans.work import Ending, PlanWork, Site, Work
 from planact_server.questions import ASKED_AGAIN_SECONDS, NO_HOST, Host
 from planact_server.request import PlanRequest, RequestError
 from planact_server.runs import CANCEL_SECONDS, ProgressListener, Run, RunError, Runs
-from planact_server.sandbox import EngineError, Outcome, PlanError, WeakJailError
+from planact_server.sandbox import RESULT, EngineError, Outcome, PlanError, WeakJailError
 from planact_server.sessions import KEPT_BYTES, Session, SessionError, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from planact_server.generation import Generation, Generations
     from planact_server.questions import Begun, Question
@@ -200,8 +200,8 @@ class Executor:
             left_out = session.absorb(kept if kept is not None else Outcome(status="ok"))
             session.busy_with, worker = None, session.worker
             ending = work.ending()
-            if left_out:
-                ending = replace(ending, warnings=(*ending.warnings, _not_kept(left_out)))
+            warnings = _not_kept(left_out, [name for name in kept.truncated if name != RESULT] if kept else [])
+            ending = replace(ending, warnings=(*ending.warnings, *warnings))
             await self._runs.finish(run, self._answer(ending if failure is None else _failed(ending, failure), run))
             await self._sessions.keep(session)
         if kept is not None and kept.worker_lost is not None and session.worker is worker:
@@ -230,12 +230,19 @@ class Executor:
         )
 
 
-def _not_kept(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
-    return (
-        f"The session's data have outgrown the {KEPT_BYTES // 2**20} MB that are kept for the case that its worker is"
-        f" lost: until they are set again, {shown} would be lost with it."
-    )
+def _not_kept(left_out: Sequence[str], cut: Sequence[str]) -> Iterator[str]:
+    """Say which data a new worker would not have: those for which no room is left, and those too large to be had."""
+    if left_out:
+        yield (
+            f"The session's data have outgrown the {KEPT_BYTES // 2**20} MB that are kept for the case that its worker"
+            f" is lost: until they are set again, {_listed(left_out)} would be lost with it."
+        )
+    if cut:
+        yield f"Too large to be kept for the case that the session's worker is lost: {_listed(cut)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
 
 
 def _failed(ending: Ending, error: PlanError) -> Ending:

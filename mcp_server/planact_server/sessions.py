@@ -132,13 +132,14 @@ class Session:
         """Take over what a plan left behind. Return the names of data for which no room is left here."""
         self.stored = False
         sizes = {name: _held_bytes(value) for name, value in outcome.variables.items()}
-        partial = [name for name, size in sizes.items() if name in outcome.truncated or size is None]
+        lossy = {*outcome.truncated, *outcome.inexact}
+        partial = [name for name, size in sizes.items() if name in lossy or size is None]
         for name in (*outcome.deleted, *outcome.variables, *outcome.functions):
             self.variables.pop(name, None)
             self._sizes.pop(name, None)
         for name, value in outcome.variables.items():
             size = sizes[name]
-            if size is not None and name not in outcome.truncated:
+            if size is not None and name not in lossy:
                 self.variables[name], self._sizes[name] = value, size
         left_out = self._make_room()
         if outcome.definitions is not None:

@@ -85,11 +85,20 @@ def _missing(answer: JSONObject) -> dict[Path, int]:
     """Return where the worker had left out something already, and how much."""
     entries = cast("list[JSONObject]", answer.get("truncated", []))
     return {
-        tuple(unquote(part) for part in str(entry["path"]).split("/")): cast("int", entry["size"])
-        - cast("int", entry["kept"])
+        _path(answer, str(entry["path"])): cast("int", entry["size"]) - cast("int", entry["kept"])
         for entry in entries
         if "kept" in entry
     }
+
+
+def _path(answer: JSONValue, written: str) -> Path:
+    """Return a path of `truncated` with places in lists as numbers."""
+    path: list[str | int] = []
+    value = answer
+    for part in written.split("/"):
+        path.append(int(part) if isinstance(value, list) else unquote(part))
+        value = value_at(value, part)
+    return tuple(path)
 
 
 def value_at(answer: JSONValue, path: str) -> JSONValue:

@@ -224,20 +224,27 @@ def test_what_the_worker_has_cut_is_named_with_how_much_there_is() -> None:
         variables={
             "result": [1, 2, "... 3 more"],
             "größe": {"a": 1, "...": "4 more"},
-            "deep": {"rows": [1, "... 8 more"]},
+            "deep": {"count": 9, "rows": [1, "... 8 more"], "...": "2 more"},
+            "texts": ["ab... 7 characters left out ..."],
+            "own": [1, ["... 5 more"], "... 3 more"],
         },
-        truncated={RESULT: 9, "result": 5, "größe": 5, "deep": 1},
+        truncated={RESULT: 9, "result": 5, "größe": 5, "deep": 4, "texts": 1, "own": 5},
     )
     answer = build_answer("ok", outcome=left)
     assert answer["result"] == "ab… 7 characters left out …"
     assert answer["variables"] == {
         "result": [1, 2, "… 3 more"],
         "größe": {"a": 1, "…": "4 more"},
-        "deep": {"rows": [1, "... 8 more"]},
+        "deep": {"count": 9, "rows": [1, "… 8 more"], "…": "2 more"},
+        "texts": ["ab… 7 characters left out …"],
+        "own": [1, ["... 5 more"], "… 3 more"],
     }
     assert answer["truncated"] == [
         {"path": "result", "size": 9, "kept": 2},
         {"path": "variables/result", "size": 5, "kept": 2},
         {"path": "variables/gr%C3%B6%C3%9Fe", "size": 5, "kept": 1},
-        {"path": "variables/deep", "size": 1},
+        {"path": "variables/deep", "size": 4, "kept": 2},
+        {"path": "variables/deep/rows", "size": 9, "kept": 1},
+        {"path": "variables/texts/0", "size": 9, "kept": 2},
+        {"path": "variables/own", "size": 5, "kept": 2},
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from example_counts import examples
 from planact_server.answer import CallRecord, build_answer, shrink, value_at
 from planact_server.plain_json import is_large, json_text, text_in_pieces
-from planact_server.sandbox import Outcome, PlanError
+from planact_server.sandbox import RESULT, Outcome, PlanError
 from planact_tools import JSONObject, JSONValue
 
 SESSION, RUN = "s_" + "5f" * 16, "r_" + "91" * 16
@@ -138,6 +138,16 @@ def test_paths_lead_to_the_whole_value() -> None:
     assert entry["path"] == "variables/a%2Fb%20%25%C3%A9/inner.key/0"
     assert value_at(whole, entry["path"]) == "s" * 5_000
     assert entry["resource"] == link(entry["path"])
+
+
+def test_what_the_worker_has_cut_inside_is_counted_when_it_is_cut_again() -> None:
+    rows = [*("y" * 50 for _ in range(200)), "... 800 more"]
+    left = Outcome(status="ok", result={"n": 1, "rows": rows}, has_result=True, truncated={RESULT: 2})
+    whole = build_answer("ok", outcome=left, run="r_1")
+    short = shrink(whole, max_chars=3_000, link=lambda path: f"x://{path}")
+    *shown, last = short["result"]["rows"]  # type: ignore[index,call-overload,misc]
+    assert last == f"… {1_000 - len(shown)} more"
+    assert short["truncated"] == [{"path": "result/rows", "size": 1_000, "kept": 200, "resource": "x://result/rows"}]
 
 
 @pytest.mark.parametrize(

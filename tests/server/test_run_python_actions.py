@@ -104,6 +104,20 @@ async def test_a_session_outlives_the_server(home: Home) -> None:
     assert after["recovered"] == {"kept": ["rows", "f"], "lost": []}
 
 
+async def test_what_json_would_make_something_else_is_lost_with_its_worker(home: Home) -> None:
+    plan = (
+        "import datetime, decimal\nrows = {'a': [1.5, None, (1, 2)]}\nby_id = {1: 'x'}\n"
+        "price = [decimal.Decimal('1.10')]\ndue = datetime.date(2026, 1, 2)\nscores = [float('nan')]"
+    )
+    async with home.serve() as client:
+        before = await act(client, plan)
+    async with home.serve() as client:
+        after = await act(client, "rows", session=before["session"])
+    assert before["variables"]["by_id"] == {"1": "x"}
+    assert sorted(after["recovered"]["kept"]) == ["datetime", "decimal", "rows"]
+    assert sorted(after["recovered"]["lost"]) == ["by_id", "due", "price", "scores"]
+
+
 async def test_a_long_plan_is_answered_with_a_handle_and_fetched_later(home: Home) -> None:
     gate = home.folder / "gate"
     async with home.serve() as client:

@@ -224,6 +224,9 @@ class Outcome:
     unmade: tuple[ToolRequest, ...] = ()
     """Calls that were given up before they had their turn."""
 
+    inexact: tuple[str, ...] = ()
+    """Variables of which their value here says less than there is: a date is text, the key 1 is "1"."""
+
     truncated: Mapping[str, int] = field(default_factory=dict[str, int])
     """Variables (and `RESULT`) that were too large to export whole → their size in bytes or items."""
 

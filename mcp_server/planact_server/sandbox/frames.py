@@ -30,6 +30,7 @@ Worker → host
     {"type": "bound", "call": int, "names": [str]}         may come late, at the latest before `done`
     {"type": "done", "status", "errors", "result"?, "variables", "deleted", "functions", "truncated",
                      "definitions"?: {name: source},       of all that the session can have again; left out: as before
+                     "inexact"?: [name],                    variables of which JSON says less than there is
                      "reached"?: int,                       the furthest line that a failure came through
                      "last"?: true}                        the worker ends with this plan
 
@@ -179,6 +180,7 @@ class Done:
     functions: Names
     truncated: Sizes
     definitions: Sources | None = None
+    inexact: Names = field(default_factory=list[str])
     last: Flag = False
     reached: Count | None = None
     result: JSONValue = None

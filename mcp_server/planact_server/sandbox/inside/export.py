@@ -92,6 +92,9 @@ class Exported:
     truncated: dict[str, int] = field(default_factory=dict[str, int])
     """Name → full size: characters of text, items of a collection."""
 
+    inexact: list[str] = field(default_factory=list[str])
+    """Of which JSON says less than there is: a plan that was given it back would find something else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -100,6 +103,7 @@ class Snapshot:
     value: Any
     digest: bytes
     whole: bool
+    exact: bool
     used_bytes: int
 
 
@@ -110,7 +114,13 @@ def snapshots(values: Mapping[str, Any], representer: Representer) -> dict[str, 
         one = _Exporter(representer, max_bytes=_SNAPSHOT_BYTES, max_nodes=_SNAPSHOT_NODES)
         converted = one.export(value)
         print_of = (converted, size(value)) if one.cut else converted
-        taken[name] = Snapshot(value=converted, digest=digest(print_of), whole=not one.cut, used_bytes=one.used_bytes)
+        taken[name] = Snapshot(
+            value=converted,
+            digest=digest(print_of),
+            whole=not one.cut,
+            exact=one.exact,
+            used_bytes=one.used_bytes,
+        )
     return taken
 
 
@@ -130,9 +140,13 @@ def export(
         if snapshot is not None and snapshot.whole and snapshot.used_bytes <= min(share, left):
             exported.values[name] = snapshot.value
             left -= snapshot.used_bytes
+            if not snapshot.exact:
+                exported.inexact.append(name)
             continue
         one = _Exporter(representer, max_bytes=min(share, left), max_nodes=nodes)
         exported.values[name] = one.export(value)
+        if not one.exact:
+            exported.inexact.append(name)
         if one.cut:
             wanting[name] = one
         left -= one.used_bytes
@@ -253,6 +267,8 @@ class _Exporter:
         self.used_bytes = 0
         self.used_nodes = 0
         self.cut = False
+        self.exact = True
+        """Whether JSON says it all: not that 1 was a key, which is "1" now, nor that a text was a date."""
 
     @property
     def has_too_many_nodes(self) -> bool:
@@ -285,7 +301,10 @@ class _Exporter:
             return self._int(value)
         if kind is float:
             self.used_bytes += 20
-            return value if math.isfinite(value) else repr(value)
+            if math.isfinite(value):
+                return value
+            self.exact = False
+            return repr(value)
         if isinstance(value, str):
             return self._text(str.__str__(value))
         if isinstance(value, dict):
@@ -307,6 +326,7 @@ class _Exporter:
 
     def _own_text(self, value: Any, make_text: Callable[[], str]) -> Any:
         """The text of a value that may be a plan's own variant of a library type."""
+        self.exact = False
         text = make_text() if _is_from_library(value) else self._representer.ask(value, make_text)
         return self._other(value) if text is None else self._text(text)
 
@@ -372,6 +392,7 @@ class _Exporter:
     def _key(self, key: Any) -> str:
         if isinstance(key, str):
             return str.__str__(key)
+        self.exact = False
         if type(key) in (int, float, bool, type(None)):
             return str(key)
         if isinstance(key, dt.date | decimal.Decimal | uuid.UUID):

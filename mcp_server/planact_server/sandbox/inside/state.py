@@ -115,6 +115,7 @@ class State:
             state: Frame = {
                 "variables": {name: exported.values[name] for name in changed},
                 "truncated": {(_CUT_RESULT if name == _RESULT else name): n for name, n in exported.truncated.items()},
+                "inexact": [name for name in exported.inexact if name != _RESULT],
             }
             if result is not NOTHING:
                 state["result"] = exported.values[_RESULT]
