@@ -246,6 +246,11 @@ def test_a_doubt_says_where_it_comes_from_and_what_there_is() -> None:
     ]
 
 
+def test_an_attribute_is_told_which_key_it_was_meant_for() -> None:
+    (doubt,) = doubts("commits()[0].titel")
+    assert doubt.hint == "Did you mean 'title'? Its keys: 'title', 'author', 'size', 'tags', 'merged'."
+
+
 def test_what_a_server_declares_is_no_less_doubted() -> None:
     declared = a_tool(output_schema={"type": "object", "properties": {"result": {"$ref": "#/$defs/R"}}, "$defs": R})
     tools = {"t": {"kind": "tool", "returns": told(declared)}}

@@ -222,7 +222,10 @@ def _about_attribute(held: Result, name: str) -> _Doubt | None:
         advice = "Write ", f"[{name!r}]."
         message = f"{_source(held)} is a dict here."
         return _Doubt("AttributeError", message, held.tool, name, kind=_kind(held), advice=advice)
-    return _other(held, "AttributeError", name)
+    doubt = _other(held, "AttributeError", name)
+    if doubt is None or held.kind != "dict" or held.contents is None:
+        return doubt
+    return replace(doubt, keys=tuple(held.contents))
 
 
 def _other(held: Result, error: str, key: str | None = None) -> _Doubt | None:
