@@ -20,6 +20,9 @@ _NAMES = {ELICITATION: "questions to the user", "sampling/createMessage": "sampl
 GIVEN_UP_SECONDS = 30.0
 """How long a server may take to notice that a call was given up: until then it may ask for it."""
 
+LEFT_ALONE_SECONDS = 600.0
+"""A question that has been open for so long gives way to one for somebody else: whoever had it may have gone."""
+
 OFFERED: JSONObject = {"elicitation": {"form": {}, "url": {}}}
 """What servers of the older era are told when they connect: who will call is not known by then."""
 
@@ -113,12 +116,14 @@ class _OpenCall:
     deadline: anyio.CancelScope
     holds: int = 0
     left: float = 0.0
+    left_alone: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class _OpenQuestion:
     calls: set[_OpenCall]
     scope: anyio.CancelScope
+    since: float
 
 
 class OpenCalls:
@@ -157,11 +162,11 @@ class OpenCalls:
         """
         if method != ELICITATION:
             raise refused(method)
-        asked = list(self._open)
-        if not asked:
+        if not self._open:
             raise refused(method)
         others = [person for person, _ in self._still_given_up(anyio.current_time())]
-        if len({person.key for person in (*(call.person for call in asked), *others)}) > 1:
+        asked = self._asked_for(others)
+        if not asked:
             raise QuestionRefused(
                 "Planact is calling this server for several clients at once, and the question does not say for which."
             )
@@ -169,7 +174,7 @@ class OpenCalls:
         new = next((call for call in reversed(asked) if not call.holds), asked[-1])
         _hold(asked)
         with anyio.CancelScope() as scope:
-            question = _OpenQuestion(set(asked), scope)
+            question = _OpenQuestion(set(asked), scope, anyio.current_time())
             self._questions.append(question)
             try:
                 self._sent(params, new.person)
@@ -178,6 +183,24 @@ class OpenCalls:
                 self._questions.remove(question)
                 _release(asked)
         raise QuestionRefused("The call in which it was asked is over.")
+
+    def _asked_for(self, others: list[Person]) -> list[_OpenCall]:
+        """Return the calls that a question may be about, all for one person; none where it may be for another."""
+        for give_way in (False, True):
+            if give_way:
+                self._give_way()
+            asked = [call for call in self._open if not call.left_alone]
+            if len({person.key for person in (*(call.person for call in asked), *others)}) == 1:
+                return asked
+        return []
+
+    def _give_way(self) -> None:
+        """Refuse what has been open for long: whoever it was brought to has had their time."""
+        for question in self._questions:
+            if anyio.current_time() - question.since >= LEFT_ALONE_SECONDS:
+                question.scope.cancel()
+                for call in question.calls:
+                    call.left_alone = True
 
     def _still_given_up(self, now: float) -> list[tuple[Person, float]]:
         return [(person, until) for person, until in self._given_up if until > now]

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from planact_bridge import Downstream, QuestionRefused
+from planact_bridge.questions import ELICITATION, OpenCalls
 from planact_tools import JSONObject, ToolCall, ToolError
 
 if TYPE_CHECKING:
@@ -85,6 +86,34 @@ async def test_a_question_is_refused_where_it_may_be_meant_for_two(connect) -> N
             tasks.start_soon(call, second)
     assert first.asked == second.asked == []
     assert [str(result) for result in results if "several clients at once" in str(result)]
+
+
+async def test_a_question_that_was_left_alone_gives_way_to_one_for_somebody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = OpenCalls(sent=lambda _, __: None)
+    refusals: list[str] = []
+
+    gone = Asked("one")
+    gone.answer = anyio.Event()
+
+    async def ask_one() -> None:
+        with pytest.raises(QuestionRefused) as refused:
+            await calls.ask("s", ELICITATION, {"message": "?"})
+        refusals.append(refused.value.message)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            with calls.during(gone, anyio.CancelScope()):
+                tasks.start_soon(ask_one)
+                await anyio.wait_all_tasks_blocked()
+                with calls.during(Asked("two"), anyio.CancelScope()):
+                    with pytest.raises(QuestionRefused, match="several clients at once"):
+                        await calls.ask("s", ELICITATION, {"message": "?"})
+                    monkeypatch.setattr("planact_bridge.questions.LEFT_ALONE_SECONDS", 0.0)
+                    answered = await calls.ask("s", ELICITATION, {"message": "?"})
+    assert answered == {"action": "accept", "content": {}}
+    assert refusals == ["The call in which it was asked is over."]
 
 
 async def test_two_calls_of_one_plan_are_asked_as_one(connect) -> None:
