@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from planact_bridge.child import Child
 from planact_bridge.client import connect
+from planact_bridge.current_tools import CurrentTools, Listener
 from planact_bridge.eras import Eras
 from planact_bridge.errors import BridgeError, ConnectionLost, NotDelivered, RequestRefused, RequestTimeout
 from planact_bridge.link import Callbacks, Deadlines, Link
-from planact_bridge.ownership import CLOSE_SECONDS
 from planact_bridge.questions import NOBODY, Person
 from planact_bridge.standing import StandingConnection
 from planact_bridge.status import Counters, DownstreamStatus
@@ -21,7 +20,7 @@ from planact_bridge.translate import ToolSaidNo, read_contents, read_result
 from planact_tools import JSONObject, Progress, ToolCall, ToolDefinition, ToolError, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Sequence
 
     from planact_bridge.connection import Connection
     from planact_bridge.listing import ToolList
@@ -30,17 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_READINGS = 3
-"""How often a list is read that changes while it is read."""
-
 DOUBTFUL_SECONDS = 20.0
 """A call that is given up after longer than this makes one wonder whether the server is there."""
 
-NOTICE_PAUSE_SECONDS = 1.0
-"""Shortest time between two notices to listeners."""
-
 T = TypeVar("T")
-Listener = Callable[[], Awaitable[None]]
 
 
 class Downstream:
@@ -68,7 +60,6 @@ class Downstream:
         """
         self._spec = spec
         self._eras = eras or Eras()
-        self._known = {definition.name: definition for definition in known}
         self._raw = raw
         self._deadlines = deadlines or Deadlines()
         self._call_seconds = spec.timeout or self._deadlines.call
@@ -78,11 +69,7 @@ class Downstream:
             spec.name, self._open, counters=self._counters, restarts=files.restart if files else None
         )
         self._link: Link | None = None
-        self._list: ToolList | None = None
-        self._listing: asyncio.Task[BridgeError | None] | None = None
-        self._list_version = 0
-        self._listeners: list[Listener] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._tools = CurrentTools(spec.name, self._read_list, known=known)
 
     @property
     def name(self) -> str:
@@ -94,7 +81,7 @@ class Downstream:
 
     @property
     def status(self) -> DownstreamStatus:
-        standing, owned, listed = self._standing, self._standing.current, self._list
+        standing, owned, listed = self._standing, self._standing.current, self._tools.newest
         peer = owned.opened.peer if owned is not None and owned.opened is not None else None
         child = self._link if isinstance(self._link, Child) else None
         return DownstreamStatus(
@@ -130,8 +117,15 @@ class Downstream:
 
         Returns what ends that.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._tools.on_changed(listener)
+
+    @property
+    def gap(self) -> str | None:
+        """Why the server's list was read only in part, as a sentence; None where it was not."""
+        listed = self._tools.newest
+        if listed is None or listed.gap is None:
+            return None
+        return f"Server {self.name!r} could not list all of its tools: {listed.gap.rstrip('.')}."
 
     async def connect(self) -> None:
         """Start the server now rather than when it is first used. Raises ToolError."""
@@ -141,15 +135,14 @@ class Downstream:
             raise ToolError(error.message, server=self.name) from error
 
     async def definitions(self) -> Sequence[ToolDefinition]:
-        """Return the tools as the server lists them, asking it once. Raises ToolError naming the server."""
-        while self._list is None:
-            if self._listing is None or self._listing.done():
-                self._listing = asyncio.create_task(self._read_list(), name=f"tools of {self.name}")
-            # All who come at once share one reading and its failure; one who gives up does not end it.
-            failure = await asyncio.shield(self._listing)
-            if failure is not None:
-                raise ToolError(failure.message, server=self.name) from failure
-        return self._list.definitions
+        """Return the tools as the server lists them, asking it anew only where they may have changed.
+
+        Where its list breaks off, the tools that it had before are among them. Raises ToolError naming the server.
+        """
+        try:
+            return await self._tools.definitions()
+        except BridgeError as error:
+            raise ToolError(error.message, server=self.name) from error
 
     async def call(
         self,
@@ -167,12 +160,12 @@ class Downstream:
         the tool for; where the server has it otherwise by now, nothing is called.
         """
         expected = definition
-        definition = expected or self._known.get(call.name)
+        definition = expected or self._tools.known(call.name)
         repeatable = retry if retry is not None else definition is not None and definition.read_only is True
 
         async def once(connection: Connection) -> JSONObject:
             if expected is not None:
-                await self._confirm(expected)
+                await self._confirm(expected, call)
             self._counters.calls += 1
             return await connection.call_tool(
                 call.name, call.arguments, seconds=self._call_seconds, progress=progress, person=person
@@ -190,18 +183,25 @@ class Downstream:
         except BridgeError as error:
             raise self._failed(error, call, repeatable=repeatable) from error
 
-    async def _confirm(self, expected: ToolDefinition) -> None:
+    async def _confirm(self, expected: ToolDefinition, call: ToolCall) -> None:
         """Raise ToolError where a server says otherwise of a tool by now what it does: it may have become a write.
 
-        Not for another text or schema: those may change with every call, and the server checks its arguments itself.
+        So where it does not speak of the tool at all: nobody knows then what it does. Not for another text or schema:
+        those may change with every call, and the server checks its arguments itself.
         """
-        if self._list is None:
-            await self.definitions()
-        found = self._known.get(expected.name)
-        if found is not None and _marks(found) != _marks(expected):
-            raise ToolError(
+        found = await self._tools.listed(expected.name)
+        if found is None:
+            gap = f" ({self.gap.rstrip('.')})" if self.gap else ""
+            raise self._tool_error(
+                f"Server {self.name!r} does not offer its tool {expected.name!r} any more{gap}, so nothing was called. "
+                "Run the plan again: what the server offers is read anew.",
+                call,
+            )
+        if _marks(found) != _marks(expected):
+            raise self._tool_error(
                 f"Server {self.name!r} says by now that its tool {expected.name!r} does something else (whether it only"
-                " reads, may destroy, or reaches out), so nothing was called. Run the plan again: it is decided anew."
+                " reads, may destroy, or reaches out), so nothing was called. Run the plan again: it is decided anew.",
+                call,
             )
 
     async def read_resource(self, uri: str) -> ToolResult:
@@ -216,21 +216,13 @@ class Downstream:
 
     async def aclose(self) -> None:
         """End the connection; calls that are open fail with an error that says so. May be called twice."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait([self._telling])
-        await self._standing.aclose()
-        if self._listing is not None:
-            # It has lost its connection and ends by itself; cancelled, it would cancel those who wait for it.
-            await asyncio.wait([self._listing], timeout=CLOSE_SECONDS)
+        await asyncio.gather(self._tools.aclose(), self._standing.aclose())
 
     # Connecting.
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Connection]:
-        if self._list is not None:
-            # What comes back after a death may be another release of the server.
-            self._forget_list()
+        self._tools.note_return()
         callbacks = Callbacks(tools_changed=self._tools_changed)
         async with connect(
             self._spec,
@@ -281,47 +273,11 @@ class Downstream:
 
     # The list.
 
-    async def _read_list(self) -> BridgeError | None:
-        """Read the list until it did not change meanwhile. Returns what went wrong, for nobody may be waiting."""
-        for reading in range(MAX_READINGS):
-            version = self._list_version
-            try:
-                listed = await self._with_reconnect(
-                    lambda connection: connection.list_tools(seconds=self._deadlines.page)
-                )
-            except BridgeError as error:
-                return error
-            if version == self._list_version or reading == MAX_READINGS - 1:
-                self._adopt(listed)
-                break
-        return None
-
-    def _adopt(self, listed: ToolList) -> None:
-        self._list = listed
-        self._known = {definition.name: definition for definition in listed.definitions}
-        for skipped in listed.skipped:
-            logger.warning("server %r: skipped tool %s: %s", self.name, skipped.name, skipped.reason)
-
-    def _forget_list(self) -> None:
-        self._list = None
-        self._list_version += 1
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell(), name=f"changed tools of {self.name}")
+    async def _read_list(self) -> ToolList:
+        return await self._with_reconnect(lambda connection: connection.list_tools(seconds=self._deadlines.page))
 
     async def _tools_changed(self) -> None:
-        self._forget_list()
-
-    async def _tell(self) -> None:
-        # A burst of notices is one change, and a server that answers each reading with a notice stays bearable.
-        told = None
-        while told != self._list_version:
-            told = self._list_version
-            for listener in tuple(self._listeners):
-                try:
-                    await listener()
-                except Exception:  # a listener's defect must not end the connection
-                    logger.exception("a listener for changed tools of server %r failed", self.name)
-            await asyncio.sleep(NOTICE_PAUSE_SECONDS)
+        self._tools.note_change()
 
     # Errors.
 

@@ -34,6 +34,9 @@ class ToolList:
     problems: list[str] = field(default_factory=list[str])
     """What is wrong with the list itself; the defects of a tool are in its definition."""
 
+    gap: str | None = None
+    """Why later pages are missing; None where none is known to be."""
+
     header_maps: dict[str, Mapping[tuple[str, ...], str]] = field(
         default_factory=dict[str, Mapping[tuple[str, ...], str]]
     )
@@ -55,15 +58,16 @@ async def read_pages(
         try:
             result = await page(cursor)
         except RequestRefused as error:
-            if cursor is None and error.code != METHOD_NOT_FOUND:
+            if cursor is not None:
+                return _broken_off(tools, error.reason)
+            if error.code != METHOD_NOT_FOUND:
                 raise
-            tools.problems.append("it has no tools" if cursor is None else f"its list ends early: {error.reason}")
+            tools.problems.append("it has no tools")
             return tools
         except BridgeError as error:
             if cursor is None:
                 raise
-            tools.problems.append(f"its list ends early: {error.message}")
-            return tools
+            return _broken_off(tools, error.message)
         _take(tools, result.get("tools"), mirrored_headers=mirrored_headers)
         following = result.get("nextCursor")
         if not isinstance(following, str) or not following:
@@ -73,6 +77,12 @@ async def read_pages(
         seen.add(following)
         cursor = following
     tools.problems.append("its list does not end; the rest was left out")
+    return tools
+
+
+def _broken_off(tools: ToolList, reason: str) -> ToolList:
+    tools.gap = f"its list ends early: {reason}"
+    tools.problems.append(tools.gap)
     return tools
 
 

@@ -58,6 +58,9 @@ class Toolbox:
         self._toolsets = {toolset.name: toolset for toolset in toolsets}
         self._cache = cache
         self._definitions: dict[str, Sequence[ToolDefinition]] = {}
+        self._kept: dict[str, Sequence[ToolDefinition]] = {}
+        """What the cache has."""
+
         self._errors: dict[str, str] = {}
         self._pending: dict[str, asyncio.Event] = {}
         self._fresh: set[str] = set()
@@ -108,6 +111,11 @@ class Toolbox:
     def error(self, server: str) -> str | None:
         """Why the server named so has no tools, if it failed."""
         return self._errors.get(server)
+
+    def gap(self, server: str) -> str | None:
+        """Why the server named so may have more tools than are known of it, if its list could be read only in part."""
+        toolset = self._toolsets[server]
+        return toolset.gap if isinstance(toolset, Downstream) else None
 
     def on_changed(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Call `listener` after every new generation of the catalog."""
@@ -174,8 +182,8 @@ class Toolbox:
         return tuple(name for name in self._toolsets if name not in self._fresh and name not in self._errors)
 
     async def retry(self, server: str) -> None:
-        """Ask a server again that has failed. Raises ToolError when it fails once more."""
-        if server in self._toolsets and server in self._errors:
+        """Ask a server again that has failed, if only in part. Raises ToolError when it fails once more."""
+        if server in self._toolsets and (server in self._errors or self.gap(server)):
             await self._load(server)
             if server in self._errors:
                 raise ToolError(self._errors[server], server=server)
@@ -228,6 +236,7 @@ class Toolbox:
         else:
             self._errors.pop(name, None)
             self._fresh.add(name)
+            self._keep(name, definitions)
             await self._adopt(name, definitions)
         finally:
             self._answered(name)
@@ -242,15 +251,19 @@ class Toolbox:
         if self._definitions.get(name) == list(definitions):
             return
         self._definitions[name] = list(definitions)
-        if self._cache is not None:
-            try:
-                self._cache.save_definitions(self._toolsets[name].identity, definitions)
-            except StoreError as error:  # a full disk: the next start asks the server instead
-                logger.warning("the tools of %r are not kept: %s", name, error)
         self.catalog = self._build(previous=self.catalog)
         self._answered(name)  # before the listeners have been told
         for listener in self._listeners:
             await listener()
+
+    def _keep(self, name: str, definitions: Sequence[ToolDefinition]) -> None:
+        if self._cache is None or self.gap(name) or self._kept.get(name) == list(definitions):
+            return
+        try:
+            self._cache.save_definitions(self._toolsets[name].identity, definitions)
+            self._kept[name] = list(definitions)
+        except StoreError as error:  # a full disk: the next start asks the server instead
+            logger.warning("the tools of %r are not kept: %s", name, error)
 
     def _read_cache(self) -> None:
         if self._cache is None:
@@ -258,7 +271,7 @@ class Toolbox:
         for name, toolset in self._toolsets.items():
             cached = self._cache.cached_definitions(toolset.identity)
             if cached is not None:
-                self._definitions[name] = list(cached)
+                self._definitions[name] = self._kept[name] = list(cached)
 
     def _take_over(self, before: Toolbox) -> None:
         for name, toolset in self._toolsets.items():

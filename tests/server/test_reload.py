@@ -298,7 +298,7 @@ async def test_many_changes_leave_one_generation_open(home: Home) -> None:
             await place.look()
         await anyio.lowlevel.checkpoint()
         assert place.app.toolbox.toolset("one") is server
-        assert len(server._listeners) == 1
+        assert len(server._tools._listeners) == 1
         assert await place.value("one.pair_sum(a=[1], b=[2])") == [3]
 
 
