@@ -28,6 +28,7 @@ _SUGGESTIONS = 100
 """How many unknown names of one plan are compared with all others: each comparison takes milliseconds."""
 
 _LONGEST_NAME = 200
+_MOST_NAMED = 5
 
 
 class PlanCatalog:
@@ -97,7 +98,10 @@ class PlanCatalog:
         if reason := self._why_without_tools(name.partition(".")[0]):
             return reason
         closest = self.current.closest(name) if len(name) <= _LONGEST_NAME and self._may_suggest() else None
-        return f"Did you mean {closest!r}?" if closest else ""
+        hints = [f"Did you mean {closest!r}?"] if closest else []
+        if "." not in name and (starting := self._rights.toolbox.unheard):
+            hints.append(_not_yet_answered(starting))
+        return " ".join(hints)
 
     def _may_suggest(self) -> bool:
         self._suggestions -= 1
@@ -153,4 +157,15 @@ class PlanCatalog:
 
     def _why_without_tools(self, server: str) -> str | None:
         found = self.current.server(server)
-        return self._rights.toolbox.error(found.raw_name) if found else self._rights.unusable.get(server)
+        if found is None:
+            return self._rights.unusable.get(server)
+        toolbox = self._rights.toolbox
+        if found.raw_name in toolbox.unheard:
+            return _not_yet_answered([found.raw_name])
+        return toolbox.error(found.raw_name) or toolbox.gap(found.raw_name)
+
+
+def _not_yet_answered(servers: Sequence[str]) -> str:
+    names = ", ".join(repr(name) for name in servers[:_MOST_NAMED]) + (" and others" if servers[_MOST_NAMED:] else "")
+    which = f"Server {names} has" if len(servers) == 1 else f"Servers {names} have"
+    return f"{which} not answered yet: run the plan again in a moment, or raise [servers] start_timeout_seconds."
