@@ -43,7 +43,7 @@ async def connect(
     @asynccontextmanager
     async def attempt(known: Era | None, *, over_sse: bool = False) -> AsyncGenerator[Connection]:
         failure: BridgeError | None = None
-        async with _open(spec, files, over_sse=over_sse) as link:
+        async with _open(spec, files, deadlines, over_sse=over_sse) as link:
             links.append(link)
             opened(link)
             connection = Connection(spec, link, callbacks)
@@ -89,10 +89,13 @@ def _is_sse(spec: ServerSpec) -> bool:
 
 
 @asynccontextmanager
-async def _open(spec: ServerSpec, files: ServerFiles | None, *, over_sse: bool) -> AsyncGenerator[Link]:
+async def _open(
+    spec: ServerSpec, files: ServerFiles | None, deadlines: Deadlines, *, over_sse: bool
+) -> AsyncGenerator[Link]:
     if not isinstance(spec, StdioSpec):
         login = None if files is None or spec.brings_credentials else Bearer(KeptLogin(files, spec.url))
-        async with open_sse(spec, auth=login) if over_sse else open_http(spec, auth=login) as link:
+        opening = open_sse(spec, auth=login, seconds=deadlines.start) if over_sse else open_http(spec, auth=login)
+        async with opening as link:
             yield link
         return
     child = await start_child(spec, log=files.log if files else None)

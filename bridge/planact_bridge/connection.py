@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -313,31 +313,32 @@ class Connection:
 
     async def introduce(self, *, known: Era | None, deadlines: Deadlines) -> Peer:
         """Find out who is there and in which era. Raises BridgeErrors; ConnectionLost may mean: died of the probe."""
-        peer = None
+        peer, answered = None, False
         if known != "handshake":
-            peer = await self._probe(OFFERED, min(deadlines.probe, deadlines.start))
+            with suppress(RequestTimeout):
+                peer, answered = await self._probe(deadlines), True
         if peer is None:
-            peer = await self._shake_hands(OFFERED, deadlines)
+            peer = await self._shake_hands(deadlines, is_older=answered)
         self.peer = peer
         return peer
 
-    async def _probe(self, ours: JSONObject, seconds: float) -> Peer | None:
+    async def _probe(self, deadlines: Deadlines) -> Peer | None:
         try:
-            return await discover(self._send, ours=ours, seconds=seconds)
+            return await discover(self._send, ours=OFFERED, seconds=min(deadlines.probe, deadlines.start))
         except NoCommonRevision as error:
             raise StartError(f"{self._it} {error}.") from error
 
-    async def _shake_hands(self, ours: JSONObject, deadlines: Deadlines) -> Peer:
+    async def _shake_hands(self, deadlines: Deadlines, *, is_older: bool) -> Peer:
         try:
-            peer = await initialize(self._send, ours=ours, seconds=deadlines.start)
+            peer = await initialize(self._send, ours=OFFERED, seconds=deadlines.start)
         except RequestRefused as error:
-            # A server that was slow to answer the probe has since settled on the newer era.
-            if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+            # Its newest release may have left the era that is remembered, or been slow to answer the probe.
+            if is_older and error.code != UNSUPPORTED_PROTOCOL_VERSION:
                 raise
-            late = await self._probe(ours, deadlines.probe)
-            if late is None:
-                raise
-            return late
+            with suppress(RequestTimeout, ConnectionLost):
+                if (newer := await self._probe(deadlines)) is not None:
+                    return newer
+            raise
         with anyio.move_on_after(NOTICE_SECONDS):
             await self._dispatcher.notify("notifications/initialized", None)
         return peer

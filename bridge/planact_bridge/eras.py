@@ -34,7 +34,7 @@ from mcp_types.version import (
     MODERN_PROTOCOL_VERSIONS,
 )
 
-from planact_bridge.errors import RequestRefused, RequestTimeout
+from planact_bridge.errors import RequestRefused
 from planact_tools import JSONObject, JSONValue
 
 if TYPE_CHECKING:
@@ -116,17 +116,15 @@ class Send(Protocol):
 
 
 async def discover(send: Send, *, ours: JSONObject, seconds: float) -> Peer | None:
-    """Return the peer if it speaks the stateless era; None where it gives no sign of that.
+    """Return the peer if it speaks the stateless era; None where it answers and gives no sign of that.
 
-    Raises NoCommonRevision for a server that knows only revisions newer than ours.
+    Raises NoCommonRevision for a server that knows only revisions newer than ours, and RequestTimeout.
     """
     wanted = LATEST_MODERN_VERSION
     for _ in range(2):
         params, headers = _stateless_stamp(DISCOVER, {}, wanted, ours)
         try:
             result = await send(DISCOVER, params, headers=headers, seconds=seconds)
-        except RequestTimeout:
-            return None
         except RequestRefused as error:
             if error.code != UNSUPPORTED_PROTOCOL_VERSION:
                 return None

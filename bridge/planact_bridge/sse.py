@@ -16,6 +16,7 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, JSONRPCRequest
 
 from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE, StartError
 from planact_bridge.http_reasons import NEVER_SENT, origin, refused, unreachable
+from planact_bridge.link import START_SECONDS
 from planact_bridge.wire import read_messages
 
 if TYPE_CHECKING:
@@ -132,29 +133,37 @@ class SseLink:
 
     def _within_origin(self, endpoint: str) -> str:
         # Headers and tokens were given for this server, and it must not send them to another.
-        whole = urljoin(self._spec.url, endpoint)
-        if origin(httpx2.URL(whole)) != origin(httpx2.URL(self._spec.url)):
-            raise StartError(
-                f"Server {self._spec.name!r} did not start: it wants messages sent to {origin(httpx2.URL(whole))}, "
-                "another server. Ask for its streamable HTTP address."
-            )
+        began = f"Server {self._spec.name!r} did not start: it wants messages sent to"
+        try:
+            whole = urljoin(self._spec.url, endpoint)
+            there = origin(httpx2.URL(whole))
+        except (ValueError, httpx2.InvalidURL):
+            raise StartError(f"{began} {endpoint[:200]!r}, which is no address.") from None
+        if there != origin(httpx2.URL(self._spec.url)):
+            raise StartError(f"{began} {there}, another server. Ask for its streamable HTTP address.")
         return whole
 
 
 @asynccontextmanager
-async def open_sse(spec: HttpSpec, *, auth: httpx2.Auth | None = None) -> AsyncGenerator[SseLink]:
-    """Open the stream of events and wait until the server says where to post. Raises StartError."""
+async def open_sse(
+    spec: HttpSpec, *, auth: httpx2.Auth | None = None, seconds: float = START_SECONDS
+) -> AsyncGenerator[SseLink]:
+    """Open the stream of events and wait until the server says where to post, `seconds` for each. Raises StartError."""
     # No read limit: a stream of events may be silent for hours, and every request has its own deadline.
     timeout = httpx2.Timeout(SEND_SECONDS, connect=CONNECT_SECONDS, read=None)
     failure: StartError | None = None
     async with httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, auth=auth) as http:
         link = SseLink(spec, http)
-        async with link.news, link.read, _events(spec, http) as events, anyio.create_task_group() as tasks:
+        async with link.news, link.read, _events(spec, http, seconds) as events, anyio.create_task_group() as tasks:
             try:
-                await tasks.start(link.follow, events)
+                with anyio.fail_after(seconds):
+                    await tasks.start(link.follow, events)
             except StartError as error:
                 # Kept and raised outside: a task group would wrap it.
                 failure = error
+            except TimeoutError:
+                reason = f"it did not say where to post within {seconds:g} s"
+                failure = StartError(f"Server {spec.name!r} did not start: {reason}.")
             else:
                 yield link
             tasks.cancel_scope.cancel()
@@ -163,16 +172,16 @@ async def open_sse(spec: HttpSpec, *, auth: httpx2.Auth | None = None) -> AsyncG
 
 
 @asynccontextmanager
-async def _events(spec: HttpSpec, http: httpx2.AsyncClient) -> AsyncGenerator[httpx2.EventSource]:
+async def _events(spec: HttpSpec, http: httpx2.AsyncClient, seconds: float) -> AsyncGenerator[httpx2.EventSource]:
     began = f"Server {spec.name!r} did not start:"
     async with AsyncExitStack() as stack:
         try:
-            with anyio.fail_after(SEND_SECONDS):
+            with anyio.fail_after(seconds):
                 events = await stack.enter_async_context(sse_within_origin(http, spec.url, max_event_size=None))
         except httpx2.TransportError as error:
             raise StartError(f"{began} {unreachable(httpx2.URL(spec.url), error)}.") from error
         except TimeoutError:
-            raise StartError(f"{began} it did not open a stream of events within {SEND_SECONDS:g} s.") from None
+            raise StartError(f"{began} it did not open a stream of events within {seconds:g} s.") from None
         if not events.response.is_success:
             raise StartError(f"{began} {refused(events.response.status_code, spec)}.")
         kind = str(events.response.headers.get("content-type", "")).partition(";")[0]

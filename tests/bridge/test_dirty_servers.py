@@ -140,3 +140,20 @@ async def test_a_server_that_is_silent_on_the_probe_costs_it_only_once(connect, 
         assert (await server.call(call("ok"))).value == "ok"
     assert notes.read_text() == "probed\n"
     assert learned == {server.identity: "handshake"}
+
+
+@pytest.mark.parametrize("code", [-32601, -32600, -32004])
+async def test_a_server_that_has_left_the_era_that_is_remembered_is_found_in_the_newer_one(
+    connect, tmp_path, code: int
+) -> None:
+    eras = Eras()
+    server = connect("raw.py", "left_the_handshake", tmp_path / "notes", code, eras=eras)
+    eras.remember(server.identity, "handshake")
+    assert (await server.call(call("ok"))).value == "ok"
+    assert (server.status.era, eras.recall(server.identity)) == ("stateless", "stateless")
+
+
+async def test_a_server_of_the_newer_era_that_was_slow_to_answer_the_probe_is_probed_again(connect, tmp_path) -> None:
+    server = connect("raw.py", "left_the_handshake", tmp_path / "slow", -32601, deadlines=Deadlines(probe=0.2))
+    assert (await server.call(call("ok"))).value == "ok"
+    assert server.status.era == "stateless"

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from anyio import fail_after
 
-from planact_bridge import Downstream, HttpSpec
+from planact_bridge import Deadlines, Downstream, HttpSpec
 from planact_tools import ToolCall, ToolError, ToolResult
 from warm.start import warm_python
 
@@ -46,7 +47,7 @@ class ByHand(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.events: queue.Queue[tuple[str, str] | None] = queue.Queue()
-        self.endpoint = "/messages?session=1"
+        self.endpoint: str | None = "/messages?session=1"
         self.content_type = "text/event-stream"
         self.hang_up = False
         self.refuse: int | None = None
@@ -67,7 +68,8 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", self.server.content_type)
         self.end_headers()
-        events.put(("endpoint", self.server.endpoint))
+        if self.server.endpoint is not None:
+            events.put(("endpoint", self.server.endpoint))
         while (event := events.get()) is not None:
             self.wfile.write("event: {}\ndata: {}\n\n".format(*event).encode())
 
@@ -106,8 +108,8 @@ def web() -> Iterator[ByHand]:
     server.server_close()
 
 
-def old(web: ByHand) -> Downstream:
-    return Downstream(HttpSpec(name="old", url=web.url, transport="sse"))
+def old(web: ByHand, **options: Any) -> Downstream:
+    return Downstream(HttpSpec(name="old", url=web.url, transport="sse"), **options)
 
 
 async def test_what_is_no_message_is_passed_over_and_events_have_no_limit_of_size(web: ByHand) -> None:
@@ -158,6 +160,26 @@ async def test_messages_are_not_sent_to_another_server(web: ByHand) -> None:
     server = old(web)
     with fail_after(20), pytest.raises(ToolError, match=r"sent to https://elsewhere\.example, another server"):
         await server.definitions()
+    await server.aclose()
+
+
+async def test_a_server_that_never_says_where_to_post_is_given_up_after_the_deadline(web: ByHand) -> None:
+    web.endpoint = None
+    server = old(web, deadlines=Deadlines(start=0.2))
+    with fail_after(20), pytest.raises(ToolError) as caught:
+        await server.definitions()
+    assert caught.value.message == "Server 'old' did not start: it did not say where to post within 0.2 s."
+    await server.aclose()
+
+
+async def test_an_address_to_post_to_that_is_none_is_named(web: ByHand) -> None:
+    web.endpoint = "http://[bad/post"
+    server = old(web)
+    with fail_after(20), pytest.raises(ToolError) as caught:
+        await server.definitions()
+    assert caught.value.message == (
+        "Server 'old' did not start: it wants messages sent to 'http://[bad/post', which is no address."
+    )
     await server.aclose()
 
 

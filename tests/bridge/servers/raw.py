@@ -59,6 +59,10 @@ def note(text):
 
 
 def initialize(request):
+    if CASE == "left_the_handshake":
+        error = {"code": int(sys.argv[3]), "message": "no such method"}
+        send({"jsonrpc": "2.0", "id": request["id"], "error": error})
+        return None
     version = "2023-01-01" if CASE == "unknown_version" else request["params"]["protocolVersion"]
     return {
         "protocolVersion": version,
@@ -180,7 +184,11 @@ def ask_in_the_result(params):
 def discover(request):
     if CASE == "dies_on_probe":
         sys.exit(1)
-    if CASE.endswith("_stateless"):
+    if CASE == "left_the_handshake" and not NOTES.exists():
+        NOTES.touch()
+        if "slow" in NOTES.name:
+            return None
+    if CASE.endswith("_stateless") or CASE == "left_the_handshake":
         return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "_meta": {}}
     if CASE == "silent_on_probe":
         note("probed")
