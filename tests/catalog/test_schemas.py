@@ -62,6 +62,46 @@ def test_one_schema_in_the_dialect(schema: Any, root: Any, problems: tuple[str, 
     assert (cleaned.root, cleaned.problems) == (root, problems)
 
 
+NOWHERE = {"$ref": "#/$defs/nope"}
+UNREADABLE = {"pattern": "(?=a)b"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "root"),
+    [
+        ({"oneOf": [{"type": "string"}, NOWHERE]}, {"anyOf": [{"type": "string"}, {}]}),
+        (
+            {"oneOf": [{"type": "string"}, NOWHERE], "anyOf": [{"minLength": 1}]},
+            {"anyOf": [{"minLength": 1}], "allOf": [{"anyOf": [{"type": "string"}, {}]}]},
+        ),
+        ({"not": NOWHERE, "type": "string"}, {"type": "string"}),
+        ({"not": {"anyOf": [UNREADABLE]}}, {}),
+        ({"if": UNREADABLE, "then": {"required": ["a"]}, "else": False}, {}),
+        ({"contains": UNREADABLE, "minContains": 0, "maxContains": 1}, {}),
+        (
+            {"oneOf": [{"not": {"$ref": "#/$defs/odd"}}], "nullable": True},
+            {"anyOf": [{"anyOf": [{}]}, {"type": "null"}]},
+        ),
+        ({"not": {"items": {"$ref": "#/$defs/through"}}}, {}),
+        ({"not": {"description": 5, "default": float("nan")}}, {"not": {}}),
+        ({"if": {"$ref": "#/$defs/good"}, "then": UNREADABLE}, {"if": {"$ref": "#/$defs/good"}, "then": {}}),
+    ],
+)
+def test_nothing_is_refused_for_what_cannot_be_read(schema: Any, root: Any) -> None:
+    definitions = {"odd": UNREADABLE, "through": {"items": {"$ref": "#/$defs/odd"}}, "good": {"type": "string"}}
+    cleaned = clean({**schema, "$defs": definitions})
+    assert cleaned.root == root
+    assert cleaned.problems
+
+
+def test_alternatives_that_cannot_be_read_are_named() -> None:
+    cleaned = clean({"properties": {"a": {"oneOf": [{"type": "string"}, NOWHERE]}}})
+    assert cleaned.problems == (
+        "a.oneOf[1]: reference '#/$defs/nope' leads nowhere; not checked",
+        "a: oneOf has something in it that cannot be read; not checked",
+    )
+
+
 def test_references_of_every_kind_become_definitions() -> None:
     cleaned = clean(
         {

@@ -2,7 +2,8 @@
 
 A server's schema may be of any draft, or of none: wrong types, dangling references, endless recursion. `clean`
 turns it into a small well-formed dialect (below), so that nothing after it has to be on its guard. What is
-lost on the way is named in `problems` and is simply not checked; nothing here raises or fetches anything.
+lost on the way is named in `problems` and is simply not checked: no value is refused for it. Nothing here raises
+or fetches anything.
 
 The dialect is draft 2020-12 without `$id`, `$anchor`, `patternProperties`, `unevaluated…` and `dependencies`;
 every `$ref` is `#/$defs/NAME` with NAME in `definitions`, and following references always gets deeper into a value.
@@ -11,11 +12,13 @@ every `$ref` is `#/$defs/NAME` with NAME in `definitions`, and following referen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 from urllib.parse import unquote
 
+from planact_server.catalog.loosening import EXACT, Exact, leading_to
 from planact_server.catalog.patterns import matcher
 from planact_tools import JSONObject, JSONValue
 
@@ -75,21 +78,37 @@ class _Cleaner:
 
     queue: list[tuple[str, object]] = field(default_factory=list[tuple[str, object]])
     nodes: int = 0
+    losses: int = 0
+    """How much was lost that would have been checked."""
+
+    exact: list[Exact] = field(default_factory=list[Exact])
 
     def clean(self) -> CleanSchema:
+        loose: set[str] = set()
         root = self.schema(self.document, "", 0)
         # A queue rather than recursion: a hundred definitions may each lead to the next one.
         while self.queue:
             name, target = self.queue.pop(0)
+            before = self.losses
             self.definitions[name] = self.schema(target, name, 0)
+            if self.losses > before:
+                loose.add(REF_PREFIX + name)
         for name in _endless(self.definitions):
             self.definitions[name] = True
             self.note(name, "refers to itself and nothing else")
+            loose.add(REF_PREFIX + name)
+        self._loosen(leading_to(loose, {REF_PREFIX + name: schema for name, schema in self.definitions.items()}))
         problems = tuple(self.problems)[:MAX_PROBLEMS]
         return CleanSchema(root=root, definitions=self.definitions, problems=problems)
 
-    def note(self, path: str, problem: str) -> None:
+    def note(self, path: str, problem: str, *, loses: bool = True) -> None:
         self.problems.setdefault(f"{path or 'schema'}: {problem}; not checked")
+        self.losses += loses
+
+    def _loosen(self, loose: Container[str]) -> None:
+        for exact in [each for each in self.exact if each.is_inexact(loose)]:
+            exact.loosen()
+            self.note(exact.path, f"{exact.keyword} has something in it that cannot be read")
 
     def schema(self, raw: object, path: str, depth: int) -> Schema:
         if isinstance(raw, bool):
@@ -161,8 +180,8 @@ class _Reading:
             self.out["uniqueItems"] = True
         return _nullable(self.out) if self.raw.get("nullable") is True else self.out
 
-    def _note(self, problem: str) -> None:
-        self.cleaner.note(self.path, problem)
+    def _note(self, problem: str, *, loses: bool = True) -> None:
+        self.cleaner.note(self.path, problem, loses=loses)
 
     def _sub(self, raw: object, step: str) -> Schema:
         if raw is False and step not in ("additionalProperties", "items"):
@@ -177,7 +196,7 @@ class _Reading:
             if (clean := read(value)) is not None:
                 self.out[keyword] = clean
             elif not (keyword.startswith("exclusive") and isinstance(value, bool)):
-                self._note(f"{keyword} {problem}")
+                self._note(f"{keyword} {problem}", loses=keyword not in _TEXTS)
 
     def _read_type(self) -> None:
         raw = self.raw.get("type")
@@ -204,7 +223,7 @@ class _Reading:
                 if is_value(self.raw[keyword]):
                     self.out[keyword] = cast("JSONValue", self.raw[keyword])
                 else:
-                    self._note(f"{keyword} is no JSON value")
+                    self._note(f"{keyword} is no JSON value", loses=keyword == "const")
 
     def _read_exclusive_bounds(self) -> None:
         """Draft 4 had a flag beside the bound."""
@@ -236,12 +255,14 @@ class _Reading:
     def _read_subschemas(self) -> None:
         for keyword in _SUBSCHEMAS:
             if keyword in self.raw:
-                self.out[keyword] = self._sub(self.raw[keyword], keyword)
+                with self._exactly(keyword):
+                    self.out[keyword] = self._sub(self.raw[keyword], keyword)
         for keyword in _SUBSCHEMA_LISTS:
             raw = self.raw.get(keyword)
             if isinstance(raw, list) and raw:
                 branches = enumerate(cast("list[object]", raw))
-                self.out[keyword] = [self._sub(branch, f"{keyword}[{index}]") for index, branch in branches]
+                with self._exactly(keyword):
+                    self.out[keyword] = [self._sub(branch, f"{keyword}[{index}]") for index, branch in branches]
             elif keyword in self.raw:
                 self._note(f"{keyword} is no list of schemas")
         for keyword in _SUBSCHEMA_MAPS:
@@ -251,6 +272,14 @@ class _Reading:
                 self.out[keyword] = {name: self._sub(sub, name) for name, sub in entries if isinstance(name, str)}
             elif keyword in self.raw:
                 self._note(f"{keyword} is no object of schemas")
+
+    @contextmanager
+    def _exactly(self, keyword: str) -> Generator[None]:
+        before = self.cleaner.losses
+        yield
+        if keyword in EXACT:
+            is_broken = self.cleaner.losses > before
+            self.cleaner.exact.append(Exact(schema=self.out, keyword=keyword, path=self.path, is_broken=is_broken))
 
     def _read_items(self) -> None:
         """Until draft 2019-09 a list of schemas stood in `items`, and what came after them in `additionalItems`."""
@@ -331,11 +360,8 @@ def _names(value: object) -> list[JSONValue] | None:
 
 def _nullable(schema: JSONObject) -> Schema:
     """OpenAPI 3.0 marks "or null" with a flag, and leaves null out of the enum."""
-    described = {key: schema[key] for key in ("title", "description", "default") if key in schema}
-    return {
-        "anyOf": [{key: value for key, value in schema.items() if key not in described}, {"type": "null"}],
-        **described,
-    }
+    described = {key: schema.pop(key) for key in ("title", "description", "default") if key in schema}
+    return {"anyOf": [schema, {"type": "null"}], **described}
 
 
 def _endless(definitions: Mapping[str, Schema]) -> list[str]:
