@@ -18,7 +18,7 @@ import anyio.abc
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
 
 from planact_bridge import pages
 from planact_bridge.eras import (
@@ -103,7 +103,8 @@ class Connection:
         """Return the server's tools, read leniently. Raises BridgeErrors only where not even one page came."""
 
         async def page(cursor: str | None) -> JSONObject:
-            return await self.request("tools/list", {} if cursor is None else {"cursor": cursor}, seconds=seconds)
+            params: JSONObject = {} if cursor is None else {"cursor": cursor}
+            return self._finished("tools/list", params, await self.request("tools/list", params, seconds=seconds))
 
         stateless = self.peer is not None and self.peer.era == "stateless"
         tools = await read_pages(page, mirrored_headers=stateless)
@@ -173,12 +174,25 @@ class Connection:
                     raise
                 continue
             if result.get("resultType") != "input_required":
-                return result
+                return self._finished(method, params, result)
             answers = await self._answer(result, person)
         raise RequestRefused(
             f"Server {self._spec.name!r} kept asking: {MAX_ROUNDS} rounds of questions in one request.",
             code=METHOD_NOT_FOUND,
             reason="too many questions",
+        )
+
+    def _finished(self, method: str, params: JSONObject, result: JSONObject) -> JSONObject:
+        """Return a result that is one. Raises RequestRefused for a kind that we do not know."""
+        kind = result.get("resultType")
+        if kind in (None, "complete"):
+            return result
+        reason = f"its answer is of the kind {kind!r:.80}, which cannot be read"
+        raise RequestRefused(
+            f"{self._it} answered {_called(method, params)} with something else than a result: {reason}.",
+            code=INTERNAL_ERROR,
+            reason=reason,
+            unreadable=True,
         )
 
     async def request(

@@ -84,7 +84,7 @@ def read_result(
     """
     attachments: list[Attachment] = []
     blocks = _blocks(result.get("content"))
-    if result.get("isError") is True:
+    if _is_yes(result.get("isError")):
         raise ToolSaidNo(_error_text(blocks, result.get("structuredContent")))
     parts = [_part(block, attachments) for block in blocks]
     structured = result.get("structuredContent")
@@ -208,6 +208,11 @@ def _blocks(content: JSONValue) -> list[JSONValue]:
     if content is None:
         return []
     return content if isinstance(content, list) else [content]
+
+
+def _is_yes(flag: JSONValue) -> bool:
+    # What is not plainly a no may be a failure, and a failure taken for success goes on.
+    return bool(flag) and str(flag).lower() != "false"
 
 
 def _error_text(blocks: list[JSONValue], structured: JSONValue) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from mcp_types import (
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 
-_ANSWER = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,\s*"result"\s*:')
-"""How a line begins that answers one of our requests; our ids are numbers."""
+_TOKEN = re.compile(rb'[{}\[\]]|"((?:[^"\\]|\\.)*+)"?(\s*:\s*(\d{1,15}(?=\s*[,}]))?)?', re.DOTALL)
+"""A bracket, or a text; behind a text the colon that makes it a key, and the whole number that is its value."""
+
+MOST_TOKENS = 200_000
+"""How much of a line that cannot be read is looked through for what it answers."""
 
 
 def read_messages(line: bytes) -> list[JSONRPCMessage]:
@@ -37,11 +41,11 @@ def read_messages(line: bytes) -> list[JSONRPCMessage]:
     try:
         value = _decode(line)
     except ValueError as error:
-        answered = _ANSWER.match(line)
+        answered = _answered(line)
         if answered is None:
             raise
         # Whoever asked would wait for its whole patience for an answer that has come.
-        return [_unreadable(int(answered[1]), f"the server's answer cannot be read: {str(error)[:200]}")]
+        return [_unreadable(answered, f"the server's answer cannot be read: {str(error)[:200]}")]
     if not isinstance(value, list):
         return [_message(value)]
     messages: list[JSONRPCMessage] = []
@@ -51,6 +55,20 @@ def read_messages(line: bytes) -> list[JSONRPCMessage]:
     if not messages:
         raise ValueError("not a JSON-RPC message")
     return messages
+
+
+def _answered(line: bytes) -> int | None:
+    """Return which of our requests, whose ids are numbers, a line answers that cannot be read."""
+    depth = 0
+    found: dict[bytes, bytes | None] = {}
+    for token in islice(_TOKEN.finditer(line), MOST_TOKENS):
+        if token[1] is None:
+            depth += 1 if token[0] in b"{[" else -1
+        elif depth == 1 and token[2] is not None:
+            found[token[1]] = token[3]
+        if found.get(b"id") and (b"result" in found or b"error" in found):
+            return int(found[b"id"] or 0)
+    return None
 
 
 def _decode(line: bytes) -> JSONValue:

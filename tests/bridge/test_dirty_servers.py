@@ -157,3 +157,18 @@ async def test_a_server_of_the_newer_era_that_was_slow_to_answer_the_probe_is_pr
     server = connect("raw.py", "left_the_handshake", tmp_path / "slow", -32601, deadlines=Deadlines(probe=0.2))
     assert (await server.call(call("ok"))).value == "ok"
     assert server.status.era == "stateless"
+
+
+async def test_a_result_of_an_unknown_kind_is_an_error_after_which_nothing_is_certain(connect) -> None:
+    with pytest.raises(ToolError) as caught:
+        await connect("raw.py", "begins_a_task_stateless").call(call("ok"))
+    assert caught.value.outcome_unknown
+    assert caught.value.message == (
+        "Server 'begins_a_task_stateless' answered 'tools/call' of 'ok' with something else than a result: "
+        "its answer is of the kind 'task', which cannot be read. It is not known whether the call took effect."
+    )
+
+
+async def test_a_question_in_the_place_of_a_list_is_an_error(connect) -> None:
+    with pytest.raises(ToolError, match=r"'tools/list' with something else than a result: .*'input_required'"):
+        await connect("raw.py", "asks_in_its_list_stateless").definitions()

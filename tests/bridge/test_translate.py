@@ -87,6 +87,17 @@ def test_a_result_becomes_one_plain_value(result: dict, schema: dict | None, val
     assert read_result(result, output_schema=schema) == ToolResult(value=value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("flag", ["true", 1, "yes", [0]])
+def test_a_doubtful_error_mark_is_an_error(flag: object) -> None:
+    with pytest.raises(ToolSaidNo, match="no"):
+        read_result({**text("no"), "isError": flag})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("flag", [None, 0, "", "false", "False"])
+def test_a_strange_mark_of_success_is_one(flag: object) -> None:
+    assert read_result({**text("yes"), "isError": flag}).value == "yes"  # type: ignore[dict-item]
+
+
 def test_raw_leaves_text_alone() -> None:
     assert read_result(text("[1]"), raw=True).value == "[1]"
     assert read_result(text("[1]", "[2]"), raw=True).value == "[1]\n[2]"

@@ -46,6 +46,36 @@ def test_an_answer_that_cannot_be_read_is_an_error_for_its_request(result: bytes
     assert why in read.error.message
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"result":{"id":5,"a":[%s]},"jsonrpc":"2.0","id": 7 }',
+        b'{"jsonrpc":"2.0","result":{"]\\"":"{\\\\","a":[%s]},"id":7}',
+        b'{"id":7,"jsonrpc":"2.0","error":{"data":[%s]}}',
+        b'{"jsonrpc":"2.0","id":7,"result":{"a":[%s]},"cut',
+    ],
+)
+def test_which_request_an_unreadable_answer_is_for_does_not_depend_on_order(line: bytes) -> None:
+    [read] = read_messages(line % (b"9" * 5_000))
+    assert isinstance(read, JSONRPCError)
+    assert read.id == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"result":{"id":5,"a":' + b"9" * 5_000,
+        b'{"method":"m","id":5,"params":' + b"9" * 5_000,
+        b'{"result":"' + b'\\"' * 200_000,
+        b"[{" * 150_000,
+    ],
+    ids=["cut off", "no answer", "quotes", "brackets"],
+)
+def test_a_damaged_line_that_answers_nothing_for_certain_is_no_message(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_messages(line)
+
+
 def test_a_batch_is_its_messages() -> None:
     assert [type(m) for m in read_messages(b'[{"method":"n"},{"id":1,"result":{}}]')] == [
         JSONRPCNotification,

@@ -78,6 +78,8 @@ def list_tools(request):
     if CASE == "restless":
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
         note("listed")
+    if CASE == "asks_in_its_list_stateless":
+        return {"resultType": "input_required", "inputRequests": {}}
     if CASE == "endless":
         return {"tools": [{**GOOD, "name": "same"}], "nextCursor": "again"}
     return {"tools": TOOLS.get(CASE, [GOOD])}
@@ -110,6 +112,8 @@ def call_tool(request):
     if CASE == "grows":
         TOOLS["grows"] = [GOOD, {**GOOD, "name": "new"}]
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    if CASE == "begins_a_task_stateless":
+        return {"resultType": "task", "taskId": "t1"}
     if CASE.endswith("_stateless"):
         return ask_in_the_result(request["params"])
     if CASE == "wants_visits":
