@@ -250,6 +250,8 @@ class Downstream:
         except ConnectionLost as error:
             if self._standing.closed:
                 raise ConnectionLost(f"Server {self.name!r} was closed during the call.") from error
+            if self._standing.restarted(connection):
+                raise type(error)(f"Server {self.name!r} was restarted during the call, as was asked for.") from error
             raise
         except RequestTimeout:
             self._counters.timeouts += 1

@@ -15,8 +15,14 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Errors after which it is certain that the server saw nothing."""
 
 
-def unreachable(url: httpx2.URL, error: httpx2.HTTPError) -> str:
-    return f"{origin(url)} cannot be reached: {str(error) or type(error).__name__}"
+def failed(url: httpx2.URL, error: httpx2.HTTPError) -> str:
+    """Return how far a request came that got no whole answer."""
+    reason = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, NEVER_SENT):
+        return f"{origin(url)} cannot be reached: {reason}"
+    if isinstance(error, httpx2.DecodingError):
+        return f"the answer of {origin(url)} does not unpack: {reason}"
+    return f"the exchange with {origin(url)} broke off: {reason}"
 
 
 def refused(status: int, spec: HttpSpec) -> str:

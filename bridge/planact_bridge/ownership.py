@@ -42,6 +42,8 @@ class OwnedConnection:
         self._connection: Connection | None = None
         self.failure: str | None = None
         """Why there is no connection, once that is so."""
+        self.dismissed = False
+        """Whether it was ended because somebody wanted that."""
         self.start_ms: float | None = None
         self._counted = False
         # Not Task.cancel(): that would break into the shielded steps that end a process.
@@ -92,6 +94,7 @@ class OwnedConnection:
 
     def dismiss(self) -> None:
         """End the connection in the background; that is no failure."""
+        self.dismissed = True
         self._stop.set()
         if not self._settled.is_set():
             self._scope.cancel()

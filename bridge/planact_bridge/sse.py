@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, JSONRPCRequest
 
 from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE, StartError
-from planact_bridge.http_reasons import NEVER_SENT, origin, refused, unreachable
+from planact_bridge.http_reasons import NEVER_SENT, failed, origin, refused
 from planact_bridge.link import START_SECONDS
 from planact_bridge.wire import read_messages
 
@@ -83,7 +83,7 @@ class SseLink:
             response = await request_within_origin(self._http, "POST", self._endpoint, content=body, headers=headers)
         except httpx2.RequestError as error:
             data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
-            return MCPError(CONNECTION_CLOSED, unreachable(httpx2.URL(self._endpoint), error), data=data)
+            return MCPError(CONNECTION_CLOSED, failed(httpx2.URL(self._endpoint), error), data=data)
         status = response.status_code
         if status == HTTPStatus.NOT_FOUND:
             self._failure = "it no longer knows our session"
@@ -117,7 +117,7 @@ class SseLink:
                     elif event.event == "message" and event.data:
                         await self._take(event.data)
             except httpx2.HTTPError as error:
-                self._failure = f"its stream of events broke off: {str(error) or type(error).__name__}"
+                self._failure = f"its stream of events broke off: {str(error).rstrip('.') or type(error).__name__}"
             self._failure = self._failure or "its stream of events ended"
         if self._endpoint is None:
             raise StartError(f"Server {self._spec.name!r} did not start: {self._failure} before it said where to post.")
@@ -179,7 +179,7 @@ async def _events(spec: HttpSpec, http: httpx2.AsyncClient, seconds: float) -> A
             with anyio.fail_after(seconds):
                 events = await stack.enter_async_context(sse_within_origin(http, spec.url, max_event_size=None))
         except httpx2.TransportError as error:
-            raise StartError(f"{began} {unreachable(httpx2.URL(spec.url), error)}.") from error
+            raise StartError(f"{began} {failed(httpx2.URL(spec.url), error)}.") from error
         except TimeoutError:
             raise StartError(f"{began} it did not open a stream of events within {seconds:g} s.") from None
         if not events.response.is_success:

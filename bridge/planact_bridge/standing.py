@@ -120,6 +120,10 @@ class StandingConnection:
         """Note that the server works: its next failure is its first."""
         self._backoff.forget()
 
+    def restarted(self, connection: Connection) -> bool:
+        """Say whether a person's wish for a restart has ended this connection."""
+        return any(owned.opened is connection and owned.dismissed for owned in (*self._leaving, self._owned) if owned)
+
     def doubt(self, connection: Connection) -> None:
         """A call ran out of time, or was given up after long: find out, in the background, whether anybody is there."""
         owned = self._owned

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
 
 from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE
-from planact_bridge.http_reasons import NEVER_SENT, refused, unreachable
+from planact_bridge.http_reasons import NEVER_SENT, failed, refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -102,7 +102,7 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
                 await response.aread()
         except httpx2.RequestError as error:  # of the transport, or a body that does not unpack
             data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
-            return _json_rpc_error(unreachable(request.url, error), status=503, data=data)
+            return _json_rpc_error(failed(request.url, error), status=503, data=data)
         if request.method != "POST" or response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         return await self._explained(request, response)

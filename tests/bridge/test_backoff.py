@@ -76,6 +76,32 @@ async def test_a_person_s_restart_replaces_a_server_that_works(connect, tmp_path
     assert (server.status.counters.lost, server.status.failures) == (0, 0)
 
 
+async def test_a_call_that_a_restart_ends_says_so(connect, tmp_path: Path) -> None:
+    files, notes = ServerFiles(tmp_path, "silent_in_call"), tmp_path / "notes"
+    server = connect("raw.py", "silent_in_call", notes, files=files)
+    errors: list[ToolError] = []
+
+    async def use() -> None:
+        try:
+            await server.call(OK)
+        except ToolError as error:
+            errors.append(error)
+
+    with fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(use)
+            while not notes.exists():
+                await anyio.sleep(0.01)
+            files.want_restart()
+            await server.connect()
+    [error] = errors
+    assert error.outcome_unknown
+    assert error.message == (
+        "Server 'silent_in_call' was restarted during the call, as was asked for. "
+        "It is not known whether the call took effect."
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 async def test_a_frozen_server_is_given_up_after_a_call_ran_out_of_time_and_started_again(
     connect, tmp_path: Path, monkeypatch

@@ -163,6 +163,8 @@ async def test_a_write_whose_answer_breaks_off_is_not_repeated_and_costs_nothing
         with pytest.raises(ToolError, match=r"Server 'web' was lost during 'tools/call' of 'write'") as caught:
             await server.call(WRITE)
         assert caught.value.outcome_unknown
+        assert f"the exchange with http://127.0.0.1:{web.server_port} broke off: " in caught.value.message
+        assert ".." not in caught.value.message
         web.hang_up = None
         assert (await server.call(WRITE)).value == "written"
         assert (web.calls, server.status.counters.starts) == (2, 1)

@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
-from planact_bridge.http_reasons import unreachable
+from planact_bridge.http_reasons import failed
 from planact_bridge.oauth.alone import alone
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def _renewed(before: Credentials, server: str) -> Credentials | None:
         async with httpx2.AsyncClient(timeout=RENEWAL_SECONDS) as http:
             response = await http.send(request)
     except httpx2.HTTPError as error:
-        logger.warning("the login of server %r was not renewed: %s", server, unreachable(request.url, error))
+        logger.warning("the login of server %r was not renewed: %s", server, failed(request.url, error))
         return None
     renewed = renewed_from(before, response.status_code, response.content)
     if renewed is None:

@@ -26,7 +26,7 @@ from pydantic import AnyUrl
 
 from planact_bridge.eras import client_info
 from planact_bridge.errors import BridgeError
-from planact_bridge.http_reasons import unreachable
+from planact_bridge.http_reasons import failed
 from planact_bridge.oauth.bearer import token_request
 from planact_bridge.oauth.credentials import Credentials
 from planact_bridge.oauth.loopback import Loopback, open_loopback
@@ -84,7 +84,7 @@ async def log_in(spec: HttpSpec, *, send_to: Callable[[str], Awaitable[None]]) -
     except OAuthFlowError as error:
         raise _error(spec, str(error).rstrip(".")) from error
     except httpx2.TransportError as error:
-        raise _error(spec, unreachable(_url_of(error, spec), error)) from error
+        raise _error(spec, failed(_url_of(error, spec), error)) from error
     except OSError as error:
         raise _error(spec, f"the address for the browser's answer cannot be had: {error}") from error
 
