@@ -16,6 +16,7 @@ import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND
 
+from planact_bridge import http_bodies
 from planact_bridge.errors import LOST, UNDELIVERED, UNREADABLE
 from planact_bridge.http_reasons import NEVER_SENT, failed, refused
 
@@ -103,9 +104,9 @@ class SpeakingTransport(httpx2.AsyncBaseTransport):
         except httpx2.RequestError as error:  # of the transport, or a body that does not unpack
             data = UNDELIVERED if isinstance(error, NEVER_SENT) else LOST
             return _json_rpc_error(failed(request.url, error), status=503, data=data)
-        if request.method != "POST" or response.status_code < HTTPStatus.BAD_REQUEST:
-            return response
-        return await self._explained(request, response)
+        if request.method == "POST" and response.status_code >= HTTPStatus.BAD_REQUEST:
+            return await self._explained(request, response)
+        return _readable(response) if response.status_code == HTTPStatus.OK else response
 
     async def _explained(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         status = response.status_code
@@ -148,6 +149,18 @@ def _json_rpc_error(
     return httpx2.Response(status, headers={"content-type": "application/json"}, content=json.dumps(body).encode())
 
 
+def _readable(response: httpx2.Response) -> httpx2.Response:
+    if _has_type(response, "text/event-stream"):
+        return http_bodies.streamed(response)
+    if not _speaks_json(response):
+        return response
+    try:
+        return http_bodies.whole(response)
+    except ValueError:
+        said = "what it sent is no message of the protocol"
+        return _json_rpc_error(said, status=502, code=INTERNAL_ERROR, data=UNREADABLE)
+
+
 def _is_json_rpc(response: httpx2.Response) -> bool:
     """Say whether an error is the server's own answer, rather than that of what stands before it."""
     try:
@@ -158,4 +171,8 @@ def _is_json_rpc(response: httpx2.Response) -> bool:
 
 
 def _speaks_json(response: httpx2.Response) -> bool:
-    return str(response.headers.get("content-type", "")).lower().startswith("application/json")
+    return _has_type(response, "application/json")
+
+
+def _has_type(response: httpx2.Response, kind: str) -> bool:
+    return str(response.headers.get("content-type", "")).lower().startswith(kind)

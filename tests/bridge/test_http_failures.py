@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -25,7 +25,7 @@ class HandWritten(ThreadingHTTPServer):
         self.calls = 0
         self.refuse: int | None = None
         self.hang_up: int | None = None
-        self.odd: tuple[int, dict[str, str], bytes] | None = None
+        self.odd: tuple[int, dict[str, str], bytes | Callable[[dict], bytes]] | None = None
         self.slow = Event()
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -57,7 +57,7 @@ class Answers(BaseHTTPRequestHandler):
         elif self.server.odd is not None and message["params"]["name"] == "write":
             self.server.calls += 1
             status, headers, body = self.server.odd
-            self._send(status, body, **headers)
+            self._send(status, body(message) if callable(body) else body, **headers)
         elif self.server.hang_up is not None:
             self.server.calls += 1
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
@@ -231,4 +231,66 @@ async def test_what_the_server_itself_refuses_was_not_done(web: HandWritten) -> 
         with pytest.raises(ToolError, match="not today") as caught:
             await server.call(WRITE)
         assert not caught.value.outcome_unknown
+        await server.aclose()
+
+
+EVENTS = {"type": "text/event-stream"}
+LENIENT = {
+    "a batch": '[{"method": "n"}, {"jsonrpc": "2.0", "id": %d, "result": {"content": "done"}}]',
+    "without jsonrpc": '{"id": %d, "result": {"content": "done"}}',
+    "a float for a number": '{"jsonrpc": "2.0", "id": %d.0, "result": {"content": "done"}}',
+}
+
+
+@pytest.mark.parametrize("answer", LENIENT.values(), ids=LENIENT)
+async def test_an_answer_is_understood_as_it_is_on_a_pipe(web: HandWritten, answer: str) -> None:
+    server = downstream(web.url)
+    with fail_after(20):
+        await server.connect()
+        web.odd = (200, JSON, lambda message: (answer % message["id"]).encode())
+        assert (await server.call(WRITE)).value == "done"
+        await server.aclose()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_events_that_are_no_messages_are_passed_over(web: HandWritten, end: str) -> None:
+    lines = (
+        *(": hello", "event: ping", "data: 5", ""),
+        *("data: garbage", ""),
+        *("id: 7", "event: message", 'data: [{"id": 1.0,', 'data: "result": {"content": "done"}}]', ""),
+        "",
+    )
+    server = downstream(web.url)
+    with fail_after(20):
+        await server.connect()
+        web.odd = (200, EVENTS, end.join(lines).encode())
+        assert (await server.call(WRITE)).value == "done"
+        await server.aclose()
+
+
+async def test_an_error_that_is_a_bare_text_is_the_server_s_word(web: HandWritten) -> None:
+    server = downstream(web.url)
+    with fail_after(20):
+        await server.connect()
+        web.odd = (200, JSON, lambda message: json.dumps({"id": message["id"], "error": "bad"}).encode())
+        with pytest.raises(ToolError) as caught:
+            await server.call(WRITE)
+        assert caught.value.message == (
+            "Server 'web' answered 'tools/call' of 'write' with an error: bad (code -32603)."
+        )
+        assert not caught.value.outcome_unknown
+        await server.aclose()
+
+
+async def test_an_answer_that_is_no_message_is_told_in_one_sentence(web: HandWritten) -> None:
+    server = downstream(web.url)
+    with fail_after(20):
+        await server.connect()
+        web.odd = (200, JSON, b"{nope")
+        with pytest.raises(ToolError) as caught:
+            await server.call(WRITE)
+        assert caught.value.message == (
+            "Server 'web' answered 'tools/call' of 'write' with an error: what it sent is no message of the protocol "
+            "(code -32603). It is not known whether the call took effect."
+        )
         await server.aclose()
