@@ -2,6 +2,7 @@
 
 from planact_bridge.downstream import Downstream
 from planact_bridge.eras import Era, Eras
+from planact_bridge.itself import INSIDE
 from planact_bridge.link import Deadlines
 from planact_bridge.listing import SkippedTool
 from planact_bridge.mcp_json import McpFile, McpProblem, read_mcp_json
@@ -13,6 +14,7 @@ from planact_bridge.translate import wraps_result
 
 __all__ = [
     "ELICITATION",
+    "INSIDE",
     "NOBODY",
     "Counters",
     "Deadlines",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planact_bridge.errors import StartError
+from planact_bridge.itself import INSIDE
 from planact_bridge.programs import well_known_folders
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _WINDOWS = (
 
 
 def child_environment(spec: StdioSpec) -> dict[str, str]:
-    """Return the few variables that are safe to inherit, and those of the entry over them.
+    """Return the few variables that are safe to inherit, the mark of a server, and those of the entry over them.
 
     PATH ends with the folders that a shell would know, for the program and for what it starts in turn (`npx` is a
     script that needs `node`). A PATH of the entry's own is left as it is.
@@ -35,7 +36,7 @@ def child_environment(spec: StdioSpec) -> dict[str, str]:
     kept = {key: os.environ[key] for key in inherited if not os.environ.get(key, "()").startswith("()")}
     given = kept.get("PATH", os.defpath).split(os.pathsep)
     more = [folder for folder in well_known_folders(kept) if folder not in given]
-    return kept | {"PATH": os.pathsep.join([*given, *more])} | dict(spec.env)
+    return kept | {"PATH": os.pathsep.join([*given, *more]), INSIDE: spec.name} | dict(spec.env)
 
 
 def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from planact_bridge import jsonc
+from planact_bridge.itself import INSIDE, serves_planact
 from planact_bridge.specs import HttpSpec, OAuthClient, ServerSpec, StdioSpec
 from planact_bridge.variables import VariableError, Variables
 
@@ -64,6 +65,10 @@ class _EntryError(Exception):
     """This entry cannot be used; the message says why."""
 
 
+class _OwnEntryError(_EntryError):
+    """This entry starts Planact; nobody misses it."""
+
+
 def read_mcp_json(
     path: Path, *, environ: Mapping[str, str], workspace: Path | None = None, content: bytes | None = None
 ) -> McpFile:
@@ -91,13 +96,23 @@ def read_mcp_json(
     return _read_entries(path, entries, Variables(environ=environ, workspace=workspace), problems)
 
 
+def why_unusable(name: str, entry: JSONObject, *, path: Path, environ: Mapping[str, str]) -> str | None:
+    """Return why an entry would not become a server if it stood in this file; None where it would."""
+    try:
+        _read_entry(name, entry, path, Variables(environ=environ, workspace=path.parent))
+    except (_EntryError, VariableError) as error:
+        return str(error)
+    return None
+
+
 def _read_entries(path: Path, entries: JSONObject, variables: Variables, problems: list[McpProblem]) -> McpFile:
     servers: list[ServerSpec] = []
     for name, entry in entries.items():
         try:
             spec, warnings = _read_entry(name, entry, path, variables)
         except (_EntryError, VariableError) as error:
-            problems.append(McpProblem(message=f"Server {name!r} in {path}: {error}", server=name, lost=True))
+            lost = not isinstance(error, _OwnEntryError)
+            problems.append(McpProblem(message=f"Server {name!r} in {path}: {error}", server=name, lost=lost))
             continue
         servers.append(spec)
         problems += [McpProblem(message=f"Server {name!r} in {path}: {warning}", server=name) for warning in warnings]
@@ -147,12 +162,15 @@ def _read_stdio(name: str, entry: JSONObject, path: Path, variables: Variables) 
         raise _EntryError("'command' is empty")
     command = _at_home(variables.expand(raw_command))
     args = tuple(variables.expand(arg) for arg in raw_args)
+    env = {key: variables.expand(value) for key, value in _text_map(entry, "env").items()}
+    if serves_planact(command, args) and INSIDE not in env and not _disabled(entry):
+        raise _OwnEntryError("it starts Planact itself, which cannot be one of its own servers")
     cwd = _text(entry, "cwd") if entry.get("cwd") is not None else None
     return StdioSpec(
         name=name,
         command=_beside(path, command) if _is_relative_path(command) else command,
         args=args,
-        env={key: variables.expand(value) for key, value in _text_map(entry, "env").items()},
+        env=env,
         cwd=None if cwd is None else _beside(path, _at_home(variables.expand(cwd))),
         origin=str(path),
         disabled=_disabled(entry),

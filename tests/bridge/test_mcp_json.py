@@ -257,3 +257,39 @@ def test_no_file_raises(tmp_path: Path, text: str, reason: str) -> None:
     file = read(tmp_path, text)
     assert file.servers == ()
     assert reason in messages(file)[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["/opt/bin/planact", "serve"],
+        ["C:\\Apps\\planact.exe", "serve", "--config", "x.toml"],
+        ["uvx", "planact", "serve"],
+        ["uvx", "--from", "planact[monty]", "planact@latest", "serve"],
+        ["uv", "run", "--directory", "/x", "planact", "serve"],
+        ["pipx", "run", "planact", "serve"],
+        ["/usr/bin/python3.12", "-P", "-m", "planact_server", "serve"],
+    ],
+)
+def test_planact_itself_is_left_out_and_said(words: list[str], tmp_path: Path) -> None:
+    entry = {"command": words[0], "args": words[1:]}
+    file = read(tmp_path, json.dumps({"mcpServers": {"pa": entry, "off": {**entry, "disabled": True}}}))
+    assert [spec.name for spec in file.servers] == ["off"]
+    assert messages(file) == [
+        "Server 'pa' in FILE: it starts Planact itself, which cannot be one of its own servers",
+    ]
+    assert not file.problems[0].lost
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"command": "planact", "args": ["packs", "serve", "calendar"]},
+        {"command": "npx", "args": ["tool", "--project", "planact", "serve"]},
+        {"command": "planact", "args": ["serve"], "env": {"PLANACT_INSIDE": ""}},
+    ],
+)
+def test_a_pack_another_program_and_what_is_meant_are_servers(entry: dict[str, object], tmp_path: Path) -> None:
+    file = read(tmp_path, json.dumps({"mcpServers": {"a": entry}}))
+    assert [spec.name for spec in file.servers] == ["a"]
+    assert file.problems == ()

@@ -59,6 +59,7 @@ def serve(
     """
     hold_collections()
     log_to_stderr(verbose=verbose)
+    _refuse_inside()
     settings = read_config(config)
     reread = partial(load_config, config_file=config, environ=os.environ, cwd=Path.cwd())
     # A state that cannot be used is told now: once the transport reads, leaving it waits for a line of input.
@@ -67,6 +68,17 @@ def serve(
         asyncio.run(_serve_stdio(settings, reread))
     elif asyncio.run(_serve_http(settings, reread, http)) == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _refuse_inside() -> None:
+    """Raise UsageError where another Planact started this as its server: the two may have the same servers."""
+    from planact_bridge import INSIDE
+
+    if entry := os.environ.get(INSIDE):
+        raise UsageError(
+            f"This Planact was started by another one as its server {entry!r}: take that entry out of its mcp.json. "
+            f'Where it is meant, the entry needs "env": {{"{INSIDE}": ""}}.'
+        )
 
 
 async def _serve_stdio(settings: Config, reread: Callable[[], Config]) -> None:
