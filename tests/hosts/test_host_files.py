@@ -267,3 +267,30 @@ def test_installing_again_keeps_the_options_that_a_user_has_added(cursor: Somebo
     cursor.path.write_text(text)
     install(cursor)
     assert read(cursor.place).servers["planact"]["args"] == ["serve", "--config", "/x.toml"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "entry", "reason"),
+    [
+        ("zed", "sh", {"command": "sh", "args": ["-c", "D=1; echo ${D} ${D%x}"]}, "${D%x} is not understood"),
+        ("zed", "sh", {"command": "sh", "args": ["-c", "D=1; echo ${D}"]}, "the variable D is not set"),
+        ("cursor", "both", {"command": "x", "url": "http://x"}, "both 'command' and 'url'"),
+        ("cursor", "", {"command": "x"}, "it has no name"),
+        ("cursor", "pa", {"command": "uvx", "args": ["planact", "serve"]}, "it starts Planact itself"),
+    ],
+)
+def test_what_planact_could_not_use_stays_in_the_host(
+    host: str, name: str, entry: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    somebody = Somebody(tmp_path, "linux", host)
+    somebody.path.parent.mkdir(parents=True)
+    servers = {name: entry, "good": {"command": "x", "env": {"T": "${env:T}"} if host == "cursor" else {}}}
+    somebody.path.write_text(json.dumps({somebody.place.dialect.keys[0]: servers}))
+
+    done = importing(somebody.place, somebody.mcp_json, somebody.machine, adopt=lambda _: LAUNCH)
+    apply(done.change, somebody.journal)
+
+    assert [(each.name, each.fate) for each in done.imports] == [(name, "unusable"), ("good", "added")]
+    assert reason in done.imports[0].reason
+    assert list(read(somebody.place).servers) == [name, "planact"]
+    assert list(json.loads(somebody.mcp_json.read_text())["mcpServers"]) == ["good"]

@@ -16,7 +16,7 @@ from planact_bridge.hosts.errors import HostError, SyntaxProblem, UneditableErro
 from planact_bridge.hosts.installing import ENTRY, merged, read
 from planact_bridge.hosts.references import NotAdoptable, NotAServer
 from planact_bridge.hosts.texts import JSON
-from planact_bridge.mcp_json import SERVER_MAPS
+from planact_bridge.mcp_json import SERVER_MAPS, why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,6 +111,11 @@ class _Ours:
             return None
         except NotAdoptable as reason:
             return Import(name=name, fate="unusable", reason=str(reason))
+        # What the host hands over has a value by the time that Planact reads the entry; a URL may be made of it.
+        environ = {**machine.environ, **dict.fromkeys(adopted.passes, "https://value")}
+        unusable = why_unusable(name, adopted.entry, path=self.path, environ=environ)
+        if unusable is not None:
+            return Import(name=name, fate="unusable", reason=unusable)
         fate: Fate = "added"
         reason = ""
         if name in self.servers:
