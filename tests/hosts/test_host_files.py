@@ -294,3 +294,36 @@ def test_what_planact_could_not_use_stays_in_the_host(
     assert reason in done.imports[0].reason
     assert list(read(somebody.place).servers) == [name, "planact"]
     assert list(json.loads(somebody.mcp_json.read_text())["mcpServers"]) == ["good"]
+
+
+def test_undoing_keeps_what_another_host_has_given_up_for_planact(tmp_path: Path) -> None:
+    users: list[Somebody] = []
+    for host in ("cursor", "windsurf"):
+        (tmp_path / host).mkdir()
+        somebody = Somebody(tmp_path / host, "linux", host)
+        somebody.journal, somebody.mcp_json = Journal(tmp_path / "hosts.json"), tmp_path / "mcp.json"
+        somebody.path.parent.mkdir(parents=True)
+        somebody.path.write_text(json.dumps({"mcpServers": {"z1": {"command": "z"}, host: {"command": host}}}))
+        done = importing(somebody.place, somebody.mcp_json, somebody.machine, adopt=lambda _: LAUNCH)
+        apply(done.change, somebody.journal)
+        users.append(somebody)
+    cursor, windsurf = users
+    record = cursor.journal.last("cursor")
+    assert record is not None
+
+    change = undoing(record, cursor.journal.records())
+    apply(change, cursor.journal)
+
+    assert change.notices[0] == f"z1 stays in {cursor.mcp_json}: windsurf has given it up for Planact, too."
+    assert json.loads(cursor.path.read_text())["mcpServers"] == {
+        "z1": {"command": "z"},
+        "cursor": {"command": "cursor"},
+    }
+    assert list(json.loads(cursor.mcp_json.read_text())["mcpServers"]) == ["z1", "windsurf"]
+
+    install(cursor)
+    apply(importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change, cursor.journal)
+    uninstall(windsurf)
+    record = cursor.journal.last("cursor")
+    assert record is not None
+    assert [text for text in undoing(record, cursor.journal.records()).notices if "stays" in text] == []

@@ -3,9 +3,9 @@
 from planact_bridge.hosts.changes import Applied, Change, Edit, Journal, Record, apply, undoing
 from planact_bridge.hosts.dialect import Launch
 from planact_bridge.hosts.errors import HostError
-from planact_bridge.hosts.host import Host, Place, Scope, places
+from planact_bridge.hosts.host import ENTRY, Host, Place, Scope, places
 from planact_bridge.hosts.importing import Import, Importing, importing
-from planact_bridge.hosts.installing import ENTRY, Seen, installing, look, read, shown, starts, uninstalling
+from planact_bridge.hosts.installing import Seen, installing, look, read, shown, starts, uninstalling
 from planact_bridge.hosts.known import HOSTS
 from planact_bridge.hosts.machine import Machine, Platform
 

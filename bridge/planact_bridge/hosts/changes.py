@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from planact_bridge.hosts import files
 from planact_bridge.hosts.editing import edit, servers_in
 from planact_bridge.hosts.errors import HostError, SyntaxProblem, UneditableError
+from planact_bridge.hosts.host import ENTRY
 from planact_bridge.hosts.texts import JSON, TOML, YAML
 from planact_bridge.hosts.texts.syntax import LISTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from planact_bridge.hosts.host import Scope
     from planact_bridge.hosts.texts import Syntax
@@ -184,20 +185,28 @@ def apply(change: Change, journal: Journal) -> Applied:
     return Applied(backups=backups)
 
 
-def undoing(record: Record) -> Change:
-    """Return the change that takes a recorded one back. Raises HostError where the old bytes are gone."""
+def undoing(record: Record, others: Iterable[Record] = ()) -> Change:
+    """Return the change that takes a recorded one back. Raises HostError where the old bytes are gone.
+
+    What hosts of `others` have given up for an entry in Planact's mcp.json keeps that entry.
+    """
     edits: list[Edit] = []
     notices: list[str] = []
+    adopted = _adopted([other for other in others if other != record])
     for each in record.edits:
         path = Path(each.path)
         now, old = files.read(path), _old_bytes(each)
+        stays = [name for name in each.names if name in adopted and ENTRY not in each.names]
+        back = tuple(name for name in each.names if name not in stays)
         after = old
         if files.digest(now) == each.before:
             after = now
-        elif files.digest(now) != each.after:
-            after = _put_back(each, now, old)
+        elif stays or files.digest(now) != each.after:
+            after = _put_back(each, back, now, old)
+            notices += [f"{name} stays in {path}: {adopted[name]} has given it up for Planact, too." for name in stays]
+        if back and files.digest(now) not in (each.before, each.after):
             notices.append(
-                f"{path} was changed since; of it, only these entries become what they were: {', '.join(each.names)}."
+                f"{path} was changed since; of it, only these entries become what they were: {', '.join(back)}."
             )
         syntax = _SYNTAXES[each.syntax]
         edits.append(Edit(path=path, before=now, after=after, syntax=syntax, keys=each.keys, names=each.names))
@@ -222,14 +231,26 @@ def emptied(before: JSONValue, keys: Keys) -> tuple[Keys, ...]:
     return tuple(missing)
 
 
-def _put_back(record: EditRecord, now: bytes | None, old: bytes | None) -> bytes:
-    """Return a file with the recorded entries as they were and everything else as it is."""
+def _adopted(records: Iterable[Record]) -> dict[str, str]:
+    """Return the entries that hosts have given up for Planact → such a host."""
+    by_file: dict[str, dict[str, str]] = {}
+    for record in records:
+        for each in record.edits:
+            if record.action == "import" and ENTRY in each.names:
+                by_file.setdefault(each.path, {}).update(dict.fromkeys(each.names, record.host))
+            elif record.action == "uninstall":
+                by_file.pop(each.path, None)
+    return {name: host for names in by_file.values() for name, host in names.items()}
+
+
+def _put_back(record: EditRecord, names: Iterable[str], now: bytes | None, old: bytes | None) -> bytes:
+    """Return a file with these of the recorded entries as they were and everything else as it is."""
     path, syntax = Path(record.path), _SYNTAXES[record.syntax]
     try:
         was = syntax.parse(files.decode(path, old or b""))
         entries = servers_in(was, record.keys)
         before: dict[str, JSONObject | None] = {}
-        for name in record.names:
+        for name in names:
             entry = entries.get(name)
             before[name] = entry if isinstance(entry, dict) else None
         text = files.decode(path, now or b"")

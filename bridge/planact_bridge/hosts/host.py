@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Scope: TypeAlias = Literal["user", "project"]
 
+ENTRY = "planact"
+"""The name of our entry."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:

@@ -13,7 +13,8 @@ from planact_bridge.hosts import files
 from planact_bridge.hosts.changes import Change, Edit
 from planact_bridge.hosts.editing import edit, servers_in
 from planact_bridge.hosts.errors import HostError, SyntaxProblem, UneditableError
-from planact_bridge.hosts.installing import ENTRY, merged, read
+from planact_bridge.hosts.host import ENTRY
+from planact_bridge.hosts.installing import merged, read
 from planact_bridge.hosts.references import NotAdoptable, NotAServer
 from planact_bridge.hosts.texts import JSON
 from planact_bridge.mcp_json import SERVER_MAPS, why_unusable

@@ -10,6 +10,7 @@ from planact_bridge.hosts import files
 from planact_bridge.hosts.changes import Change, Edit, Journal, emptied, undoing
 from planact_bridge.hosts.editing import edit, servers_in
 from planact_bridge.hosts.errors import HostError, SyntaxProblem, UneditableError
+from planact_bridge.hosts.host import ENTRY
 from planact_bridge.hosts.references import NotAdoptable, NotAServer
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from planact_bridge.hosts.machine import Machine
     from planact_bridge.hosts.texts.syntax import Keys
     from planact_tools import JSONObject, JSONValue
-
-ENTRY = "planact"
-"""The name of our entry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,7 @@ def undo(
         record = journal.last(host.name)
         if record is None:
             raise UsageError(f"Nothing was changed in {host.title} that could be undone.")
-        change = undoing(record)
+        change = undoing(record, journal.records())
         if not json_wanted and dry_run:
             show_diff(change)
             return
