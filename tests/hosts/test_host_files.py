@@ -327,3 +327,12 @@ def test_undoing_keeps_what_another_host_has_given_up_for_planact(tmp_path: Path
     record = cursor.journal.last("cursor")
     assert record is not None
     assert [text for text in undoing(record, cursor.journal.records()).notices if "stays" in text] == []
+
+
+def test_another_configuration_replaces_the_one_before_and_other_options_stay(cursor: Somebody) -> None:
+    for path in ("/a.toml", "/b.toml"):
+        launch = Launch(command=COMMAND, args=("serve", "--config", path))
+        apply(installing(cursor.place, launch), cursor.journal)
+        text = cursor.path.read_text()
+        cursor.path.write_text(text.replace('"serve"', '"serve", "-v"') if '"-v"' not in text else text)
+    assert read(cursor.place).servers["planact"]["args"] == ["serve", "--config", "/b.toml", "-v"]  # type: ignore[index]

@@ -30,7 +30,7 @@ async def test_a_host_gets_planact_and_loses_it_again(home: Home, cursor_file: P
     entry = json.loads(cursor_file.read_text())["mcpServers"]["planact"]
     assert (code, out) == (0, "")
     assert Path(entry["command"]).is_absolute()
-    assert entry["args"][-1] == "serve"
+    assert entry["args"][-3:] == ["serve", "--config", str(home.folder / "planact.toml")]
     assert f"Changed {cursor_file}; the old file is mcp.json.planact-backup beside it." in err
     assert "planact hosts import cursor" in err
 
@@ -95,6 +95,34 @@ async def test_adopted_servers_are_started_by_planact_and_come_back_with_undo(ho
     code, _, err = await home.run("hosts", "undo", "cursor")
     assert code == 0
     assert (cursor_file.read_bytes(), (home.folder / "mcp.json").read_bytes()) == before
+
+
+async def test_the_entry_names_the_configuration_that_was_named(home: Home, cursor_file: Path) -> None:
+    """Else the host would start a Planact that does not have the servers which it has given up."""
+    named = home.work / "other.toml"
+    named.touch()
+    await home.run("hosts", "import", "cursor", "--adopt", "--config", "other.toml")
+    assert json.loads(cursor_file.read_text())["mcpServers"]["planact"]["args"][-2:] == ["--config", str(named)]
+    assert list(json.loads((home.work / "mcp.json").read_text())["mcpServers"]) == ["git", "docs"]
+
+    await home.run("hosts", "install", "cursor")
+    args = json.loads(cursor_file.read_text())["mcpServers"]["planact"]["args"]
+    assert args[args.index("serve") :] == ["serve", "--config", str(home.folder / "planact.toml")]
+
+    del home.environment["PLANACT_CONFIG"]
+    _, entry, _ = await home.run("hosts", "install", "cursor", "--print")
+    assert json.loads(entry)["mcpServers"]["planact"]["args"][-1] == "serve"
+
+
+@pytest.mark.parametrize("arguments", [["install", "cursor", "--print"], ["import", "cursor", "--dry-run"]])
+async def test_a_configuration_that_is_not_there_is_wrong_usage(
+    home: Home, cursor_file: Path, arguments: list[str]
+) -> None:
+    before = cursor_file.read_bytes()
+    code, out, err = await home.run("hosts", *arguments, "--config", "nowhere.toml")
+    assert (code, out) == (2, "")
+    assert "nowhere.toml: there is no such file" in err
+    assert cursor_file.read_bytes() == before
 
 
 async def test_an_import_says_what_is_looked_up_and_what_stays(home: Home) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 
+SERVE, CONFIG = "serve", "--config"
+"""What ends the command line of every launch, and the option that a launch may have behind it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
     """A host's file as it is now."""
@@ -173,8 +177,8 @@ def merged(before: JSONValue, entry: JSONObject) -> JSONObject:
     result = {**kept, **entry}
     for key in ("args", "command"):
         old, new = before.get(key), entry.get(key)
-        if isinstance(old, list) and isinstance(new, list) and old[: len(new)] == new:
-            result[key] = old  # with options of the user's own behind ours
+        if isinstance(old, list) and isinstance(new, list):
+            result[key] = _with_options(old, new)
     for key in ("env", "envs", "environment"):
         if isinstance(before.get(key), dict):
             result[key] = {**cast("JSONObject", before[key]), **cast("JSONObject", entry.get(key, {}))}
@@ -183,6 +187,18 @@ def merged(before: JSONValue, entry: JSONObject) -> JSONObject:
             names = [*cast("list[JSONValue]", before[key]), *cast("list[JSONValue]", entry.get(key, []))]
             result[key] = [name for number, name in enumerate(names) if name not in names[:number]]
     return result
+
+
+def _with_options(old: list[JSONValue], new: list[JSONValue]) -> list[JSONValue]:
+    """Return a new command line with the options of the old one, which are the user's, behind it."""
+    ours = new[: new.index(SERVE) + 1] if SERVE in new else new
+    if old[: len(ours)] != ours:
+        return new
+    options = old[len(ours) :]
+    if len(new) > len(ours) and CONFIG in options:
+        at = options.index(CONFIG)
+        options = options[:at] + options[at + 2 :]
+    return [*new, *options]
 
 
 def shown(place: Place, launch: Launch) -> str:

@@ -18,6 +18,7 @@ from planact_server.cli.hosts.place import (
     journal_of,
     launch,
     make,
+    named_config,
     place_of,
     say,
     show_diff,
@@ -56,7 +57,7 @@ def install(
     from planact_bridge.hosts import ENTRY, installing, look, shown
 
     place = place_of(name, scope)
-    host, wanted = place.host, launch()
+    host, wanted = place.host, launch(named=named_config(config))
     was_here = host.is_on(this_machine())
     link = host.link(ENTRY, json.dumps(place.dialect.write(wanted))) if host.link is not None else None
     if show:

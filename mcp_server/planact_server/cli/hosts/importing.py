@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from planact_server.cli.hosts.place import (
     journal_of,
     launch,
     make,
+    named_config,
     own_servers_file,
     place_of,
     say,
@@ -61,9 +63,10 @@ def import_servers(
     """
     from planact_bridge.hosts import importing
 
-    place, target = place_of(name, scope), own_servers_file(config)
+    place, named = place_of(name, scope), named_config(config)
+    target = own_servers_file(named)
     with explained():
-        done = importing(place, target, this_machine(), adopt=launch if adopt else None)
+        done = importing(place, target, this_machine(), adopt=partial(launch, named=named) if adopt else None)
         if not json_wanted and dry_run:
             show_diff(done.change)
             applied = None

@@ -80,19 +80,26 @@ def journal_of(config: Path | None) -> Journal:
     return Journal(read_config(config, quietly=True).state / JOURNAL_NAME)
 
 
-def own_servers_file(config: Path | None) -> Path:
+def named_config(config: Path | None) -> Path | None:
+    """Return the absolute path of the configuration that is named; None for the user's. Raises UsageError."""
+    read_config(config, quietly=True)
+    variable = os.environ.get(CONFIG_VARIABLE)
+    named = config or (Path(variable) if variable else None)
+    return None if named is None else Path.cwd() / named.expanduser()
+
+
+def own_servers_file(named: Path | None) -> Path:
     """Return Planact's mcp.json: beside the configuration that is named, else the user's."""
-    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    folder = user_folder(os.environ) if named is None else (Path.cwd() / named.expanduser()).parent
-    return folder / SERVERS_NAME
+    return (user_folder(os.environ) if named is None else named.parent) / SERVERS_NAME
 
 
-def launch(passes: Mapping[str, str] | None = None) -> Launch:
-    """Return what a host has to start, with the variables that it has to hand over."""
+def launch(passes: Mapping[str, str] | None = None, *, named: Path | None = None) -> Launch:
+    """Return what a host has to start, with the configuration and the variables that it has to hand over."""
     from planact_bridge.hosts import Launch
 
     command, *args = own_command()
-    return Launch(command=command, args=(*args, "serve"), passes=passes or {})
+    options = () if named is None else ("--config", str(named))
+    return Launch(command=command, args=(*args, "serve", *options), passes=passes or {})
 
 
 def make(change: Change, journal: Journal, *, dry_run: bool) -> Applied | None:
