@@ -66,9 +66,7 @@ def assemble(
     shelf = _Shelf(before.parts if before is not None else {})
     packs, shipped, pack_problems = _packs(config, shelf)
     specs, unusable, spec_problems = _specs(config, given.servers)
-    _refuse_broken(
-        [*pack_problems, *(problem for problem in spec_problems if problem.lost and not problem.server)], before
-    )
+    _refuse_broken([*pack_problems, *_of_whole_files(spec_problems)], before)
     eras = _eras(specs, store)
     for spec in specs:
         if not spec.disabled:
@@ -144,6 +142,11 @@ def configured_servers(config: Config) -> tuple[ServerSpec, ...]:
 def unusable_servers(config: Config) -> Mapping[str, str]:
     """Return server → why its entry in an mcp.json cannot be used."""
     return _specs(config, ())[1]
+
+
+def broken_server_files(config: Config) -> list[str]:
+    """Return what is wrong with each mcp.json that cannot be used at all."""
+    return [*map(str, _of_whole_files(_specs(config, ())[2]))]
 
 
 def server_folder(config: Config) -> Path:
@@ -224,6 +227,10 @@ def _specs(config: Config, given: Sequence[ServerSpec]) -> tuple[list[ServerSpec
     spelled = server_names(lost)
     unusable = {spelled[name]: message for name, message in lost.items()}
     return list(specs.values()), unusable, problems
+
+
+def _of_whole_files(problems: Iterable[McpProblem]) -> list[McpProblem]:
+    return [problem for problem in problems if problem.lost and not problem.server]
 
 
 def _refuse_broken(problems: Iterable[object], before: Generation | None) -> None:

@@ -212,11 +212,36 @@ async def test_a_missing_variable_in_mcp_json_is_said_by_every_command(home: Hom
     assert "the variable CLOUD_URL is not set" in complaint
 
 
-async def test_broken_mcp_json(home: Home) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["servers"],
+        ["tools"],
+        ["run", "--code", "-"],
+        ["servers", "restart", "workshop"],
+        ["servers", "logs", "workshop"],
+    ],
+)
+async def test_commands_that_need_the_servers_refuse_an_mcp_json_that_cannot_be_read(
+    home: Home, command: list[str]
+) -> None:
     (home.folder / "mcp.json").write_text('{"mcpServers": {')
-    _, _, complaint = await home.run("servers")
-    assert "mcp.json" in complaint
-    assert "line 1" in complaint
+    code, out, complaint = await home.run(*command, stdin="1")
+    assert (code, out) == (2, "")
+    assert complaint.startswith(f"planact: {home.folder / 'mcp.json'} cannot be used: line 1")
+    assert len(complaint.splitlines()) == 1
+
+
+async def test_an_mcp_json_that_cannot_be_read_is_told_by_the_doctor_and_by_serve_which_goes_on(home: Home) -> None:
+    (home.folder / "mcp.json").write_text('{"mcpServers": {')
+    code, out, _ = await home.run("doctor", "--json")
+    assert code == 1
+    assert [each["text"].partition(":")[0] for each in json.loads(out)["findings"] if each["level"] == "problem"] == [
+        f"{home.folder / 'mcp.json'} cannot be used"
+    ]
+    async with home.serve() as client:
+        assert (await act(client, "1 + 1"))["result"] == 2
+    assert "cannot be used" in (home.folder / "stderr.txt").read_text()
 
 
 async def test_an_untrusted_folder_brings_nothing_but_restrictions(home: Home) -> None:

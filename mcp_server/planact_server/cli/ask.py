@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planact_server.cli.entries import read_servers_config
 from planact_server.cli.report import print_answer
 from planact_server.cli.run import carry_out, exit_code, run_request
 from planact_server.cli.terminal import (
@@ -22,7 +23,6 @@ from planact_server.cli.terminal import (
     examples,
     log_to_stderr,
     print_json,
-    read_config,
 )
 from planact_server.config import Config
 from planact_server.request import LONGEST_SECONDS, PlanRequest, RequestError, read_request
@@ -79,7 +79,7 @@ def ask(
         raise UsageError("Nothing to do: say the task as TEXT, or on standard input.")
     if task is None and as_json:
         raise UsageError("`--json` gives one answer: say the task as TEXT, or on standard input.")
-    settings = read_config(config)
+    settings = read_servers_config(config)
     if task is None:
         return asyncio.run(_Conversation(settings, session=session, dry_run=dry_run, timeout=timeout).hold())
     answer = asyncio.run(run_request(settings, _request(task, session=session, dry_run=dry_run, timeout=timeout)))

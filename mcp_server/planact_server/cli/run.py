@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planact_server.cli.entries import read_servers_config
 from planact_server.cli.interrupt import on_interrupt
 from planact_server.cli.report import print_answer
 from planact_server.cli.terminal import (
@@ -21,7 +22,6 @@ from planact_server.cli.terminal import (
     examples,
     log_to_stderr,
     print_json,
-    read_config,
     waiting,
 )
 from planact_server.config import Config
@@ -87,7 +87,7 @@ def run(
         request = read_request({name: value for name, value in arguments.items() if value is not None})
     except RequestError as error:
         raise UsageError(f"{error.message} {error.hint or ''}".strip()) from None
-    answer = asyncio.run(run_request(read_config(config), request))
+    answer = asyncio.run(run_request(read_servers_config(config), request))
     if as_json:
         print_json(answer)
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from planact_server.cli import logins
-from planact_server.cli.entries import NameArgument, files_of, running_folder, spec_of
+from planact_server.cli.entries import NameArgument, files_of, read_servers_config, running_folder, spec_of
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -65,7 +65,7 @@ def list_servers(context: typer.Context, config: ConfigOption = None, as_json: J
         refuse_options_before(context)
         return
     log_to_stderr(verbose=False)
-    settings = read_config(config)
+    settings = read_servers_config(config)
     reports, problems = with_app(settings, _reports)
     elsewhere = running(running_folder(settings))
     for report in reports:

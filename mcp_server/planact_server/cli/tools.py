@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from planact_server.cli.entries import read_servers_config
 from planact_server.cli.terminal import (
     ConfigOption,
     JSONOption,
@@ -19,7 +20,6 @@ from planact_server.cli.terminal import (
     log_to_stderr,
     print_json,
     print_table,
-    read_config,
     refuse_options_before,
     visible,
     waiting,
@@ -136,7 +136,7 @@ def _known(path: ConfigOption) -> _Known:
         return _Known(catalog=catalog, learned=learned, ranker=app.rights.ranker)
 
     log_to_stderr(verbose=False)
-    return with_app(read_config(path), take)
+    return with_app(read_servers_config(path), take)
 
 
 def _print(tools: list[CatalogTool], known: _Known, *, as_json: bool) -> None:
