@@ -93,6 +93,13 @@ class Decision:
     toml: str = ""
     """Lines for planact.toml that would allow the call; empty when it is allowed, or when adding is not enough."""
 
+    @property
+    def hint(self) -> str | None:
+        """Say how to allow the call; None where adding lines is not enough."""
+        if not self.toml:
+            return None
+        return f"To allow it, add to [policy] in your planact.toml, to the list there if it has one:\n{self.toml}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndecidedServer:
@@ -103,8 +110,8 @@ class UndecidedServer:
     reads: int
     """How many of its tools it marks as read-only."""
 
-    toml: str
-    """The lines that trust its marks; empty when it marks nothing."""
+    pattern: str
+    """What `trust` needs so that its marks count; empty when it marks nothing."""
 
     def __str__(self) -> str:
         if self.reads:
@@ -293,8 +300,8 @@ def matches(pattern: str, name: str) -> bool:
 
 def _undecided(tools: Sequence[ToolFacts]) -> UndecidedServer:
     reads = sum(_is_marked_read(tool) for tool in tools)
-    toml = _toml("trust", _spelling(tools[0].server, tools[0].server_name)) if reads else ""
-    return UndecidedServer(server=tools[0].server, tools=len(tools), reads=reads, toml=toml)
+    pattern = _spelling(tools[0].server, tools[0].server_name) if reads else ""
+    return UndecidedServer(server=tools[0].server, tools=len(tools), reads=reads, pattern=pattern)
 
 
 def _exact_pattern(tool: ToolFacts) -> str:

@@ -176,7 +176,21 @@ async def test_doctor_lists_undecided_servers_with_the_lines_to_decide(home: Hom
     assert report["undecided"] == ["workshop"]
     assert report["security_boundary"] is (sys.platform == "linux")
     advice = [finding.get("advice") for finding in report["findings"]]
-    assert '[policy]\ntrust = ["workshop"]' in advice
+    assert f'[policy] in {home.folder / "planact.toml"} becomes:\n[policy]\ntrust = ["workshop"]' in advice
+
+
+async def test_doctor_prints_one_policy_for_all_undecided_servers_with_what_is_in_force(home: Home) -> None:
+    home.configure(
+        '[policy]\ndeny = ["one.erase"]\ntrust = ["time"]\n', one=workshop(), two=workshop(), three=workshop()
+    )
+    _, out, _ = await home.run("doctor", "--json")
+    (advice,) = [advice for each in json.loads(out)["findings"] if "becomes:" in (advice := each.get("advice", ""))]
+    where, _, pasted = advice.partition("\n")
+    assert where == f"[policy] in {home.folder / 'planact.toml'} becomes:"
+    assert pasted == '[policy]\ntrust = ["time", "one", "two", "three"]\ndeny = ["one.erase"]'
+    (home.folder / "planact.toml").write_text(pasted)
+    _, out, _ = await home.run("doctor", "--json")
+    assert json.loads(out)["undecided"] == []
 
 
 async def test_doctor_says_how_each_server_stands_and_which_keys_are_set(home: Home) -> None:

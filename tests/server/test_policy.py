@@ -124,8 +124,8 @@ def test_undecided_servers_are_listed_with_how_many_reads_they_mark() -> None:
     time = replace(LOG, server="time", server_name="time")
     shipped = replace(COMMIT, server="calendar", server_name="calendar", shipped=True)
     assert policy.undecided([LOG, mail, COMMIT, time, UNMARKED, shipped]) == (
-        UndecidedServer(server="git", tools=2, reads=1, toml='[policy]\ntrust = ["git"]'),
-        UndecidedServer(server="memory", tools=1, reads=0, toml=""),
+        UndecidedServer(server="git", tools=2, reads=1, pattern="git"),
+        UndecidedServer(server="memory", tools=1, reads=0, pattern=""),
     )
     assert [str(server) for server in policy.undecided([LOG, COMMIT, UNMARKED])] == [
         "git: marks 1 of its 2 tools as read-only; trust that?",

@@ -30,6 +30,7 @@ from planact_server.cli.terminal import (
 )
 from planact_server.cli.tools import with_app
 from planact_server.config import user_folder
+from planact_server.policy_text import trusting
 from planact_tools import JSONObject
 
 if TYPE_CHECKING:
@@ -162,10 +163,17 @@ def _servers(app: App) -> list[Finding]:
             for text in _listed(report, "skipped")
         ]
         found += _defects(name, _listed(report, "defects"))
-    found += [
-        Finding(level="note", subject=f"server {server.server}", text=str(server), advice=server.toml)
-        for server in app.undecided()
-    ]
+    return found + _undecided(app)
+
+
+def _undecided(app: App) -> list[Finding]:
+    """Return what is to be decided, and once what to write so that all of it is."""
+    undecided = app.undecided()
+    found = [Finding(level="note", subject=f"server {server.server}", text=str(server)) for server in undecided]
+    if servers := [server.pattern for server in undecided if server.pattern]:
+        text = f"to trust the read-only marks of {', '.join(servers)}"
+        advice = trusting(app.config.own_files, servers)
+        found.append(Finding(level="note", subject="policy", text=text, advice=advice))
     return found
 
 

@@ -26,6 +26,7 @@ from planact_server.cli.terminal import (
 )
 from planact_server.config import Config, load_config
 from planact_server.heap import hold_collections, settle
+from planact_server.policy_text import trusting
 from planact_server.store import Store
 
 if TYPE_CHECKING:
@@ -148,7 +149,11 @@ class _Undecided:
         self._said: set[str] = set()
 
     async def announce(self) -> None:
-        for server in self._app.undecided():
-            if server.server not in self._said:
-                self._said.add(server.server)
-                complain(f"undecided: {server}" + (f" Add to planact.toml:\n{server.toml}" if server.toml else ""))
+        undecided = self._app.undecided()
+        fresh = [server for server in undecided if server.server not in self._said]
+        self._said.update(server.server for server in fresh)
+        for server in fresh:
+            complain(f"undecided: {server}")
+        if any(server.pattern for server in fresh):
+            servers = [server.pattern for server in undecided if server.pattern]
+            complain(f"to trust all that is undecided: {trusting(self._app.config.own_files, servers)}")

@@ -86,6 +86,11 @@ def load_config(
         mcp_files=_files(candidates),
         mcp_contents={folder.servers.resolve(): folder.servers_content} if folder.servers is not None else {},
         files=_files(Path(layer.origin) for layer in (user, folder.layer, own) if layer is not None),
+        own_files={
+            path: layer.values if layer is not None else {}
+            for path, layer in ((own_folder / SETTINGS_NAME, user), (named, own))
+            if path is not None
+        },
         watched=_candidates(own_folder, cwd, named),
         origins=MappingProxyType(merged.origins),
         notices=(*trust_notices, *folder.notices),

@@ -315,6 +315,11 @@ class Config:
     files: tuple[Path, ...] = ()
     """The planact.toml files in force, later ones winning."""
 
+    own_files: Mapping[Path, Mapping[str, object]] = field(
+        default_factory=dict[Path, "Mapping[str, object]"], compare=False, repr=False
+    )
+    """The planact.toml files that are the user's, or would be if they were there → dotted key → its value there."""
+
     watched: tuple[Path, ...] = field(default=(), compare=False)
     """The files of either kind that count, or would if they were there."""
 

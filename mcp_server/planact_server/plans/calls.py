@@ -255,7 +255,7 @@ class PlanCalls:
             call.error = f"{tool.full_name} is denied: {decision.reason}"
             return self._fault(call, call.error)
         call.error = f"{tool.full_name} needs your approval: {decision.reason}"
-        return self._fault(call, call.error, hint=f"To allow it, add to planact.toml:\n{decision.toml}")
+        return self._fault(call, call.error, hint=decision.hint)
 
     def _fault(self, call: LoggedCall, message: str, *, hint: str | None = None) -> PlanFault:
         return PlanFault(

@@ -102,10 +102,9 @@ class PlanHelpers:
         if not allowed and decisions:
             name, decision = next(iter(decisions.items()))
             denied = decision.verdict == "deny"
-            hint = f"To allow it, add to planact.toml:\n{decision.toml}" if decision.toml and not denied else None
             verb = "is denied" if denied else "needs your approval"
             reason = f"Reading resources of {name!r} {verb}: {decision.reason}."
-            raise PlanFault(reason, type="ToolError", server=name, hint=hint)
+            raise PlanFault(reason, type="ToolError", server=name, hint=None if denied else decision.hint)
         try:
             return self._contents.enclose(await self._rights.toolbox.read_resource(uri, servers=allowed))
         except ToolError as error:
