@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 class FileUnreadableError(Exception):
@@ -28,7 +25,8 @@ def read_regular_file(path: Path, *, most_bytes: int) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows refuses to open a folder at all
+        # Windows refuses to open a folder at all; and Path.is_dir raises where the way there is closed.
+        if os.path.isdir(path):  # noqa: PTH112
             raise FileUnreadableError(f"{str(path)!r} is a folder, not a file.") from None
         raise FileUnreadableError(f"{str(path)!r} cannot be read: {_words(error)}.") from None
     try:
@@ -43,6 +41,11 @@ def read_regular_file(path: Path, *, most_bytes: int) -> bytes | None:
     if len(content) > most_bytes:
         raise FileUnreadableError(f"{str(path)!r} is larger than {most_bytes:,} bytes.")
     return content
+
+
+def real_path(path: Path) -> Path:
+    """Return where a path leads, absolute; links that go round in circles stay. Path.resolve raises for them."""
+    return Path(os.path.realpath(path))
 
 
 def _words(error: OSError | ValueError) -> str:

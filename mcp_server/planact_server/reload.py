@@ -19,6 +19,7 @@ from planact_server.assembly import BrokenFileError, content_of, pack_files
 from planact_server.config import Config, ConfigError
 from planact_server.config.schema import SECTIONS
 from planact_server.database import StoreError
+from planact_server.regular_file import real_path
 from planact_tools import message_of
 
 if TYPE_CHECKING:
@@ -175,12 +176,12 @@ class Reloading:
         for path in self._files():
             wanted |= {path, *(parent for parent in path.parents if not parent.is_dir())}
         # The system may name a file by another way to it.
-        return {str(each) for path in wanted for each in (path, path.resolve(), path.parent.resolve() / path.name)}
+        return {str(each) for path in wanted for each in (path, real_path(path), real_path(path.parent) / path.name)}
 
     def _folders(self) -> list[Path]:
         """Return the folders that files are in, or will be, and those that links to files lead to."""
         folders = {_nearest(path.parent) for path in self._files()}
-        folders |= {_nearest(path.resolve().parent) for path in self._files() if path.is_symlink()}
+        folders |= {_nearest(real_path(path).parent) for path in self._files() if path.is_symlink()}
         for pack in self._app.config.packs:
             if pack.path is not None and pack.path.is_dir():
                 folders.add(pack.path)

@@ -115,6 +115,39 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(cursor: Somebody) -> N
         read(cursor.place)
 
 
+@posix
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(cursor: Somebody) -> None:
+    cursor.path.unlink()
+    cursor.path.symlink_to(cursor.path.name)
+
+    with pytest.raises(HostError, match="cannot be read"):
+        install(cursor)
+    assert "cannot be read" in (look(cursor.place, cursor.machine).problem or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x: &a [*a, *a]\n", "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 4}]\n" for n in range(1, 40))],
+)
+def test_yaml_that_unfolds_without_end_is_refused_at_once(text: str, tmp_path: Path) -> None:
+    somebody = Somebody(tmp_path, "linux", "goose")
+    somebody.path.parent.mkdir(parents=True)
+    somebody.path.write_text(text)
+
+    with pytest.raises(HostError, match="its aliases"):
+        install(somebody)
+
+
+def test_yaml_with_aliases_is_edited(tmp_path: Path) -> None:
+    somebody = Somebody(tmp_path, "linux", "goose")
+    somebody.path.parent.mkdir(parents=True)
+    somebody.path.write_text(f"a: &a {[1] * 50}\n" + "".join(f"b{n}: *a\n" for n in range(100)))
+
+    install(somebody)
+
+    assert "planact" in read(somebody.place).servers
+
+
 def test_an_empty_file_is_one_without_servers(cursor: Somebody) -> None:
     cursor.path.write_bytes(b"")
 

@@ -28,14 +28,15 @@ PRIVATE = 0o600
 def read(path: Path) -> bytes | None:
     """Return the content of a file; None where there is none. Raises HostError."""
     try:
-        if not path.exists():
-            return None
+        status = path.stat()
         # A project's file is somebody else's: it may be a pipe that never ends.
-        if not path.is_file():
+        if not stat.S_ISREG(status.st_mode):
             raise HostError(f"{str(path)!r} is no file. Move it away, then try again.")
-        if path.stat().st_size > MOST_BYTES:
+        if status.st_size > MOST_BYTES:
             raise HostError(f"{str(path)!r} is larger than {MOST_BYTES:,} bytes; that is no configuration file.")
         return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise HostError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import typer
 import typer.core
 
 from planact_server.cli import INTERRUPTED
-from planact_server.cli.terminal import UsageError, complain
+from planact_server.cli.terminal import UsageError, complain, print_out
 from planact_server.database import StoreError
 
 OK, FAILED, WRONG, APPROVAL = 0, 1, 2, 3
@@ -69,7 +68,7 @@ def _version(value: bool) -> None:
     if value:
         from planact_server import __version__
 
-        sys.stdout.write(f"planact {__version__}\n")
+        print_out(f"planact {__version__}\n")
         raise typer.Exit
 
 

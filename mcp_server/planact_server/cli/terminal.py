@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
@@ -78,15 +78,30 @@ def complain(message: str) -> None:
     sys.stderr.write(f"planact: {visible(as_usable(message))}\n")
 
 
+def print_out(text: str) -> None:
+    """Write on standard output. Raises UsageError where that cannot be; ends quietly where nobody reads on."""
+    out = cast("TextIO | None", sys.stdout)
+    if out is None:
+        raise UsageError("Standard output is closed, so nothing can be printed there.")
+    try:
+        out.write(text)
+        out.flush()
+    except OSError as error:
+        # What is still in the buffer would be written again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(1) from None
+        raise UsageError(f"Standard output cannot be written: {error.strerror or error}.") from None
+
+
 def print_json(value: JSONValue) -> None:
     """Print a value on standard output, in letters that its encoding has."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
-        text.encode(sys.stdout.encoding)
+        text.encode(getattr(sys.stdout, "encoding", "utf-8"))
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    print_out(f"{text}\n")
 
 
 def visible(text: str) -> str:

@@ -35,6 +35,7 @@ from planact_server.config.schema import (
     Section,
     ServerSettings,
 )
+from planact_server.regular_file import real_path
 from planact_server.store import Store, StoreError
 from planact_server.trust import SERVERS_NAME, SETTINGS_NAME
 
@@ -168,8 +169,8 @@ def _required(path: Path) -> Layer:
 
 def _folder(cwd: Path, state: Path, *, own: Iterable[Path | None]) -> tuple[FolderSettings, tuple[str, ...]]:
     """Read the current folder's files, unless they are the user's own: then they count without trust."""
-    here = (cwd / SETTINGS_NAME).resolve()
-    if any(path is not None and path.resolve() == here for path in own):
+    here = real_path(cwd / SETTINGS_NAME)
+    if any(path is not None and real_path(path) == here for path in own):
         return FolderSettings(), ()
     notices: list[str] = []
 
@@ -197,4 +198,4 @@ def _files(candidates: Iterable[Path | None]) -> tuple[Path, ...]:
     for path in there:
         if not path.is_file():
             raise ConfigError(f"{str(path)!r} is a folder, a pipe or a device, not a file.")
-    return tuple({path.resolve(): path for path in there}.values())
+    return tuple({real_path(path): path for path in there}.values())

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from planact_tools import JSONValue
 
 
+MOST_ALIASED = 100_000
+"""Parts that a text may have beyond those that are written out: an alias can stand for itself, or for all others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One part of a text."""
@@ -42,7 +46,7 @@ class Node:
 def load(text: str) -> JSONValue:
     """Return the value. Raises SyntaxProblem."""
     try:
-        return cast("JSONValue", _reader().load(text))
+        value = cast("JSONValue", _reader().load(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(str(error.problem or error.context).split())
@@ -51,6 +55,9 @@ def load(text: str) -> JSONValue:
         raise SyntaxProblem(reason, line=mark.line + 1, column=mark.column + 1) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise SyntaxProblem(" ".join(str(error).split())) from None
+    if _unfolds_past(value, len(text) + MOST_ALIASED):
+        raise SyntaxProblem("its aliases (`*name`) go round in circles, or unfold to too much")
+    return value
 
 
 @lru_cache(maxsize=4)  # one edit asks for the same text several times, and reading is slow
@@ -58,6 +65,18 @@ def compose(text: str) -> Node | None:
     """Return the tree of a text that `load` accepts; None for one without content."""
     root = _reader().compose(text)
     return None if root is None else _node(root)
+
+
+def _unfolds_past(value: JSONValue, most: int) -> bool:
+    """Return whether a value has more parts than `most`, those that aliases share counted each time."""
+    waiting = [value]
+    for _ in range(most):
+        if not waiting:
+            return False
+        part = waiting.pop()
+        if isinstance(part, dict | list):
+            waiting += part.values() if isinstance(part, dict) else part
+    return bool(waiting)
 
 
 def _reader() -> YAML:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -24,7 +23,7 @@ from planact_server.cli.hosts.place import (
     show_diff,
     this_machine,
 )
-from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json
+from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json, print_out
 
 
 def register(app: typer.Typer) -> None:
@@ -66,8 +65,7 @@ def install(
             print_json({"host": host.name, "path": str(place.path), "entry": text, "link": link})
             return
         say(f"Into {place.path}:")
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print_out(text)
         if link is not None:
             say(f"Or open this link, which {host.title} asks you about: {link}")
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from planact_server.cli.place import own_command
-from planact_server.cli.terminal import UsageError, complain, console, read_config, visible
+from planact_server.cli.terminal import UsageError, complain, console, print_out, read_config, visible
 from planact_server.config import user_folder
 from planact_server.config.environment import CONFIG_VARIABLE
 from planact_server.trust import SERVERS_NAME
@@ -125,8 +124,7 @@ def _verb(edit: Edit) -> str:
 
 def show_diff(change: Change) -> None:
     """Print a diff on standard output, for people and for programs that read diffs."""
-    sys.stdout.write(visible(change.diff()))
-    sys.stdout.flush()
+    print_out(visible(change.diff()))
     if not change.changed:
         complain("Nothing would change.")
 
