@@ -75,4 +75,5 @@ def last_lines(path: Path, count: int) -> list[str]:
     text = path.read_bytes()
     if text.count(b"\n") < count and older(path).exists():
         text = older(path).read_bytes() + text
-    return text.decode("utf-8", "replace").splitlines()[-count:]
+    lines = text.decode("utf-8", "replace").splitlines()
+    return lines[max(len(lines) - count, 0) :]

@@ -87,6 +87,25 @@ def test_a_log_is_followed_into_the_file_that_takes_its_place(home: Home) -> Non
         process.kill()
 
 
+@pytest.mark.parametrize(
+    ("count", "lines"), [("0", []), ("2", ["two", "three\x1b"]), ("9", ["one", "two", "three\x1b"])]
+)
+async def test_so_many_of_the_newest_lines_of_a_log_are_printed(home: Home, count: str, lines: list[str]) -> None:
+    log = ServerFiles(home.folder / "state" / "servers", "git").log
+    log.parent.mkdir(parents=True)
+    log.write_text("one\ntwo\nthree\x1b\n")
+    code, out, _ = await home.run("servers", "logs", "git", "-n", count)
+    assert (code, out.splitlines()) == (0, [line.replace("\x1b", "\\x1b") for line in lines])
+    code, out, _ = await home.run("servers", "logs", "git", "-n", count, "--json")
+    assert (code, json.loads(out)) == (0, lines)
+
+
+async def test_a_log_that_is_followed_is_no_json(home: Home) -> None:
+    code, out, said = await home.run("servers", "logs", "workshop", "--follow", "--json")
+    assert (code, out) == (2, "")
+    assert "--follow" in said
+
+
 async def test_a_server_without_a_log_is_said_to_have_none(home: Home) -> None:
     home.configure("", workshop=workshop(), unset={"command": "x", "env": {"A": "${NOPE_NOT_SET}"}})
     for name, reason in (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -21,6 +20,7 @@ from planact_server.cli.terminal import (
     examples,
     log_to_stderr,
     print_json,
+    print_out,
     print_table,
     read_config,
     refuse_options_before,
@@ -86,6 +86,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends it.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="So many of the newest lines.")] = LOG_LINES,
     config: ConfigOption = None,
+    as_json: JSONOption = False,
 ) -> None:
     """Show what a server wrote on its standard error, and when it was started and ended.
 
@@ -93,21 +94,26 @@ def logs(
     """
     from planact_bridge.log_file import last_lines
 
+    if as_json and follow:
+        raise UsageError("`--json` prints one value, so it does not go together with `--follow`.")
     settings = read_config(config)
     path = files_of(settings, name).log
     if not path.exists():
         spec_of(settings, name)  # it may be gone from the configuration and have a log all the same
     # Before anything is shown: what comes from here on is not missed, whatever happens to the file.
     following = _opened(path, at_end=True) if follow else None
+    newest: list[str] = []
     try:
-        for line in last_lines(path, lines):
-            sys.stdout.write(f"{visible(line)}\n")
+        newest = last_lines(path, lines)
     except FileNotFoundError:
         if not follow:
             raise UsageError(
                 f"Server {name!r} has written nothing yet: it was not started since this is kept."
             ) from None
-    sys.stdout.flush()
+    if as_json:
+        print_json([*newest])
+    else:
+        print_out("".join(f"{visible(line)}\n" for line in newest))
     if follow:
         _follow(path, following)
 
@@ -192,8 +198,7 @@ def _follow(path: Path, file: BinaryIO | None) -> None:
         if file is not None:
             with file:
                 while (added := file.read()) or _is_still(file.fileno(), path):
-                    sys.stdout.write(visible(added.decode("utf-8", "replace").replace("\r\n", "\n")))
-                    sys.stdout.flush()
+                    print_out(visible(added.decode("utf-8", "replace").replace("\r\n", "\n")))
                     time.sleep(FOLLOW_SECONDS)
         file = _opened(path)
         if file is None:
