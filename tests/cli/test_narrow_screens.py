@@ -22,6 +22,25 @@ def test_a_table_without_room_puts_the_cells_below_each_other(
     ]
 
 
+def test_a_table_is_folded_on_a_screen_and_whole_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["host", "file"], [["zed", "~/" + "settings/" * 10 + "a.json"], ["b", "c d"]]
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table(*table, folded=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "host  file",
+        "zed   ~/settings/settings/settings/settings/settings/setting",
+        "      s/settings/settings/settings/settings/a.json",
+        "b     c d",
+    ]
+    print_table(*table)
+    assert capsys.readouterr().err.splitlines()[1].endswith("/settin…")
+    monkeypatch.delenv("COLUMNS")
+    print_table(*table)
+    assert capsys.readouterr().err.splitlines()[1] == f"zed   {table[1][0][1]}"
+
+
 def test_a_plan_is_shown_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "25")
     print_answer({"status": "ok", "plan": 'x = delete_all("every note")\n\nx'})

@@ -75,7 +75,9 @@ def list_servers(context: typer.Context, config: ConfigOption = None, as_json: J
     if as_json:
         print_json([*reports])
     elif reports:
-        print_table(["server", "state", "tools", "trusted", "era", "about"], [_cells(report) for report in reports])
+        print_table(
+            ["server", "state", "tools", "trusted", "era", "about"], [_cells(report) for report in reports], folded=True
+        )
         _print_running(elsewhere)
     else:
         complain("No server is configured. Put an mcp.json beside your planact.toml; `planact doctor` shows where.")
@@ -152,7 +154,8 @@ def _print_running(elsewhere: Mapping[str, Sequence[JSONObject]]) -> None:
         return
     complain("in the Planacts that are serving now:")
     headers = ["server", "planact", "state", "process", "starts", "losses", "next try", "last error"]
-    print_table(headers, [_running_cells(name, each) for name, all_of in elsewhere.items() for each in all_of])
+    rows = [_running_cells(name, each) for name, all_of in elsewhere.items() for each in all_of]
+    print_table(headers, rows, folded=True)
 
 
 def _running_cells(name: str, health: JSONObject) -> list[str]:

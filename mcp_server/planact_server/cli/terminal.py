@@ -7,9 +7,11 @@ import json
 import logging
 import os
 import sys
+import textwrap
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
@@ -109,10 +111,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Show rows on standard error, one line each; the last column gives way first.
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, folded: bool = False) -> None:
+    """Show rows on standard error, one line each; the last column gives way first, and is `folded` or cut.
 
-    On a narrow screen that has no room for them a row is its first cell, and the others below.
+    On a narrow screen that has no room for them a row is its first cell, and the others below. Where there is no
+    screen at all, nothing gives way.
     """
     from rich.text import Text
 
@@ -120,16 +123,35 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     lines = [headers, *([visible(cell).replace("\n", " ") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = out.width - GAP * (len(widths) - 1)
-    if out.width < NARROW and sum(widths) > room:
-        _print_below_each_other(out, lines)
-        return
-    widths[-1] = min(widths[-1], max(room - sum(widths[:-1]), NARROWEST))
-    while sum(widths) > room and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
+    if out.is_terminal or "COLUMNS" in os.environ:
+        if out.width < NARROW and sum(widths) > room:
+            _print_below_each_other(out, lines)
+            return
+        widths = _fitted(widths, room)
+    shape = _fold if folded else _cut
     for number, line in enumerate(lines):
-        shown = [cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
-        # Not as markup: values may hold square brackets.
-        out.print(Text((" " * GAP).join(shown).rstrip(), style="" if number else "bold"), no_wrap=True)
+        cells = [shape(cell, width) for cell, width in zip(line, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            shown = (" " * GAP).join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
+            # Not as markup: values may hold square brackets.
+            out.print(Text(shown.rstrip(), style="" if number else "bold"), soft_wrap=True)
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths of columns that fit into so much room."""
+    *others, last = widths
+    fitted = [*others, min(last, max(room - sum(others), NARROWEST))]
+    while sum(fitted) > room and max(fitted) > 1:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _fold(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_on_hyphens=False) or [""]
+
+
+def _cut(text: str, width: int) -> list[str]:
+    return [cut(text, width)]
 
 
 def _print_below_each_other(out: Console, lines: Sequence[Sequence[str]]) -> None:

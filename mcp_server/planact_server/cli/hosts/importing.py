@@ -80,7 +80,7 @@ def import_servers(
         complain(f"{place.host.title} has no servers in {place.path}; nothing was changed.")
         return
     rows = [[each.name, FATES[each.fate], command_line(each.entry) if each.entry else ""] for each in done.imports]
-    print_table(["server", "is", "about"], rows)
+    print_table(["server", "is", "about"], rows, folded=True)
     _explain(done.imports, place.host, adopted=adopt)
     if not dry_run:
         _what_next(done.imports, place.host, adopted=adopt, target=target)

@@ -43,7 +43,7 @@ def list_hosts(as_json: JSONOption = False) -> None:
         print_json([_as_json(host, files) for host, files in seen.items()])
         return
     shown = [each for files in seen.values() for each in files if each.place.scope == "user" or each.exists]
-    print_table(["host", "state", "other servers", "file"], [_row(each) for each in shown])
+    print_table(["host", "state", "other servers", "file"], [_row(each) for each in shown], folded=True)
     for each in shown:
         if each.problem is not None:
             complain(each.problem)
