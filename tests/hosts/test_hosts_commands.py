@@ -38,7 +38,7 @@ async def test_a_host_gets_planact_and_loses_it_again(home: Home, cursor_file: P
     assert (code, err) == (0, "planact: Cursor has Planact already; nothing was changed.\n")
 
     code, _, err = await home.run("hosts", "uninstall", "cursor")
-    assert (code, err) == (0, f"planact: Restored {cursor_file}.\n")
+    assert (code, err) == (0, f"planact: Restored {cursor_file}.\nCursor notices by itself.\n")
     assert cursor_file.read_bytes() == before
 
     code, _, err = await home.run("hosts", "undo", "cursor")
@@ -95,6 +95,18 @@ async def test_adopted_servers_are_started_by_planact_and_come_back_with_undo(ho
     code, _, err = await home.run("hosts", "undo", "cursor")
     assert code == 0
     assert (cursor_file.read_bytes(), (home.folder / "mcp.json").read_bytes()) == before
+
+
+async def test_what_to_do_next_is_said_only_where_planact_is_there(home: Home) -> None:
+    path = home.folder / "xdg" / "Code" / "User" / "mcp.json"
+    path.parent.mkdir(parents=True)
+    shutil.copy(GOLDEN / "vscode.json", path)
+    said: list[bool] = []
+    for command in ("install", "undo", "import", "undo", "install", "uninstall"):
+        code, _, err = await home.run("hosts", command, "vscode")
+        assert code == 0
+        said.append("start planact there" in err)
+    assert said == [True, False, False, False, True, False]
 
 
 async def test_the_entry_names_the_configuration_that_was_named(home: Home, cursor_file: Path) -> None:

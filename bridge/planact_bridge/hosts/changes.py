@@ -54,6 +54,10 @@ class Edit:
     def changed(self) -> bool:
         return self.before != self.after
 
+    def servers_after(self) -> dict[str, JSONValue]:
+        """Return the entries in the file afterwards."""
+        return servers_in(self.syntax.parse(files.decode(self.path, self.after or b"")), self.keys)
+
     def diff(self) -> str:
         """Return the change as a unified diff."""
         old, new = (_lines(content) for content in (self.before, self.after))
@@ -82,6 +86,11 @@ class Change:
 
     def diff(self) -> str:
         return "".join(edit.diff() for edit in self.edits if edit.changed)
+
+    def leaves_planact(self) -> bool | None:
+        """Return whether the host has Planact afterwards; None where the change is none to its file."""
+        ours = [each for each in self.edits if ENTRY in each.names]
+        return any(ENTRY in each.servers_after() for each in ours) if ours else None
 
 
 class EditRecord(BaseModel):

@@ -34,8 +34,11 @@ class Host:
     """The file of the user."""
 
     dialect: Dialect
-    then: str
+    reread: str
     """What makes it read its file again, as an instruction."""
+
+    found: str = ""
+    """Where Planact is to be found in it then, or what to do with it there."""
 
     project: Callable[[Path], Path] | None = None
     """From a project's folder to the file of that project; None where there is no such thing."""
@@ -48,6 +51,11 @@ class Host:
 
     link: Callable[[str, str], str] | None = None
     """From a server's name and its entry as JSON to a link that installs it."""
+
+    @property
+    def then(self) -> str:
+        """What to do once Planact is in its file."""
+        return f"{self.reread} {self.found}".strip()
 
     def is_on(self, machine: Machine) -> bool:
         """Return whether there is a trace of the host."""

@@ -31,5 +31,5 @@ HOST = Host(
     project=lambda folder: folder / ".mcp.json",
     marks=lambda machine: (machine.home / ".claude",),
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), write=_write, references=BRACED),
-    then="Start a new session of Claude Code; `/mcp` shows its servers.",
+    reread="Start a new session of Claude Code; `/mcp` shows its servers.",
 )

@@ -36,5 +36,5 @@ HOST = Host(
     user=_file,
     marks=lambda machine: _packages(machine) if machine.platform == "windows" else (),
     dialect=Dialect(syntax=JSON, keys=("mcpServers",)),
-    then="Quit Claude Desktop and start it again; closing its window is not enough.",
+    reread="Quit Claude Desktop and start it again; closing its window is not enough.",
 )

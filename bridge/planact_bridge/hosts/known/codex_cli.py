@@ -63,5 +63,6 @@ HOST = Host(
     user=_file,
     project=lambda folder: folder / ".codex" / "config.toml",
     dialect=Dialect(syntax=TOML, keys=("mcp_servers",), write=_write, read=_read),
-    then="Start Codex again; `/mcp` shows its servers. It reads a project's file only where it trusts the project.",
+    reread="Start Codex again; `/mcp` shows its servers.",
+    found="It reads a project's file only where it trusts the project.",
 )

@@ -36,5 +36,6 @@ HOST = Host(
     project=lambda folder: folder / ".continue" / "mcpServers" / "mcp.json",
     dialect=Dialect(syntax=YAML, keys=("mcpServers", LISTED), read=_read, references=CONTINUE),
     project_dialect=Dialect(syntax=JSON, keys=("mcpServers",), references=CONTINUE),
-    then="Continue notices by itself; it uses tools in its agent mode.",
+    reread="Continue notices by itself.",
+    found="It uses tools in its agent mode.",
 )

@@ -31,5 +31,5 @@ HOST = Host(
     # It reads a project's .mcp.json, too; but that is Claude Code's, which knows no `local`.
     project=lambda folder: folder / ".github" / "mcp.json",
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), write=_write, references=SHELL),
-    then="Start Copilot CLI again; `/mcp show` lists its servers.",
+    reread="Start Copilot CLI again; `/mcp show` lists its servers.",
 )

@@ -22,6 +22,7 @@ HOST = Host(
     user=lambda machine: machine.home / ".cursor" / "mcp.json",
     project=lambda folder: folder / ".cursor" / "mcp.json",
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), references=EDITOR),
-    then="Cursor notices by itself; Settings → MCP shows the server and its switch.",
+    reread="Cursor notices by itself.",
+    found="Settings → MCP shows the server and its switch.",
     link=_link,
 )

@@ -37,5 +37,5 @@ HOST = Host(
     user=_file,
     project=lambda folder: folder / ".gemini" / "settings.json",
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), read=_read, references=SHELL),
-    then="Start Gemini CLI again; `/mcp` shows its servers.",
+    reread="Start Gemini CLI again; `/mcp` shows its servers.",
 )

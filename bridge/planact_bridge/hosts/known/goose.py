@@ -66,5 +66,5 @@ HOST = Host(
     title="goose",
     user=_file,
     dialect=Dialect(syntax=YAML, keys=("extensions",), write=_write, read=_read),
-    then="Start a new goose session.",
+    reread="Start a new goose session.",
 )

@@ -13,5 +13,6 @@ HOST = Host(
     project=lambda folder: folder / ".junie" / "mcp" / "mcp.json",
     marks=lambda machine: (machine.home / ".junie",),
     dialect=Dialect(syntax=JSON, keys=("mcpServers",)),
-    then="Settings → Tools → Junie → MCP Settings shows the server and its switch.",
+    reread="Junie notices by itself.",
+    found="Settings → Tools → Junie → MCP Settings shows the server and its switch.",
 )

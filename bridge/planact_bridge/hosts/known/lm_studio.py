@@ -32,6 +32,7 @@ HOST = Host(
     title="LM Studio",
     user=_file,
     dialect=Dialect(syntax=JSON, keys=("mcpServers",)),
-    then="LM Studio notices by itself; switch mcp/planact on in the chat's integrations.",
+    reread="LM Studio notices by itself.",
+    found="Switch mcp/planact on in the chat's integrations.",
     link=_link,
 )

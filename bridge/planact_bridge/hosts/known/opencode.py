@@ -67,5 +67,5 @@ HOST = Host(
     user=_file,
     project=_in,
     dialect=Dialect(syntax=JSON, keys=("mcp",), keys_in=_keys_in, write=_write, read=_read, references=OPENCODE),
-    then="Start opencode again; `opencode mcp list` shows its servers.",
+    reread="Start opencode again; `opencode mcp list` shows its servers.",
 )

@@ -36,6 +36,7 @@ HOST = Host(
     user=_file,
     project=lambda folder: folder / ".vscode" / "mcp.json",
     dialect=Dialect(syntax=JSON, keys=("servers",), write=_write, references=VSCODE),
-    then='Run "MCP: List Servers" in VS Code and start planact there.',
+    reread="VS Code notices by itself.",
+    found='Run "MCP: List Servers" in it and start planact there.',
     link=_link,
 )

@@ -12,5 +12,5 @@ HOST = Host(
     title="Windsurf",
     user=lambda machine: machine.home / ".codeium" / "windsurf" / "mcp_config.json",
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), references=EDITOR),
-    then="Press the refresh button of Cascade's MCP settings.",
+    reread="Press the refresh button of Cascade's MCP settings.",
 )

@@ -39,5 +39,6 @@ HOST = Host(
     user=_file,
     project=lambda folder: folder / ".zed" / "settings.json",
     dialect=Dialect(syntax=JSON, keys=("context_servers",), write=_write, read=_read),
-    then="Zed notices by itself; the settings of its agent show the server.",
+    reread="Zed notices by itself.",
+    found="The settings of its agent show the server.",
 )

@@ -115,7 +115,9 @@ def uninstall(
         return
     if not change.changed:
         complain(f"{place.host.title} has no Planact in {place.path}; nothing was changed.")
-    elif last is not None and last.action == "uninstall":
+        return
+    say(place.host.reread)
+    if last is not None and last.action == "uninstall":
         complain(f"To have it back: planact hosts undo {place.host.name}")
 
 
@@ -146,4 +148,6 @@ def undo(
         print_json(as_json(change, applied))
         return
     complain(f"Undone: {record.action} of {record.at}.")
-    say(host.then)
+    has_planact = change.leaves_planact()
+    if has_planact is not None:
+        say(host.then if has_planact else host.reread)
