@@ -95,6 +95,18 @@ def test_uninstalling_restores_the_very_bytes_and_leaves_no_backup(somebody: Som
     assert somebody.files() == before
 
 
+@pytest.mark.parametrize("is_installed_before", [True, False])
+def test_uninstalling_after_an_adoption_restores_the_very_bytes(somebody: Somebody, is_installed_before: bool) -> None:
+    before = somebody.has_golden_file()
+    if is_installed_before:
+        apply(installing(somebody.place, LAUNCH), somebody.journal)
+    apply(importing(somebody.place, somebody.mcp_json, somebody.machine, adopt=adopting).change, somebody.journal)
+
+    apply(uninstalling(somebody.place, somebody.journal), somebody.journal)
+
+    assert somebody.path.read_bytes() == before
+
+
 def test_uninstalling_without_any_record_removes_just_what_installing_adds(somebody: Somebody) -> None:
     before = somebody.has_golden_file()
     apply(installing(somebody.place, LAUNCH), somebody.journal)

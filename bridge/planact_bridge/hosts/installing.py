@@ -129,7 +129,7 @@ def uninstalling(place: Place, journal: Journal) -> Change:
     missing: tuple[Keys, ...] = ()
     record = journal.last(place.host.name, place.path)
     if record is not None and record.action == "import":
-        return _giving_back(now, record)
+        return _giving_back(now, record, journal)
     before = None if record is None or record.action != "install" else _value_before(place, record)
     if record is not None and before is not None:
         missing = emptied(before, now.keys)
@@ -141,17 +141,17 @@ def uninstalling(place: Place, journal: Journal) -> Change:
     return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=(edit,))
 
 
-def _giving_back(now: Read, record: Record) -> Change:
+def _giving_back(now: Read, record: Record, journal: Journal) -> Change:
     """Return the change that takes Planact out and puts back what an import replaced by it."""
-    place, edited = now.place, _edit_of(record, now.place)
-    content, value = _bytes_before(edited), _value_before(now.place, record)
+    place, edited, value = now.place, _edit_of(record, now.place), _value_before(now.place, record)
+    without_us = _last_without_us(now, journal)
     old = servers_in(value, now.keys) if value is not None else {}
     taken = {name: raw for name in edited.names if name not in now.servers and isinstance(raw := old.get(name), dict)}
-    if edited.after == files.digest(now.content) and taken and ENTRY not in old:
+    if taken and without_us is not None:
         edit = Edit(
             path=place.path,
             before=now.content,
-            after=content,
+            after=_bytes_before(without_us),
             syntax=place.dialect.syntax,
             keys=now.keys,
             names=edited.names,
@@ -166,6 +166,19 @@ def _giving_back(now: Read, record: Record) -> Change:
         edits=(edit,),
         notices=(back,) if back is not None else (),
     )
+
+
+def _last_without_us(now: Read, journal: Journal) -> EditRecord | None:
+    """Return the edit before which Planact was not in a file that only we have changed since."""
+    content = files.digest(now.content)
+    for record in reversed([each for each in journal.records() if each.touches(now.place.path)]):
+        edited, value = _edit_of(record, now.place), _value_before(now.place, record)
+        if edited.after != content or value is None:
+            return None
+        if ENTRY not in servers_in(value, now.keys):
+            return edited
+        content = edited.before
+    return None
 
 
 def merged(before: JSONValue, entry: JSONObject) -> JSONObject:
