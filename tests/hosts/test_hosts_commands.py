@@ -109,6 +109,16 @@ async def test_what_to_do_next_is_said_only_where_planact_is_there(home: Home) -
     assert said == [True, False, False, False, True, False]
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+async def test_servers_that_claude_code_has_for_one_folder_are_said_not_to_be_read(home: Home, more: list[str]) -> None:
+    projects = {"/srv/code": {"mcpServers": {"planact": {}, "db": {"command": "db"}}}, "/srv/else": {"mcpServers": {}}}
+    (home.folder / ".claude.json").write_text(json.dumps({"projects": projects}))
+    code, _, err = await home.run("hosts", "import", "claude-code", *more)
+    assert code == 0
+    assert "Claude Code has servers for /srv/code alone, which are not read: db." in err
+    assert "/srv/else" not in err
+
+
 async def test_the_entry_names_the_configuration_that_was_named(home: Home, cursor_file: Path) -> None:
     """Else the host would start a Planact that does not have the servers which it has given up."""
     named = home.work / "other.toml"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from planact_bridge.hosts.machine import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from planact_bridge.hosts.dialect import Dialect
     from planact_bridge.hosts.machine import Machine
+    from planact_tools import JSONValue
 
 Scope: TypeAlias = Literal["user", "project"]
 
@@ -48,6 +49,9 @@ class Host:
 
     marks: Callable[[Machine], tuple[Path, ...]] = lambda _: ()
     """What also shows that the host is on a machine, besides its file and the folder of that."""
+
+    local: Callable[[JSONValue], Mapping[str, JSONValue]] = lambda _: {}
+    """From what the user's file says to folder → the servers that count there only, which Planact does not read."""
 
     link: Callable[[str, str], str] | None = None
     """From a server's name and its entry as JSON to a link that installs it."""

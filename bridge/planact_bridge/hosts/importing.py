@@ -14,13 +14,13 @@ from planact_bridge.hosts.changes import Change, Edit
 from planact_bridge.hosts.editing import edit, servers_in
 from planact_bridge.hosts.errors import HostError, SyntaxProblem, UneditableError
 from planact_bridge.hosts.host import ENTRY
-from planact_bridge.hosts.installing import merged, read
+from planact_bridge.hosts.installing import Read, merged, read
 from planact_bridge.hosts.references import NotAdoptable, NotAServer
 from planact_bridge.hosts.texts import JSON
 from planact_bridge.mcp_json import SERVER_MAPS, why_unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from planact_bridge.hosts.dialect import Launch
@@ -75,8 +75,26 @@ def importing(
         passes = {name: spelled for each in taken for name, spelled in each.passes.items()}
         entry = merged(theirs.servers.get(ENTRY), place.dialect.write(adopt(passes)))
         edits.append(theirs.edited({**{each.name: None for each in taken}, ENTRY: entry}))
-    change = Change(action="import", host=place.host.name, scope=place.scope, edits=tuple(edits))
+    change = Change(
+        action="import",
+        host=place.host.name,
+        scope=place.scope,
+        edits=tuple(edits),
+        notices=tuple(_not_read(theirs)) if place.scope == "user" else (),
+    )
     return Importing(imports=tuple(imports), change=change)
+
+
+def _not_read(theirs: Read) -> Iterator[str]:
+    """Yield what is said of servers that count in one folder only."""
+    host = theirs.place.host
+    for folder, servers in host.local(theirs.value).items():
+        names = [name for name in servers if name != ENTRY] if isinstance(servers, dict) else []
+        if names:
+            yield (
+                f"{host.title} has servers for {folder} alone, which are not read: {', '.join(names)}. "
+                f"Move what you want elsewhere to {host.title}'s user scope, then import again."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from planact_bridge.hosts.machine import Machine
-    from planact_tools import JSONObject
+    from planact_tools import JSONObject, JSONValue
 
 
 def _file(machine: Machine) -> Path:
@@ -24,11 +24,24 @@ def _write(launch: Launch) -> JSONObject:
     return {"type": "stdio", **write_common(launch)}
 
 
+def _local(value: JSONValue) -> dict[str, JSONValue]:
+    """Return what `claude mcp add` makes unless it is told otherwise: servers of one user in one folder."""
+    projects = value.get("projects") if isinstance(value, dict) else None
+    if not isinstance(projects, dict):
+        return {}
+    return {
+        folder: of_it["mcpServers"]
+        for folder, of_it in projects.items()
+        if isinstance(of_it, dict) and of_it.get("mcpServers")
+    }
+
+
 HOST = Host(
     name="claude-code",
     title="Claude Code",
     user=_file,
     project=lambda folder: folder / ".mcp.json",
+    local=_local,
     marks=lambda machine: (machine.home / ".claude",),
     dialect=Dialect(syntax=JSON, keys=("mcpServers",), write=_write, references=BRACED),
     reread="Start a new session of Claude Code; `/mcp` shows its servers.",

@@ -124,6 +124,8 @@ def _verb(edit: Edit) -> str:
 
 def show_diff(change: Change) -> None:
     """Print a diff on standard output, for people and for programs that read diffs."""
+    for notice in change.notices:
+        complain(notice)
     print_out(visible(change.diff()))
     if not change.changed:
         complain("Nothing would change.")
