@@ -369,3 +369,19 @@ def test_another_configuration_replaces_the_one_before_and_other_options_stay(cu
         text = cursor.path.read_text()
         cursor.path.write_text(text.replace('"serve"', '"serve", "-v"') if '"-v"' not in text else text)
     assert read(cursor.place).servers["planact"]["args"] == ["serve", "--config", "/b.toml", "-v"]  # type: ignore[index]
+
+
+def test_uninstalling_gives_back_what_every_adoption_has_taken(cursor: Somebody) -> None:
+    cursor.path.write_text('{"mcpServers": {"a": {"command": "a"}}}')
+    before = cursor.path.read_bytes()
+    apply(importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change, cursor.journal)
+    apply(installing(cursor.place, Launch(command="/new/planact", args=("serve",))), cursor.journal)
+    uninstall(cursor)
+    assert cursor.path.read_bytes() == before
+
+    apply(importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change, cursor.journal)
+    servers = json.loads(cursor.path.read_text())["mcpServers"]
+    cursor.path.write_text(json.dumps({"mcpServers": {**servers, "b": {"command": "b"}}}))
+    apply(importing(cursor.place, cursor.mcp_json, cursor.machine, adopt=lambda _: LAUNCH).change, cursor.journal)
+    uninstall(cursor)
+    assert json.loads(cursor.path.read_text())["mcpServers"] == {"a": {"command": "a"}, "b": {"command": "b"}}

@@ -128,8 +128,8 @@ def uninstalling(place: Place, journal: Journal) -> Change:
         return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=())
     missing: tuple[Keys, ...] = ()
     record = journal.last(place.host.name, place.path)
-    if record is not None and record.action == "import":
-        return _giving_back(now, record, journal)
+    if given_up := _given_up(now, journal):
+        return _giving_back(now, given_up, journal)
     before = None if record is None or record.action != "install" else _value_before(place, record)
     if record is not None and before is not None:
         missing = emptied(before, now.keys)
@@ -141,30 +141,40 @@ def uninstalling(place: Place, journal: Journal) -> Change:
     return Change(action="uninstall", host=place.host.name, scope=place.scope, edits=(edit,))
 
 
-def _giving_back(now: Read, record: Record, journal: Journal) -> Change:
-    """Return the change that takes Planact out and puts back what an import replaced by it."""
-    place, edited, value = now.place, _edit_of(record, now.place), _value_before(now.place, record)
-    without_us = _last_without_us(now, journal)
-    old = servers_in(value, now.keys) if value is not None else {}
-    taken = {name: raw for name in edited.names if name not in now.servers and isinstance(raw := old.get(name), dict)}
-    if taken and without_us is not None:
+def _given_up(now: Read, journal: Journal) -> dict[str, JSONObject]:
+    """Return the servers that imports have replaced by Planact since it came in, and that are not back."""
+    found: dict[str, JSONObject] = {}
+    for record in reversed([each for each in journal.records() if each.touches(now.place.path)]):
+        value = _value_before(now.place, record)
+        old = servers_in(value, now.keys) if value is not None else {}
+        for name in _edit_of(record, now.place).names if record.action == "import" else ():
+            if name not in now.servers and isinstance(raw := old.get(name), dict):
+                found.setdefault(name, raw)
+        if ENTRY not in old:
+            break
+    return found
+
+
+def _giving_back(now: Read, servers: Mapping[str, JSONObject], journal: Journal) -> Change:
+    """Return the change that takes Planact out and puts servers of the host back."""
+    place, without_us = now.place, _last_without_us(now, journal)
+    if without_us is None:
+        edit = now.edited({**servers, ENTRY: None})
+    else:
         edit = Edit(
             path=place.path,
             before=now.content,
             after=_bytes_before(without_us),
             syntax=place.dialect.syntax,
             keys=now.keys,
-            names=edited.names,
+            names=(*servers, ENTRY),
         )
-    else:
-        edit = now.edited({**taken, ENTRY: None})
-    back = f"Its own servers are in it again: {', '.join(taken)}." if taken else None
     return Change(
         action="uninstall",
         host=place.host.name,
         scope=place.scope,
         edits=(edit,),
-        notices=(back,) if back is not None else (),
+        notices=(f"Its own servers are in it again: {', '.join(servers)}.",),
     )
 
 
