@@ -20,6 +20,7 @@ from planact_server.cli.hosts.place import (
     named_config,
     place_of,
     say,
+    say_what_is_not_handed_on,
     show_diff,
     this_machine,
 )
@@ -56,7 +57,8 @@ def install(
     from planact_bridge.hosts import ENTRY, installing, look, shown
 
     place = place_of(name, scope)
-    host, wanted = place.host, launch(named=named_config(config))
+    named_config(config)
+    host, wanted = place.host, launch(config=config)
     was_here = host.is_on(this_machine())
     link = host.link(ENTRY, json.dumps(place.dialect.write(wanted))) if host.link is not None else None
     if show:
@@ -84,6 +86,7 @@ def install(
     if not was_here and place.scope == "user":
         complain(f"{host.title} was not found on this machine; the file counts once it is there.")
     say(host.then)
+    say_what_is_not_handed_on(config, host)
     if look(place, this_machine()).servers:
         say(f"Servers that it has already: planact hosts import {host.name}")
 

@@ -21,6 +21,7 @@ from planact_server.cli.hosts.place import (
     own_servers_file,
     place_of,
     say,
+    say_what_is_not_handed_on,
     show_diff,
     this_machine,
 )
@@ -66,7 +67,7 @@ def import_servers(
     place, named = place_of(name, scope), named_config(config)
     target = own_servers_file(named)
     with explained():
-        done = importing(place, target, this_machine(), adopt=partial(launch, named=named) if adopt else None)
+        done = importing(place, target, this_machine(), adopt=partial(launch, config=config) if adopt else None)
         if not json_wanted and dry_run:
             show_diff(done.change)
             applied = None
@@ -84,6 +85,8 @@ def import_servers(
     _explain(done.imports, place.host, adopted=adopt)
     if not dry_run:
         _what_next(done.imports, place.host, adopted=adopt, target=target)
+        if adopt:
+            say_what_is_not_handed_on(config, place.host)
 
 
 def _explain(imports: Sequence[Import], host: Host, *, adopted: bool) -> None:

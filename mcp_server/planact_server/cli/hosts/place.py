@@ -92,12 +92,22 @@ def own_servers_file(named: Path | None) -> Path:
     return (user_folder(os.environ) if named is None else named.parent) / SERVERS_NAME
 
 
-def launch(passes: Mapping[str, str] | None = None, *, named: Path | None = None) -> Launch:
-    """Return what a host has to start, with the configuration and the variables that it has to hand over."""
+def say_what_is_not_handed_on(config: Path | None, host: Host) -> None:
+    """Say that a host knows nothing of our environment, where that names the configuration."""
+    variable = os.environ.get(CONFIG_VARIABLE)
+    if config is None and variable:
+        say(
+            f"{host.title} starts Planact without your {CONFIG_VARIABLE}; `--config {variable}` writes it into"
+            " the entry."
+        )
+
+
+def launch(passes: Mapping[str, str] | None = None, *, config: Path | None = None) -> Launch:
+    """Return what a host has to start, with the `--config` of this command and the variables to hand over."""
     from planact_bridge.hosts import Launch
 
     command, *args = own_command()
-    options = () if named is None else ("--config", str(named))
+    options = () if config is None else ("--config", str(Path.cwd() / config.expanduser()))
     return Launch(command=command, args=(*args, "serve", *options), passes=passes or {})
 
 
