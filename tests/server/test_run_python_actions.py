@@ -278,6 +278,14 @@ async def test_what_was_meant_by_a_name_is_looked_for_among_tools_and_in_python(
     assert "search_tools(" in hints["nothing_alike"]
 
 
+async def test_a_server_that_is_called_like_a_tool_is_refused_before_anything_runs(home: Home) -> None:
+    async with home.serve() as client:
+        answer = await act(client, "x = 1\nworkshop(a=[1])")
+    assert (answer["status"], answer["errors"][0]["line"]) == ("refused", 2)
+    assert answer["errors"][0]["message"] == "'workshop' is a server, which cannot be called."
+    assert answer["errors"][0]["hint"] == "Call one of its tools, workshop.TOOL(…); describe('workshop') lists them."
+
+
 async def test_another_tool_name_is_a_protocol_error(home: Home) -> None:
     async with home.serve() as client:
         with pytest.raises(MCPError, match="run_python_actions"):

@@ -79,7 +79,7 @@ def undefined(
 
 
 def wrong_uses(names: Names, resolved: Mapping[str, Any], text: Text, known: Container[str]) -> Iterator[Problem]:
-    """Tools that a server does not have, and keywords that a tool does not have."""
+    """Tools that a server does not have, keywords that a tool does not have, and servers that are called."""
     for (base, attribute), nodes in names.dotted.items():
         answer = resolved.get(f"{base}.{attribute}", {})
         is_server = resolved.get(base, {}).get("kind") == "server" and base not in names.bound and base not in known
@@ -89,9 +89,14 @@ def wrong_uses(names: Names, resolved: Mapping[str, Any], text: Text, known: Con
             yield text.problem(nodes[0], "AttributeError", message, hint)
     for spelled, call in names.calls:
         base = spelled.partition(".")[0]
-        tool = resolved.get(spelled, {})
-        if tool.get("kind") == "tool" and base not in names.bound and base not in known:
-            yield from _wrong_arguments(spelled, call, tool, text)
+        found = resolved.get(spelled, {})
+        if base in names.bound or base in known:
+            continue
+        if found.get("kind") == "tool":
+            yield from _wrong_arguments(spelled, call, found, text)
+        elif found.get("kind") == "server":
+            hint = f"Call one of its tools, {spelled}.TOOL(…); describe({spelled!r}) lists them."
+            yield text.problem(call, "TypeError", f"{spelled!r} is a server, which cannot be called.", hint)
 
 
 def _wrong_arguments(spelled: str, call: ast.Call, tool: Mapping[str, Any], text: Text) -> Iterator[Problem]:
