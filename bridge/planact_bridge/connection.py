@@ -18,7 +18,14 @@ import anyio.abc
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
-from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
+from mcp_types import (
+    CONNECTION_CLOSED,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_PROTOCOL_VERSION,
+)
 
 from planact_bridge import pages
 from planact_bridge.eras import (
@@ -76,6 +83,9 @@ _ASKED_IN = frozenset({"tools/call", "resources/read"})
 """In the course of what a server may ask something."""
 
 _UNCANCELLABLE = frozenset({DISCOVER, INITIALIZE})
+_UNKNOWN_REQUEST = frozenset({METHOD_NOT_FOUND, INVALID_REQUEST, INVALID_PARAMS, -32004})
+"""How servers say that they do not know `initialize`, rather than that they do not want us."""
+
 _LIST_CHANGED = "notifications/tools/list_changed"
 _LISTEN = "subscriptions/listen"
 
@@ -185,8 +195,8 @@ class Connection:
     def _finished(self, method: str, params: JSONObject, result: JSONObject) -> JSONObject:
         """Return a result that is one. Raises RequestRefused for a kind that we do not know."""
         kind = result.get("resultType")
-        if kind in (None, "complete"):
-            return result
+        if kind in (None, "complete") or self.peer is None or self.peer.era != "stateless":
+            return result  # in the older era a field of the server's own
         reason = f"its answer is of the kind {kind!r:.80}, which cannot be read"
         raise RequestRefused(
             f"{self._it} answered {_called(method, params)} with something else than a result: {reason}.",
@@ -332,7 +342,7 @@ class Connection:
             with suppress(RequestTimeout):
                 peer, answered = await self._probe(deadlines), True
         if peer is None:
-            peer = await self._shake_hands(deadlines, is_older=answered)
+            peer = await self._shake_hands(deadlines, era_is_remembered=known == "handshake", is_older=answered)
         self.peer = peer
         return peer
 
@@ -342,12 +352,14 @@ class Connection:
         except NoCommonRevision as error:
             raise StartError(f"{self._it} {error}.") from error
 
-    async def _shake_hands(self, deadlines: Deadlines, *, is_older: bool) -> Peer:
+    async def _shake_hands(self, deadlines: Deadlines, *, era_is_remembered: bool, is_older: bool) -> Peer:
         try:
             peer = await initialize(self._send, ours=OFFERED, seconds=deadlines.start)
         except RequestRefused as error:
             # Its newest release may have left the era that is remembered, or been slow to answer the probe.
-            if is_older and error.code != UNSUPPORTED_PROTOCOL_VERSION:
+            if error.code != UNSUPPORTED_PROTOCOL_VERSION and (
+                is_older or not (era_is_remembered or error.code in _UNKNOWN_REQUEST)
+            ):
                 raise
             with suppress(RequestTimeout, ConnectionLost):
                 if (newer := await self._probe(deadlines)) is not None:

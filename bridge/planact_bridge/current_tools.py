@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from planact_bridge.errors import BridgeError
@@ -49,6 +50,9 @@ class CurrentTools:
         self._reading: asyncio.Task[BridgeError | None] | None = None
         self._failure: BridgeError | None = None
         self._busy_until = 0.0
+        self._hurry = asyncio.Event()
+        """Set by who cannot wait until the next reading has its turn."""
+
         self._listeners: list[Listener] = []
         self._telling: asyncio.Task[None] | None = None
         self._untold = False
@@ -75,10 +79,13 @@ class CurrentTools:
         return list(self._offered.values())
 
     async def listed(self, name: str) -> ToolDefinition | None:
-        """Return a tool as the newest list has it, or None where that has none of this name. Raises BridgeErrors."""
+        """Return a tool as the server has it now, or None where that has none of this name. Raises BridgeErrors.
+
+        What the server has said to be old is never gone by, however often it says so: the tool may be a write by now.
+        """
         missing = self._list is not None and self._list.gap is not None and name not in self._listed
         if self._list is None or self._is_old or missing:
-            await self._renew()
+            await self._renew_at_once()
         return self._listed.get(name)
 
     def note_change(self) -> None:
@@ -111,9 +118,12 @@ class CurrentTools:
         return self._read_version != self._version
 
     @property
+    def _burst_seconds(self) -> float:
+        return (AT_ONCE - 1) * PAUSE_SECONDS
+
+    @property
     def _rest_seconds(self) -> float:
-        burst = (AT_ONCE - 1) * PAUSE_SECONDS
-        return max(0.0, self._busy_until - asyncio.get_running_loop().time() - burst)
+        return max(0.0, self._busy_until - asyncio.get_running_loop().time() - self._burst_seconds)
 
     @property
     def _rests(self) -> bool:
@@ -121,16 +131,34 @@ class CurrentTools:
         return self._list is not None and self._rest_seconds > 0
 
     async def _renew(self) -> None:
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_in_turn(), name=f"tools of {self._name}")
-        failure = self._failure if self._rests else await asyncio.shield(self._reading)
+        reading = self._begin()
+        failure = self._failure if self._rests else await asyncio.shield(reading)
         if failure is not None:
             raise failure
+
+    async def _renew_at_once(self) -> None:
+        """Have the list read as it is now: one reading may have been under way when it changed."""
+        wanted = self._version
+        for _ in range(2):
+            self._hurry.set()
+            failure = await asyncio.shield(self._begin())
+            if failure is not None:
+                raise failure
+            if self._read_version >= wanted:
+                return
+
+    def _begin(self) -> asyncio.Task[BridgeError | None]:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_in_turn(), name=f"tools of {self._name}")
+        return self._reading
 
     async def _read_in_turn(self) -> BridgeError | None:
         """Read the list until it did not change meanwhile. Returns what went wrong, for nobody may be waiting."""
         if self._rests:
-            await asyncio.sleep(self._rest_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rest_seconds):
+                    await self._hurry.wait()
+        self._hurry.clear()
         for _ in range(AT_ONCE):
             version = self._version
             try:
@@ -139,7 +167,8 @@ class CurrentTools:
                 self._failure = error
                 return error
             finally:
-                self._busy_until = max(self._busy_until, asyncio.get_running_loop().time()) + PAUSE_SECONDS
+                now = asyncio.get_running_loop().time()
+                self._busy_until = min(max(self._busy_until, now), now + self._burst_seconds) + PAUSE_SECONDS
             self._adopt(listed, version)
             if not self._is_old or self._rests:
                 break

@@ -36,7 +36,7 @@ def child_environment(spec: StdioSpec) -> dict[str, str]:
     kept = {key: os.environ[key] for key in inherited if not os.environ.get(key, "()").startswith("()")}
     given = kept.get("PATH", os.defpath).split(os.pathsep)
     more = [folder for folder in well_known_folders(kept) if folder not in given]
-    return kept | {"PATH": os.pathsep.join([*given, *more]), INSIDE: spec.name} | dict(spec.env)
+    return kept | {"PATH": os.pathsep.join([*given, *more]), INSIDE: spec.name.replace("\0", "?")} | dict(spec.env)
 
 
 def find_program(spec: StdioSpec, environ: Mapping[str, str]) -> str:

@@ -212,7 +212,7 @@ def _blocks(content: JSONValue) -> list[JSONValue]:
 
 def _is_yes(flag: JSONValue) -> bool:
     # What is not plainly a no may be a failure, and a failure taken for success goes on.
-    return bool(flag) and str(flag).lower() != "false"
+    return bool(flag) and str(flag).lower() not in ("false", "no", "0")
 
 
 def _error_text(blocks: list[JSONValue], structured: JSONValue) -> str:

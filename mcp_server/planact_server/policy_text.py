@@ -27,8 +27,12 @@ def trusting(own_files: Mapping[Path, Mapping[str, object]], servers: Sequence[s
 
 
 def _table(values: Mapping[str, object], servers: Sequence[str]) -> str:
-    trust = [*cast("tuple[str, ...]", values.get("policy.trust", ())), *servers]
+    trust = [*dict.fromkeys((*cast("tuple[str, ...]", values.get("policy.trust", ())), *servers))]
     table: dict[str, object] = {key: values.get(f"policy.{key}") for key in PolicyTable.model_fields} | {"trust": trust}
-    # JSON's texts, lists of texts and truth values are TOML's.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items() if value is not None]
-    return "\n".join(lines)
+    return "\n".join(f"{key} = {_value(value)}" for key, value in table.items() if value is not None)
+
+
+def _value(value: object) -> str:
+    """Return texts, lists of texts and truth values as TOML, which JSON's are, with nothing in them to be hidden."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)

@@ -35,6 +35,7 @@ _INDEX = re.compile("[0-9]{1,15}")
 _LONGEST_ESSENTIAL = 64
 _LONGEST_KEY = 80
 _LEAST_NOTE = 52
+_VALUE_LEVELS = 2
 """Room for the shortest `truncated`, its key included."""
 
 _FEW_NOTES = 300
@@ -76,7 +77,7 @@ def shrink(answer: JSONObject, max_chars: int, link: Callable[[str], str]) -> JS
     for _ in range(2):
         cutter = _Cutter(ruler, _missing(whole))
         body = _body(parts, budget - room, cutter)
-        entries = notes.within(cutter.cut_paths, room)
+        entries = notes.within(cutter.cut_paths, room, body)
         room = max(_LEAST_NOTE, _noted_size(entries))
     return {**body, "truncated": [*entries]}
 
@@ -339,25 +340,25 @@ class _Notes:
     earlier: Mapping[str, JSONObject]
     """What was too large already when the answer was made, by path."""
 
-    def within(self, cut: dict[Path, int], room: int) -> list[JSONObject]:
+    def within(self, cut: dict[Path, int], room: int, body: JSONObject) -> list[JSONObject]:
         """Return the most exact entries that fit, the key `truncated` included."""
-        return next(entries for entries in self._attempts(cut, room) if entries is not None)
+        whole_values = {path for path in self.earlier if _levels(path) <= _VALUE_LEVELS}
+        earlier = {path: entry for path, entry in self.earlier.items() if path in whole_values or _is_there(body, path)}
+        return next(entries for entries in self._attempts(cut, room, earlier) if entries is not None)
 
-    def _attempts(self, cut: dict[Path, int], room: int) -> Iterator[list[JSONObject] | None]:
-        for levels in range(max(map(len, cut), default=1), 0, -1):
+    def _attempts(
+        self, cut: dict[Path, int], room: int, earlier: Mapping[str, JSONObject]
+    ) -> Iterator[list[JSONObject] | None]:
+        deepest = max((_levels(path) for path in earlier), default=1)
+        for levels in range(max(deepest, *map(len, cut), 1), 0, -1):
             wholes = dict.fromkeys(path[:levels] for path in cut)
             if len(wholes) * _LEAST_CONTAINER < room:
-                entries = self._with_earlier([self._entry(path, cut, self.link) for path in wholes])
+                kept = {path: entry for path, entry in earlier.items() if _levels(path) <= levels}
+                entries = _with_earlier([self._entry(path, cut, self.link) for path in wholes], kept)
                 yield entries if _noted_size(entries) <= room else None
         everything = [self._entry((), cut, self.link)]
         yield everything if _noted_size(everything) <= room else None
         yield [self._entry((), cut, None)]
-
-    def _with_earlier(self, entries: list[JSONObject]) -> list[JSONObject]:
-        """Return one entry for each path; what was cut twice has the size that it had at first."""
-        again = {str(entry["path"]): entry for entry in entries}
-        merged = {path: {**again.get(path, {}), **entry} for path, entry in self.earlier.items()}
-        return [*merged.values(), *(entry for path, entry in again.items() if path not in merged)]
 
     def _entry(self, path: Path, cut: dict[Path, int], link: Callable[[str], str] | None) -> JSONObject:
         written = "/".join(quote(str(part), safe="") for part in path)
@@ -368,6 +369,25 @@ class _Notes:
         if link is not None:
             entry["resource"] = link(written)
         return entry
+
+
+def _with_earlier(entries: list[JSONObject], earlier: Mapping[str, JSONObject]) -> list[JSONObject]:
+    """Return one entry for each path; what was cut twice has the size that it had at first."""
+    again = {str(entry["path"]): entry for entry in entries}
+    merged = {path: {**again.get(path, {}), **entry} for path, entry in earlier.items()}
+    return [*merged.values(), *(entry for path, entry in again.items() if path not in merged)]
+
+
+def _is_there(body: JSONObject, path: str) -> bool:
+    try:
+        value_at(body, path)
+    except LookupError:
+        return False
+    return True
+
+
+def _levels(path: str) -> int:
+    return path.count("/") + 1
 
 
 def _noted_size(entries: list[JSONObject]) -> int:

@@ -169,6 +169,10 @@ async def test_a_result_of_an_unknown_kind_is_an_error_after_which_nothing_is_ce
     )
 
 
+async def test_in_the_older_era_a_kind_of_result_is_the_servers_own_field(connect) -> None:
+    assert (await connect("raw.py", "has_a_result_type_of_its_own").call(call("ok"))).value == "rows"
+
+
 async def test_a_question_in_the_place_of_a_list_is_an_error(connect) -> None:
     with pytest.raises(ToolError, match=r"'tools/list' with something else than a result: .*'input_required'"):
         await connect("raw.py", "asks_in_its_list_stateless").definitions()

@@ -10,6 +10,8 @@ import pytest
 from anyio import fail_after
 
 from planact_bridge import Downstream
+from planact_bridge.current_tools import CurrentTools
+from planact_bridge.listing import ToolList
 from planact_tools import ToolCall, ToolDefinition, ToolError
 
 READ = ToolDefinition(name="act", read_only=True)
@@ -51,13 +53,45 @@ def names(tools: Any) -> list[str]:
     return [tool.name for tool in tools]
 
 
-async def test_a_list_that_changes_right_behind_each_answer_is_used_and_read_a_few_times_only(lists: Lists) -> None:
+async def test_a_list_that_changes_right_behind_each_answer_is_read_for_each_call_and_otherwise_seldom(
+    lists: Lists,
+) -> None:
     lists.say([tool()], notice=True)
     server = lists.server()
     with fail_after(5):
         assert names(await server.definitions()) == ["act"]
         assert [await act(server) for _ in range(20)] == ["done"] * 20
-    assert lists.count("listed") <= 5
+        assert [names(await server.definitions()) for _ in range(20)] == [["act"]] * 20
+    assert lists.count("listed") <= 26
+
+
+async def test_a_tool_is_never_called_by_marks_that_the_server_has_said_are_old(lists: Lists) -> None:
+    lists.say([tool()], notice=True)
+    server = lists.server()
+    with fail_after(5):
+        assert [await act(server) for _ in range(6)] == ["done"] * 6
+        lists.say([tool(read=False)], notice=True)
+        with pytest.raises(ToolError, match="does something else"):
+            await act(server)
+    assert lists.count("called") == 6
+
+
+async def test_however_often_a_server_came_back_its_list_is_read_within_a_second_or_so() -> None:
+    offered = [READ]
+
+    async def read() -> ToolList:
+        return ToolList(definitions=list(offered))
+
+    tools = CurrentTools("s", read, known=())
+    with fail_after(4):
+        for _ in range(60):
+            tools.note_return()
+            await tools.definitions()
+        offered.append(ToolDefinition(name="more"))
+        tools.note_change()
+        while names(await tools.definitions()) != ["act", "more"]:
+            await anyio.sleep(0.05)
+    await tools.aclose()
 
 
 async def test_a_list_that_was_not_read_at_once_is_read_later_and_told(lists: Lists, monkeypatch) -> None:

@@ -5,8 +5,10 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -230,6 +232,19 @@ async def test_doctor_fails_when_a_server_is_broken_and_names_its_log_where_ther
     assert "`planact servers logs lathe` has what it said." in seen
     assert "the command 'no-such-command' was not found" in seen
     assert "servers logs gone" not in seen
+
+
+async def test_doctor_shows_names_as_they_are_and_suggests_what_can_be_pasted(home: Home) -> None:
+    home.configure('[policy]\nallow = ["a\u00a0b.*"]\n', **{"[/x]": workshop(), "two": workshop()})
+    _, _, said = await home.run("doctor")
+    assert "✓ server [/x] 8 tools" in said
+    lines = [line.strip() for line in said.partition("becomes:\n")[2].splitlines()]
+    pasted = "\n".join(takewhile(lambda line: line == "[policy]" or " = " in line, lines))
+    table = tomllib.loads(pasted)["policy"]
+    assert (table["allow"], len(table["trust"])) == (["a\u00a0b.*"], 2)
+    (home.folder / "planact.toml").write_text(pasted)
+    _, out, _ = await home.run("doctor", "--json")
+    assert json.loads(out)["undecided"] == []
 
 
 async def test_packs_are_listed(home: Home, cold: bool) -> None:

@@ -367,7 +367,8 @@ def test_another_configuration_replaces_the_one_before_and_other_options_stay(cu
         launch = Launch(command=COMMAND, args=("serve", "--config", path))
         apply(installing(cursor.place, launch), cursor.journal)
         text = cursor.path.read_text()
-        cursor.path.write_text(text.replace('"serve"', '"serve", "-v"') if '"-v"' not in text else text)
+        others = '"serve", "-v", "-c", "/c.toml", "--config=/d.toml"'
+        cursor.path.write_text(text.replace('"serve"', others) if '"-v"' not in text else text)
     assert read(cursor.place).servers["planact"]["args"] == ["serve", "--config", "/b.toml", "-v"]  # type: ignore[index]
 
 

@@ -31,7 +31,7 @@ async def test_a_host_gets_planact_and_loses_it_again(home: Home, cursor_file: P
     assert (code, out) == (0, "")
     assert Path(entry["command"]).is_absolute()
     assert entry["args"][-1] == "serve"
-    assert f"Cursor starts Planact without your PLANACT_CONFIG; `--config {home.folder / 'planact.toml'}`" in err
+    assert f"planact hosts install cursor --config {home.folder / 'planact.toml'}" in err
     assert f"Changed {cursor_file}; the old file is mcp.json.planact-backup beside it." in err
     assert "planact hosts import cursor" in err
 
@@ -130,6 +130,29 @@ async def test_the_entry_names_the_configuration_that_was_named(home: Home, curs
 
     _, entry, _ = await home.run("hosts", "install", "cursor", "--print")
     assert json.loads(entry)["mcpServers"]["planact"]["args"][-1] == "serve"
+
+
+async def test_undo_says_which_servers_are_with_neither_or_with_both(home: Home, cursor_file: Path) -> None:
+    windsurf = home.folder / ".codeium" / "windsurf" / "mcp_config.json"
+    windsurf.parent.mkdir(parents=True)
+    entry = json.loads(cursor_file.read_text())["mcpServers"]["git"]
+    windsurf.write_text(json.dumps({"mcpServers": {"git": entry}}))
+    ours = home.folder / "mcp.json"
+    for host in ("cursor", "windsurf"):
+        await home.run("hosts", "import", host, "--adopt")
+    _, _, said = await home.run("hosts", "undo", "cursor")
+    assert f"git stays in {ours}" in said
+    _, _, said = await home.run("hosts", "undo", "windsurf")
+    assert f"git: in Windsurf again, and still in {ours}. Take it out of there if nothing needs it." in said
+
+    ours.write_text("{}")
+    await home.run("hosts", "import", "windsurf", "--adopt")
+    await home.run("hosts", "uninstall", "windsurf")
+    ours.write_text("{}")
+    _, _, said = await home.run("hosts", "undo", "windsurf")
+    assert f"git: no longer in Windsurf, and not in {ours} either. Once more `undo` brings it back." in said
+    await home.run("hosts", "undo", "windsurf")
+    assert json.loads(windsurf.read_text()) == {"mcpServers": {"git": entry}}
 
 
 @pytest.mark.parametrize("arguments", [["install", "cursor", "--print"], ["import", "cursor", "--dry-run"]])

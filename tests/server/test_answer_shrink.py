@@ -140,6 +140,21 @@ def test_paths_lead_to_the_whole_value() -> None:
     assert entry["resource"] == link(entry["path"])
 
 
+def test_what_was_cut_inside_is_left_out_first_where_room_is_short_or_the_place_is_gone() -> None:
+    rows = [*({"id": number, "t": "y" * 100} for number in range(500)), "... 800 more"]
+    value = {"n": 1, "rows": rows, "...": "2 more"}
+    left = Outcome(status="ok", result=value, has_result=True, variables={"x": value}, truncated={RESULT: 4, "x": 4})
+    whole = build_answer("ok", outcome=left, run="r_1", session="s_1")
+    long = {entry["path"]: entry.get("kept") for entry in shrink(whole, 20_000, "x://".__add__)["truncated"]}  # type: ignore[union-attr,index,call-overload,misc]
+    assert long == {"result": 2, "result/rows": 500, "variables/x": 2, "variables/x/rows": 500}
+    short = [entry["path"] for entry in shrink(whole, 1_500, "x://".__add__)["truncated"]]  # type: ignore[union-attr,index,call-overload,misc]
+    assert "" not in short
+    gone = [*({"k": [number]} for number in range(5_000)), {"k": ["q" * 500, "... 7 more"]}]
+    left = Outcome(status="ok", result=gone, has_result=True, truncated={RESULT: 1})
+    [only] = shrink(build_answer("ok", outcome=left, run="r_1"), 3_000, "x://".__add__)["truncated"]  # type: ignore[misc]
+    assert only["path"] == "result"  # type: ignore[index,call-overload]
+
+
 def test_what_the_worker_has_cut_inside_is_counted_when_it_is_cut_again() -> None:
     rows = [*("y" * 50 for _ in range(200)), "... 800 more"]
     left = Outcome(status="ok", result={"n": 1, "rows": rows}, has_result=True, truncated={RESULT: 2})

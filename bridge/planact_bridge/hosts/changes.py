@@ -201,10 +201,11 @@ def undoing(record: Record, others: Iterable[Record] = ()) -> Change:
     """
     edits: list[Edit] = []
     notices: list[str] = []
-    adopted = _adopted([other for other in others if other != record])
+    others = [other for other in others if other != record]
     for each in record.edits:
         path = Path(each.path)
         now, old = files.read(path), _old_bytes(each)
+        adopted = _adopted(others, each.path)
         stays = [name for name in each.names if name in adopted and ENTRY not in each.names]
         back = tuple(name for name in each.names if name not in stays)
         after = old
@@ -240,13 +241,16 @@ def emptied(before: JSONValue, keys: Keys) -> tuple[Keys, ...]:
     return tuple(missing)
 
 
-def _adopted(records: Iterable[Record]) -> dict[str, str]:
-    """Return the entries that hosts have given up for Planact → such a host."""
+def _adopted(records: Iterable[Record], ours: str) -> dict[str, str]:
+    """Return the entries of this mcp.json that hosts have given up for it → such a host."""
     by_file: dict[str, dict[str, str]] = {}
     for record in records:
+        servers = [each for each in record.edits if ENTRY not in each.names and each.path != ours]
+        elsewhere = {name for each in servers for name in each.names}
         for each in record.edits:
             if record.action == "import" and ENTRY in each.names:
-                by_file.setdefault(each.path, {}).update(dict.fromkeys(each.names, record.host))
+                names = [name for name in each.names if name not in elsewhere]
+                by_file.setdefault(each.path, {}).update(dict.fromkeys(names, record.host))
             elif record.action == "uninstall":
                 by_file.pop(each.path, None)
     return {name: host for names in by_file.values() for name, host in names.items()}

@@ -14,7 +14,7 @@ from planact_bridge.hosts.host import ENTRY
 from planact_bridge.hosts.references import NotAdoptable, NotAServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from planact_bridge.hosts.changes import EditRecord, Record
     from planact_bridge.hosts.dialect import Launch
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from planact_tools import JSONObject, JSONValue
 
 
-SERVE, CONFIG = "serve", "--config"
-"""What ends the command line of every launch, and the option that a launch may have behind it."""
+SERVE, CONFIG = "serve", ("--config", "-c")
+"""What ends the command line of every launch, and the spellings of the option that one may have behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,10 +218,17 @@ def _with_options(old: list[JSONValue], new: list[JSONValue]) -> list[JSONValue]
     if old[: len(ours)] != ours:
         return new
     options = old[len(ours) :]
-    if len(new) > len(ours) and CONFIG in options:
-        at = options.index(CONFIG)
-        options = options[:at] + options[at + 2 :]
-    return [*new, *options]
+    return [*new, *(_without_config(options) if len(new) > len(ours) else options)]
+
+
+def _without_config(options: list[JSONValue]) -> Iterator[JSONValue]:
+    """Yield options but for those that name a configuration: the last of them would count."""
+    given = iter(options)
+    for option in given:
+        if option in CONFIG:
+            next(given, None)
+        elif not (isinstance(option, str) and option.startswith((f"{CONFIG[0]}=", f"{CONFIG[1]}="))):
+            yield option
 
 
 def shown(place: Place, launch: Launch) -> str:

@@ -219,7 +219,8 @@ def _print(findings: list[Finding]) -> None:
     out = console()
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]•[/yellow]", "problem": "[red]✗[/red]"}
     for finding in findings:
-        out.print(f"{marks[finding.level]} [bold]{finding.subject}[/bold]", end=" ")
+        out.print(marks[finding.level], end=" ")
+        out.print(visible(finding.subject), markup=False, style="bold", end=" ")
         # Whole lines: paths and entries are copied from here.
         out.print(visible(as_usable(finding.text)), markup=False, soft_wrap=True)
         for line in as_usable(finding.advice).splitlines():

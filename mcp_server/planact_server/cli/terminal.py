@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -76,8 +77,10 @@ def console() -> Console:
 
 
 def complain(message: str) -> None:
-    """Say something on standard error; commands in it can be pasted."""
-    sys.stderr.write(f"planact: {visible(as_usable(message))}\n")
+    """Say something on standard error, if anybody can hear it; commands in it can be pasted."""
+    with contextlib.suppress(OSError, AttributeError):  # AttributeError: standard error was closed from the start
+        sys.stderr.write(f"planact: {visible(as_usable(message))}\n")
+        sys.stderr.flush()
 
 
 def print_out(text: str) -> None:

@@ -6,6 +6,7 @@ PLANACT_CONFIG, PLANACT_* variables, the command line.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -188,13 +189,22 @@ def _folder(cwd: Path, state: Path, *, own: Iterable[Path | None]) -> tuple[Fold
     return folder_settings(cwd, trusted), tuple(notices)
 
 
+def _is_loop(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def _candidates(own_folder: Path, cwd: Path, named: Path | None) -> tuple[Path, ...]:
     both = [folder / name for folder in (own_folder, cwd) for name in (SETTINGS_NAME, SERVERS_NAME)]
     return tuple(dict.fromkeys([*both, *((named, named.parent / SERVERS_NAME) if named is not None else ())]))
 
 
 def _files(candidates: Iterable[Path | None]) -> tuple[Path, ...]:
-    there = [path for path in candidates if path is not None and path.exists()]
+    # A link that leads nowhere is none; one that leads to itself is a mistake that is told.
+    there = [path for path in candidates if path is not None and (path.exists() or _is_loop(path))]
     for path in there:
         if not path.is_file():
             raise ConfigError(f"{str(path)!r} is a folder, a pipe or a device, not a file.")

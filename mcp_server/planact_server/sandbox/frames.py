@@ -180,7 +180,7 @@ class Done:
     functions: Names
     truncated: Sizes
     definitions: Sources | None = None
-    inexact: Names = field(default_factory=list[str])
+    inexact: Names | None = None
     last: Flag = False
     reached: Count | None = None
     result: JSONValue = None

@@ -181,7 +181,7 @@ class PlanRun:
                 functions=tuple(done.functions),
                 truncated=done.truncated,
                 definitions=done.definitions,
-                inexact=tuple(done.inexact),
+                inexact=tuple(done.inexact or ()),
                 reached=done.reached or 0,
                 worker_lost=reason,
             )

@@ -112,6 +112,8 @@ def call_tool(request):
     if CASE == "grows":
         TOOLS["grows"] = [GOOD, {**GOOD, "name": "new"}]
         send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    if CASE == "has_a_result_type_of_its_own":
+        return {"resultType": "table", "content": [{"type": "text", "text": "rows"}]}
     if CASE == "begins_a_task_stateless":
         return {"resultType": "task", "taskId": "t1"}
     if CASE.endswith("_stateless"):

@@ -206,6 +206,8 @@ NOT_DOUBTED = {
     "a type that a part is asked for": "x = page()\nif isinstance(x.get('total'), list):\n    x['total'][0]['x']",
     "a type that a walrus is asked for": "if isinstance(p := page(), list):\n    p[0]['entrys']",
     "a type of all of them": "x = commits()\nif all(isinstance(c, str) for c in x):\n    x[0].split_all()",
+    "a setter": "x = commits()[0]\nx.__setitem__('titles', 1)\nx['titles']",
+    "a setter of a module": "import operator\nx = commits()[0]\noperator.setitem(x, k, 1)\nx['titles']",
     "a set of keys": "x = page()\nif set(x) >= {'extra'}:\n    x['extra']",
     "a key that is met": "x = page()\nfor k in x:\n    if k == 'extra':\n        x['extra']",
     "a slice by its name": "s = slice(0, 3)\ncommits()[s][0]['title']",

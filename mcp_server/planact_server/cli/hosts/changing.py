@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,7 @@ from planact_server.cli.hosts.place import (
     launch,
     make,
     named_config,
+    own_servers_file,
     place_of,
     say,
     say_what_is_not_handed_on,
@@ -25,6 +27,11 @@ from planact_server.cli.hosts.place import (
     this_machine,
 )
 from planact_server.cli.terminal import ConfigOption, JSONOption, UsageError, complain, examples, print_json, print_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planact_bridge.hosts import Host, Record
 
 
 def register(app: typer.Typer) -> None:
@@ -152,5 +159,28 @@ def undo(
         return
     complain(f"Undone: {record.action} of {record.at}.")
     has_planact = change.leaves_planact()
+    if record.action in ("import", "uninstall"):
+        _say_where_servers_are(record, has_planact, host, own_servers_file(named_config(config)))
     if has_planact is not None:
         say(host.then if has_planact else host.reread)
+
+
+def _say_where_servers_are(record: Record, has_planact: bool | None, host: Host, ours: Path) -> None:
+    """Say which servers of a host are now with neither of the two, or with both."""
+    from planact_bridge import read_mcp_json
+    from planact_bridge.hosts import ENTRY
+
+    given_up = {name for each in record.edits if ENTRY in each.names for name in each.names if name != ENTRY}
+    file = read_mcp_json(ours, environ=os.environ) if ours.exists() else None
+    known = (
+        {spec.name for spec in file.servers} | {each.server for each in file.problems} if file else set[str | None]()
+    )
+    if has_planact and (nowhere := sorted(given_up - known)):
+        say(
+            f"{', '.join(nowhere)}: no longer in {host.title}, and not in {ours} either."
+            " Once more `undo` brings it back."
+        )
+    elif not has_planact and (twice := sorted(name for name in given_up if name in known)):
+        say(
+            f"{', '.join(twice)}: in {host.title} again, and still in {ours}. Take it out of there if nothing needs it."
+        )

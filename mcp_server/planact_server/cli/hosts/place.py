@@ -96,10 +96,8 @@ def say_what_is_not_handed_on(config: Path | None, host: Host) -> None:
     """Say that a host knows nothing of our environment, where that names the configuration."""
     variable = os.environ.get(CONFIG_VARIABLE)
     if config is None and variable:
-        say(
-            f"{host.title} starts Planact without your {CONFIG_VARIABLE}; `--config {variable}` writes it into"
-            " the entry."
-        )
+        command = shlex.join(["planact", "hosts", "install", host.name, "--config", variable])
+        say(f"{host.title} starts Planact without your {CONFIG_VARIABLE}. To have its entry name the file: {command}")
 
 
 def launch(passes: Mapping[str, str] | None = None, *, config: Path | None = None) -> Launch:

@@ -71,6 +71,10 @@ _CODE = (
     Placeholder,
 )
 _SEQUENCES = (list, tuple, set, frozenset, collections.deque)
+_EXACT = frozenset({str, dict, collections.OrderedDict, list, tuple, set, frozenset})
+_RECAST = (str, int, float, dict, *_SEQUENCES)
+"""What leaves as the built-in value that it also is. Of `_EXACT` nothing is lost by it, but that a set is a list."""
+
 _TIME_ZONES = (type(None), dt.timezone, zoneinfo.ZoneInfo)
 
 
@@ -305,6 +309,8 @@ class _Exporter:
                 return value
             self.exact = False
             return repr(value)
+        if kind not in _EXACT and isinstance(value, _RECAST):
+            self.exact = False
         if isinstance(value, str):
             return self._text(str.__str__(value))
         if isinstance(value, dict):

@@ -278,6 +278,8 @@ class NameSources:
                 self.changes.append(Change(target, scope, fills=True))
             case ast.Subscript(value=target):
                 self.changes.append(Change(target, scope))
+            case ast.Attribute(attr="__setitem__" | "setitem" | "__ior__" | "ior", value=target):
+                self.changes.append(Change(target, scope, fills=True))
             case ast.Attribute(ctx=ast.Load(), attr="keys", value=target):
                 self.changes.append(Change(target, scope))
             case ast.Attribute(ctx=ast.Load()):

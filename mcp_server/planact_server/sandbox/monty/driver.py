@@ -211,6 +211,7 @@ def _done(outcome: Outcome) -> dict[str, Any]:
         "deleted": list(outcome.deleted),
         "functions": list(outcome.functions),
         "truncated": dict(outcome.truncated),
+        "inexact": list(outcome.inexact),
         **({"result": outcome.result} if outcome.has_result else {}),
         **({} if outcome.definitions is None else {"definitions": dict(outcome.definitions)}),
     }

@@ -313,6 +313,7 @@ class MontyWorker:
             deleted=deleted,
             functions=functions,
             definitions=dict(state.definitions),
+            inexact=tuple(name for name in exported.inexact if name in changed),
             truncated={
                 (RESULT if name == _RESULT else name): size
                 for name, size in exported.truncated.items()
