@@ -154,7 +154,7 @@ async def test_a_server_that_has_left_the_era_that_is_remembered_is_found_in_the
 
 
 async def test_a_server_of_the_newer_era_that_was_slow_to_answer_the_probe_is_probed_again(connect, tmp_path) -> None:
-    server = connect("raw.py", "left_the_handshake", tmp_path / "slow", -32601, deadlines=Deadlines(probe=0.2))
+    server = connect("raw.py", "left_the_handshake", tmp_path / "slow", -32601, deadlines=Deadlines(probe=1.0))
     assert (await server.call(call("ok"))).value == "ok"
     assert server.status.era == "stateless"
 

@@ -165,10 +165,10 @@ async def test_messages_are_not_sent_to_another_server(web: ByHand) -> None:
 
 async def test_a_server_that_never_says_where_to_post_is_given_up_after_the_deadline(web: ByHand) -> None:
     web.endpoint = None
-    server = old(web, deadlines=Deadlines(start=0.2))
+    server = old(web, deadlines=Deadlines(start=1.5))
     with fail_after(20), pytest.raises(ToolError) as caught:
         await server.definitions()
-    assert caught.value.message == "Server 'old' did not start: it did not say where to post within 0.2 s."
+    assert caught.value.message == "Server 'old' did not start: it did not say where to post within 1.5 s."
     await server.aclose()
 
 

@@ -256,7 +256,7 @@ async def _keep_writing(path: Path) -> None:
 
 
 async def _becomes(client: Client, code: str, value: object) -> None:
-    with anyio.fail_after(8):
+    with anyio.fail_after(9):
         while (await act(client, code)).get("result") != value:
             await anyio.sleep(0.05)
 
