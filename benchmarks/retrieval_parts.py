@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
-from retrieval_weights import WEIGHTS, changed, recall  # makes the tests' helpers importable
+from retrieval_weights import WEIGHTS, changed, recall, requests  # makes the tests' helpers importable
 
-from catalog.retrieval import everyday_requests
 from planact_server.catalog import index, question, related, search
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 OFF = (
     *((question, "PART_WEIGHT"), (question, "MAKING_WEIGHT"), (index, "SERVER_SHARE"), (index, "NAME_SHARE")),
     (search, "SUPPLIER_SHARE"),
@@ -23,11 +20,7 @@ OFF = (
 
 
 def main() -> int:
-    data = CHECKOUT.parent / "shared" / "data"
-    if not data.is_dir():
-        print(f"No reference data beside the checkout ({data.name!r} in {data.parent.name!r}).", file=sys.stderr)
-        return 2
-    asked = everyday_requests(data)
+    asked = requests()
     whole = recall(asked)[10]
     print(f"{'everyday requests, recall@10':48} {whole:6.3f}")
 

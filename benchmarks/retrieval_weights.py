@@ -55,11 +55,7 @@ WEIGHTS = (
 
 
 def main() -> int:
-    data = CHECKOUT.parent / "shared" / "data"
-    if not data.is_dir():
-        print(f"No reference data beside the checkout ({data.name!r} in {data.parent.name!r}).", file=sys.stderr)
-        return 2
-    asked = everyday_requests(data)
+    asked = requests()
     in_force = {weight.name: weight.place[weight.name] for weight in WEIGHTS}
     print(f"{'as the code has them':32} {_quality(asked):6.4f}")
     for weight in WEIGHTS:
@@ -84,6 +80,15 @@ def main() -> int:
         chosen, now = weight.place[weight.name], in_force[weight.name]
         print(f"  {weight.name:30} {chosen:6g}" + ("" if chosen == now else f"   (the code has {now:g})"))
     return 0
+
+
+def requests() -> Collection:
+    """Return the everyday requests. Raises SystemExit where the catalogs that they are put to are missing."""
+    data = CHECKOUT.parent / "shared" / "data"
+    if not data.is_dir():
+        print(f"No reference data beside the checkout ({data.name!r} in {data.parent.name!r}).", file=sys.stderr)
+        raise SystemExit(2)
+    return everyday_requests(data)
 
 
 def recall(asked: Collection) -> Mapping[int, float]:
